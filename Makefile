@@ -1,0 +1,44 @@
+# The two commands of the README are `make run` and `make test`; each does its own set-up.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check bench docs clean
+
+help: ## what there is
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+run: $(VENV)/.run ## install what the hub needs, then start it on http://localhost:5000 (PORT=… for another port)
+	@exec $(BIN)/python flask_server.py
+
+test: $(VENV)/.test ## install what the tests need (Chromium, curl, Node), then lint, type-check and test
+	@$(BIN)/python -m tests.toolchain
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
+	@$(BIN)/python -W error::SyntaxWarning -m pytest $(ARGS)
+
+bench: $(VENV)/.bench ## measure the hub beside nchan (root: installs nginx and nchan), write docs/performance.md
+	@$(BIN)/python -m bench $(ARGS)
+
+docs: $(VENV)/.run ## write the generated parts of README and docs anew
+	@$(BIN)/python -m tools.docs
+
+clean: ## remove what make has made (not the history in var/)
+	rm -rf $(VENV) build *.egg-info
+
+$(VENV)/bin/python:
+	@echo "Making the virtual environment $(VENV)"
+	@$(PYTHON) -m venv $(VENV) || { echo "make: needs Python 3.11 or later with venv (Debian: apt install python3-venv), or PYTHON=python3.12 make …"; rm -rf $(VENV); exit 1; }
+
+$(VENV)/.run: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "Installing the hub (half a minute, once)"
+	@$(PIP) install -q --progress-bar on -c constraints.txt -e . && touch $@
+
+$(VENV)/.test: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "Installing the hub and what its tests need (a minute, once)"
+	@$(PIP) install -q --progress-bar on -c constraints.txt -e '.[test]' && touch $@ $(VENV)/.run
+
+$(VENV)/.bench: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "Installing the hub and what the benchmark needs (half a minute, once)"
+	@$(PIP) install -q --progress-bar on -c constraints.txt -e '.[bench]' && touch $@ $(VENV)/.run

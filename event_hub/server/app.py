@@ -1,0 +1,125 @@
+"""The WSGI application: settings, routes, errors, and the hub behind them."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from flask import Flask, Response, request
+from werkzeug.exceptions import HTTPException
+
+from .access import Origins
+from .errors import HubError
+from .history import open_history
+from .hub import Hub
+from .limits import descriptor_limit
+from .routes import data, docs, events, operations, page
+from .routes import stream as stream_route
+from .settings import Settings
+
+logger = logging.getLogger(__name__)
+
+
+class HubApp(Flask):
+    """The Flask application of one hub.
+
+    The hub itself (its history, its loops) is opened with the first request, or by `hub()` when the process that is to
+    serve begins: importing the application opens no file and starts no thread.
+    """
+
+    def __init__(self, settings: Settings, static: Path) -> None:
+        super().__init__("event_hub.server", static_folder=str(static), static_url_path="/static")
+        self.settings = settings
+        self._hub: Hub | None = None
+        self._opening = threading.Lock()
+
+    def hub(self) -> Hub:
+        """The hub of this process; raises `HistoryError` where its history cannot be opened."""
+        if self._hub is None:
+            with self._opening:
+                if self._hub is None:
+                    settings = self.settings
+                    history = open_history(settings.history, settings.kept)
+                    hub = Hub(settings, history, descriptors=descriptor_limit())
+                    hub.start()
+                    self._hub = hub
+        return self._hub
+
+    def close(self) -> None:
+        """Close the hub, if it was opened."""
+        if self._hub is not None:
+            self._hub.close()
+
+
+class _Direct:
+    """Serves one route without Flask's dispatch, everything else with it."""
+
+    def __init__(self, flask: Any, route: data.DataRoute) -> None:
+        self._flask = flask
+        self._route = route
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        if environ["PATH_INFO"] == data.PATH and environ["REQUEST_METHOD"] == "POST":
+            return self._route(environ, start_response)
+        answer: Iterable[bytes] = self._flask(environ, start_response)
+        return answer
+
+
+def create_app(settings: Settings | None = None, *, static: Path | None = None) -> HubApp:
+    """The application. `settings`: None reads them from the environment; raises `SettingsError`."""
+    settings = settings or Settings.load()
+    app = HubApp(settings, static or Path(__file__).parents[2] / "static")
+    app.json.sort_keys = False  # type: ignore[attr-defined]  # of Flask's default provider
+    origins = Origins(settings)
+    origins.install(app)
+
+    def route(path: str, view: Callable[[Hub], Response]) -> None:
+        app.add_url_rule(path, path, lambda: view(app.hub()))
+
+    route("/api/stream", lambda hub: stream_route.stream(hub, origins.headers(request.headers.get("Origin"))))
+    route("/api/events", events.events)
+    route("/api/health", operations.health)
+    route("/api/subscribers", operations.subscribers)
+    route("/api/config", operations.config)
+    route("/metrics", operations.prometheus)
+    # POST is served by `_Direct`; Flask knows the address for its answers to OPTIONS and to wrong methods.
+    app.add_url_rule(data.PATH, data.PATH, lambda: Response(status=405), methods=["POST"])
+    docs.install(app, settings.url)
+    page.install(app)
+    app.register_error_handler(HubError, lambda error: _problem(app, error))
+    app.register_error_handler(HTTPException, lambda error: _http_error(app, error))
+    app.register_error_handler(Exception, lambda error: _problem(app, _failed(error)))
+    app.wsgi_app = _Direct(app.wsgi_app, data.DataRoute(app.hub, origins))  # type: ignore[method-assign]
+    return app
+
+
+def _problem(app: HubApp, error: HubError) -> Response:
+    app.hub().figures.refused[error.kind.code] += 1
+    response = Response(error.body(), error.status, error.headers())
+    if error.status == 405:
+        response.headers["Allow"] = error.more.get("allow", "")
+    return response
+
+
+def _http_error(app: HubApp, error: HTTPException) -> Any:
+    """An error of Flask's own in our form; a redirect stays what it is."""
+    return error if error.code is None or error.code < 400 else _problem(app, _of(error))
+
+
+def _of(error: HTTPException) -> HubError:
+    if error.code == 404:
+        return HubError("not_found", f"there is nothing at {request.path}")
+    if error.code == 405:
+        allowed = ", ".join(sorted(getattr(error, "valid_methods", None) or ()))
+        return HubError("method_not_allowed", f"{request.path} takes {allowed}", allow=allowed)
+    if error.code is not None and error.code >= 500:
+        return _failed(error)
+    return HubError("bad_request", error.description or "the request is not understood")
+
+
+def _failed(error: BaseException) -> HubError:
+    logger.error("%s %s has failed", request.method, request.path, exc_info=error)
+    return HubError("internal", "the hub has failed; its log says why")

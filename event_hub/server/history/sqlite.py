@@ -1,0 +1,321 @@
+"""A history in one SQLite file: `sqlite:///path`.
+
+Write-ahead log with `synchronous=NORMAL`: a commit is a write without an fsync, so it is kept through the end of the
+process by any means (kill -9 included) at 14 µs inline. After a crash of the whole *machine* the newest commits may be
+missing: that is recognised at the next start (another boot, no orderly end) and begins a new epoch, so that no old
+cursor silently matches another event. The fsyncs belong to the checkpoint, which runs in a thread of its own.
+
+https://www.sqlite.org/wal.html
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from ..filters import Filter
+from .base import PAGE_BYTES, SCAN, Appended, Draft, Epochs, History, HistoryError, Page, Record, Retention
+
+SCHEMA = 1
+_TABLES = """
+CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
+CREATE TABLE epochs (first INTEGER PRIMARY KEY, name TEXT NOT NULL);
+CREATE TABLE events (
+    "offset" INTEGER PRIMARY KEY,
+    at REAL NOT NULL,
+    type TEXT NOT NULL,
+    room TEXT,
+    session TEXT,
+    event_id TEXT,
+    data TEXT NOT NULL
+);
+CREATE INDEX events_by_room ON events (room) WHERE room IS NOT NULL;
+CREATE INDEX events_by_session ON events (session) WHERE session IS NOT NULL;
+CREATE UNIQUE INDEX events_by_id ON events (event_id) WHERE event_id IS NOT NULL;
+"""
+_INSERT = 'INSERT INTO events ("offset", at, type, room, session, event_id, data) VALUES (?, ?, ?, ?, ?, ?, ?)'
+
+_TRIM = 1_000
+"""Events given up in one step: two to three milliseconds."""
+_VACUUM = 500
+"""Free pages handed back to the file system in one step."""
+_WAL_LIMIT = 64 << 20
+"""From this size on the write-ahead log is folded in on the event loop: under load that never pauses, the thread's
+checkpoint is always a little behind and the file would grow without end."""
+_LOCK_WAIT = 15.0
+"""Seconds that a new hub waits for the one before it to drain."""
+
+
+class SQLiteHistory(History):
+    """Events in a table of one SQLite database, for one hub process at a time."""
+
+    kind = "sqlite"
+
+    def __init__(self, path: Path, retention: Retention, *, wait: float = _LOCK_WAIT) -> None:
+        self.path = path
+        self._retention = retention
+        self._closed = False
+        self._last_at = 0.0
+        self.head = 0
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._lock = FileLock(f"{path}.lock")
+            self._lock.acquire(timeout=wait)
+        except Timeout:
+            raise HistoryError(
+                f"{path} is in use by another hub: stop that one, or name another file in HUB_HISTORY"
+            ) from None
+        except OSError as error:
+            raise HistoryError(f"{path} cannot be opened: {error.strerror}; see HUB_HISTORY") from None
+        try:
+            with self._failing("opened"):
+                self._open()
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def _open(self) -> None:
+        db = self._db = sqlite3.connect(self.path, timeout=0.05, isolation_level=None, check_same_thread=False)
+        try:
+            db.execute("PRAGMA auto_vacuum=INCREMENTAL")
+            db.execute("PRAGMA journal_mode=WAL")
+            for pragma in ("synchronous=NORMAL", "wal_autocheckpoint=0", "cache_size=-65536", "temp_store=MEMORY"):
+                db.execute(f"PRAGMA {pragma}")
+            (version,) = db.execute("PRAGMA user_version").fetchone()
+            if version == 0:
+                db.executescript(f"BEGIN IMMEDIATE; {_TABLES} PRAGMA user_version={SCHEMA}; COMMIT")
+            elif version != SCHEMA:
+                raise HistoryError(
+                    f"{self.path} was written by another version of the hub (layout {version}, this one knows {SCHEMA}): "
+                    "name another file in HUB_HISTORY"
+                )
+            (self.head, self._last_at) = db.execute(
+                'SELECT "offset", at FROM events ORDER BY "offset" DESC LIMIT 1'
+            ).fetchone() or (0, 0.0)
+            self.floor: int = self._meta("floor") or 0
+            self.head = max(self.head, self.floor)
+            # Read what is there once, so that a damaged file is told now and not to the first subscriber.
+            db.execute(
+                'SELECT count(*), max(length(data)) FROM events WHERE "offset" > ?', (self.head - 1000,)
+            ).fetchone()
+            self._begin_epoch()
+        except BaseException:
+            db.close()
+            raise
+
+    def _begin_epoch(self) -> None:
+        """Go on in the last epoch, unless the machine may have lost the end of it."""
+        boot, clean = self._meta("boot"), self._meta("clean")
+        now = _boot()
+        lost = clean != 1 and boot is not None and now is not None and boot != now
+        db = self._db
+        db.execute("BEGIN IMMEDIATE")
+        (epochs,) = db.execute("SELECT count(*) FROM epochs").fetchone()
+        if lost or not epochs:
+            db.execute("INSERT OR REPLACE INTO epochs (first, name) VALUES (?, ?)", (self.head + 1, Epochs.new_name()))
+        db.execute("INSERT OR REPLACE INTO meta VALUES ('boot', ?), ('clean', 0)", (now,))
+        db.execute("COMMIT")
+        self.epochs = Epochs(
+            [(name, first) for first, name in db.execute("SELECT first, name FROM epochs ORDER BY first")]
+        )
+
+    def append(self, drafts: Sequence[Draft], at: float) -> list[Appended]:
+        at = max(at, self._last_at)
+        head = self.head
+        appended, rows = [], []
+        with self._failing("written"):
+            known = self._known(drafts)
+            for draft in drafts:
+                before = known.get(draft.event_id) if draft.event_id is not None else None
+                if before is not None:
+                    appended.append(Appended(before, True))
+                    continue
+                head += 1
+                if draft.event_id is not None:
+                    known[draft.event_id] = head
+                rows.append((head, at, draft.type, draft.room, draft.session, draft.event_id, draft.data.decode()))
+                appended.append(Appended(head, False))
+            if len(rows) == 1:
+                self._db.execute(_INSERT, rows[0])
+            elif rows:
+                self._many(rows)
+        self.head, self._last_at = head, at
+        return appended
+
+    def _known(self, drafts: Sequence[Draft]) -> dict[str, int]:
+        select = 'SELECT "offset" FROM events WHERE event_id = ?'
+        known = {}
+        for draft in drafts:
+            if draft.event_id is not None:
+                row = self._db.execute(select, (draft.event_id,)).fetchone()
+                if row:
+                    known[draft.event_id] = row[0]
+        return known
+
+    def _many(self, rows: list[tuple[int, float, str, str | None, str | None, str | None, str]]) -> None:
+        self._db.execute("BEGIN IMMEDIATE")
+        self._db.executemany(_INSERT, rows)
+        self._db.execute("COMMIT")
+
+    def after(self, offset: int, until: int, filter: Filter, limit: int) -> Page:
+        offset = max(offset, self.floor)
+        until = min(until, self.head)
+        indexed = _indexed(filter)
+        end = until if indexed or filter.everything else min(until, offset + SCAN)
+        records, full = self._select(indexed, filter, limit, '"offset" > ? AND "offset" <= ? ', (offset, end), "ASC")
+        return Page(records, records[-1].offset if full else max(end, offset))
+
+    def before(self, offset: int, filter: Filter, limit: int) -> Page:
+        offset = min(offset, self.head)
+        indexed = _indexed(filter)
+        end = self.floor if indexed or filter.everything else max(self.floor, offset - SCAN)
+        records, full = self._select(indexed, filter, limit, '"offset" > ? AND "offset" <= ? ', (end, offset), "DESC")
+        return Page(records, records[-1].offset - 1 if full else end)
+
+    def _select(
+        self,
+        indexed: tuple[str, str] | None,
+        filter: Filter,
+        limit: int,
+        between: str,
+        ends: tuple[int, int],
+        order: str,
+    ) -> tuple[list[Record], bool]:
+        """Rows in a range of offsets that match; the flag tells that the page is full."""
+        where, values = (f"{indexed[0]} = ? AND ", [indexed[1]]) if indexed else ("", [])
+        records: list[Record] = []
+        size = 0
+        with self._failing("read"):
+            rows = self._db.execute(
+                f'SELECT "offset", data, type, room, session FROM events WHERE {where}{between}ORDER BY "offset" {order}',
+                (*values, *ends),
+            )
+            for offset, data, type_, room, session in rows:
+                if filter.matches(type_, room, session):
+                    records.append(Record(offset, data.encode()))
+                    size += len(data)
+                    if len(records) == limit or size >= PAGE_BYTES:
+                        return records, True
+        return records, False
+
+    def offset_at(self, at: float) -> int:
+        low, high = self.floor, self.head
+        with self._failing("read"):
+            while low < high:  # `at` never decreases with the offset
+                middle = (low + high + 1) // 2
+                (found,) = self._db.execute('SELECT at FROM events WHERE "offset" = ?', (middle,)).fetchone()
+                low, high = (middle, high) if found < at else (low, middle - 1)
+        return low
+
+    def trim(self, now: float) -> bool:
+        retention = self._retention
+        through = self.floor
+        if retention.size is not None and self.floor < self.head and self.size() > retention.size:
+            through = min(self.head, self.floor + _TRIM)
+        elif retention.age is not None:
+            through = min(self.offset_at(now - retention.age), self.floor + _TRIM)
+        with self._failing("written"):
+            if through > self.floor:
+                self._db.execute("BEGIN IMMEDIATE")
+                self._db.execute('DELETE FROM events WHERE "offset" <= ?', (through,))
+                self._db.execute("INSERT OR REPLACE INTO meta VALUES ('floor', ?)", (through,))
+                self._db.execute("COMMIT")
+                self.floor = through
+                self._db.execute(f"PRAGMA incremental_vacuum({_VACUUM})").fetchall()
+                return True
+            if self._wal_size() > _WAL_LIMIT:
+                self._db.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
+        return False
+
+    def size(self) -> int:
+        with self._failing("read"):
+            (pages,) = self._db.execute("PRAGMA page_count").fetchone()
+            (free,) = self._db.execute("PRAGMA freelist_count").fetchone()
+            (page,) = self._db.execute("PRAGMA page_size").fetchone()
+        return int((pages - free) * page)
+
+    def maintain(self) -> None:
+        """Fold the write-ahead log into the database, fsyncs and all, without holding up a writer."""
+        if self._wal_size() < 1 << 20:
+            return
+        with self._failing("written"):
+            db = sqlite3.connect(self.path, timeout=0, isolation_level=None)
+            try:
+                db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            finally:
+                db.close()
+
+    def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            with self._failing("closed"):
+                self._db.execute("INSERT OR REPLACE INTO meta VALUES ('clean', 1)")
+                self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        finally:
+            self._db.close()
+            self._lock.release()
+
+    def _meta(self, name: str) -> Any:
+        row = self._db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+        return row[0] if row else None
+
+    def _wal_size(self) -> int:
+        try:
+            return Path(f"{self.path}-wal").stat().st_size
+        except OSError:
+            return 0
+
+    @contextmanager
+    def _failing(self, done: str) -> Iterator[None]:
+        """Whatever SQLite says, in one sentence; an open transaction is taken back."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            db: sqlite3.Connection | None = getattr(self, "_db", None)
+            try:
+                if db is not None and db.in_transaction:
+                    db.execute("ROLLBACK")
+            except sqlite3.Error:
+                pass  # SQLite has rolled back by itself, which is what it does when the disk is full
+            raise HistoryError(f"{self.path} cannot be {done}: {_reason(error)}") from error
+
+
+def _indexed(filter: Filter) -> tuple[str, str] | None:
+    """The one room or session by which an index finds the rows in their order."""
+    for column, patterns in (("session", filter.sessions), ("room", filter.rooms)):
+        if len(patterns) == 1 and "*" not in patterns[0]:
+            return column, patterns[0]
+    return None
+
+
+def _reason(error: sqlite3.Error) -> str:
+    advice = {
+        "SQLITE_FULL": "the disk is full; make room, or lower HUB_RETENTION",
+        "SQLITE_BUSY": "another program holds its lock; end that program's transaction",
+        "SQLITE_LOCKED": "another program holds its lock; end that program's transaction",
+        "SQLITE_READONLY": "it is read-only; give the hub's user the right to write",
+        "SQLITE_CANTOPEN": "the file or its folder cannot be opened; see HUB_HISTORY",
+        "SQLITE_CORRUPT": "the file is damaged; move it away, or restore it (sqlite3 FILE .recover)",
+        "SQLITE_NOTADB": "it is not a SQLite database; name another file in HUB_HISTORY",
+        "SQLITE_IOERR": "the disk reports an error",
+    }
+    name = getattr(error, "sqlite_errorname", "")
+    for prefix, text in advice.items():
+        if name.startswith(prefix):
+            return f"{text} ({name}: {error})"
+    return f"{error}" + (f" ({name})" if name else "")
+
+
+def _boot() -> str | None:
+    """Which start of this machine it is; None where the system does not say."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return None

@@ -1,0 +1,255 @@
+"""The hub's settings: read once at start, from the environment and `.env`, checked together, then frozen."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from dotenv import dotenv_values
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
+
+from .history import Retention
+
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+RESERVED_FDS = 64
+"""Descriptors that are neither subscribers nor requests: listeners, the history, logs, libraries."""
+
+_ELSEWHERE = frozenset(
+    [
+        "HUB_URL",
+        "HUB_KEY",
+        "HUB_PUBLISH_KEYS",
+        "HUB_SUBSCRIBE_KEYS",
+        "HUB_CONTROL_KEYS",
+        "HUB_RATE_LIMIT",
+        "HUB_AGENT",
+        "HUB_GATEWAY",
+        "HUB_FORWARD",
+    ]
+)
+"""Names that belong to publishers or to parts that do not exist yet: no reason to warn."""
+
+_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_SIZES = {"": 1, "b": 1, "kb": 1000, "mb": 1000**2, "gb": 1000**3, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30}
+
+
+class SettingsError(ValueError):
+    """Some settings are wrong; the text names every one, each on its own line."""
+
+
+def seconds(text: Any) -> float:
+    """`15`, `15s`, `1.5m`, `7d` → seconds; raises ValueError."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?", str(text).strip())
+    if not found:
+        raise ValueError("is not a duration: write 15s, 5m, 2h or 7d")
+    return float(found[1]) * _UNITS[found[2] or "s"]
+
+
+def size(text: Any) -> int:
+    """`65536`, `64KiB`, `1GB` → bytes; raises ValueError."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmg]?i?b?)", str(text).strip().lower())
+    if not found or found[2] not in _SIZES:
+        raise ValueError("is not a size: write 64KiB, 8MiB or 1GB")
+    return int(float(found[1]) * _SIZES[found[2]])
+
+
+def _retention(text: Any) -> Retention:
+    age: float | None = None
+    limit: int | None = None
+    for part in filter(None, (part.strip() for part in str(text).split(","))):
+        try:
+            if age is None and not part.lower().endswith("b"):
+                age = seconds(part)
+            elif limit is None:
+                limit = size(part)
+            else:
+                raise ValueError
+        except ValueError:
+            raise ValueError("is no retention: write an age, a size, or both, such as 7d,1GB") from None
+    return Retention(age, limit)
+
+
+def _switch(text: Any) -> bool:
+    if str(text).lower() not in ("0", "1"):
+        raise ValueError("is neither 0 nor 1")
+    return str(text) == "1"
+
+
+def _origins(text: Any) -> tuple[str, ...]:
+    origins = tuple(part.strip().rstrip("/") for part in str(text).split(",") if part.strip())
+    for origin in origins:
+        if origin != "*" and not re.fullmatch(r"https?://[^/\s]+|null", origin):
+            raise ValueError(f"{origin!r} is no origin: write https://example.org, several with commas, or *")
+    return origins
+
+
+def _history(text: str) -> str:
+    if text != "memory:" and not (text.startswith("sqlite:///") and len(text) > len("sqlite:///")):
+        raise ValueError("is no history: write memory: or sqlite:///var/hub.db")
+    return text
+
+
+Duration = Annotated[float, BeforeValidator(seconds), Field(gt=0)]
+Size = Annotated[int, BeforeValidator(size), Field(gt=0)]
+
+
+def _setting(name: str, default: Any, about: str, **limits: Any) -> Any:
+    return Field(default, alias=name, description=about, validate_default=True, **limits)
+
+
+class Settings(BaseModel):
+    """Every setting, its default and why. `Settings.load()` reads them."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", arbitrary_types_allowed=True)
+
+    host: str = _setting("HUB_HOST", "localhost", "address to listen on; `localhost` is 127.0.0.1 and ::1")
+    port: int = _setting("PORT", 5000, "port to listen on (on macOS, AirPlay sits on 5000)", ge=0, le=65535)
+    workers: int = _setting(
+        "HUB_WORKERS", 1, "server processes; one holds 10,000 subscribers, more need a shared history", ge=1
+    )
+    history: Annotated[str, AfterValidator(_history)] = _setting(
+        "HUB_HISTORY",
+        "sqlite:///var/hub.db",
+        "where events are kept: `sqlite:///path`, or `memory:` for as long as the hub runs",
+    )
+    retention: Annotated[Retention, BeforeValidator(_retention)] | None = _setting(
+        "HUB_RETENTION", None, "how long and how much is kept, age and size; unset: `7d,1GB`, in memory `7d,64MB`"
+    )
+    ring: int = _setting("HUB_RING", 10_000, "events that a slow subscriber can be behind before it has a gap", ge=10)
+    ring_bytes: Size = _setting("HUB_RING_BYTES", "64MiB", "what those events may take in memory")
+    heartbeat: Duration = _setting(
+        "HUB_HEARTBEAT", "15s", "a subscriber that had nothing for so long gets a heartbeat; proxies cut at 30 to 60 s"
+    )
+    stall: Duration = _setting(
+        "HUB_STALL", "60s", "a subscriber that takes nothing for so long is dropped (it resumes when it comes back)"
+    )
+    drain: Duration = _setting(
+        "HUB_DRAIN", "10s", "what an orderly shutdown may take; container platforms kill after 10 to 30 s"
+    )
+    body_timeout: Duration = _setting("HUB_BODY_TIMEOUT", "30s", "what the body of a POST may take to arrive")
+    max_event: Size = _setting("HUB_MAX_EVENT", "64KiB", "size of one event as JSON")
+    max_body: Size = _setting("HUB_MAX_BODY", "8MiB", "size of the body of a POST")
+    max_subscribers: int | None = _setting(
+        "HUB_MAX_SUBSCRIBERS", None, "open streams; unset: what the file limit allows less 20 %", ge=1
+    )
+    max_globs: int = _setting(
+        "HUB_MAX_GLOBS", 1000, "different filters with `*` that are watched at once: each event tries every one", ge=0
+    )
+    takeover: Annotated[bool, BeforeValidator(_switch)] = _setting(
+        "HUB_TAKEOVER",
+        "1",
+        "take a stream's socket over from gunicorn; 0: stream through WSGI (slower, for comparison)",
+    )
+    auth: Literal["open"] | None = _setting(
+        "HUB_AUTH", None, "`open`: anybody who reaches the port may read and post; needed for any address but loopback"
+    )
+    cors_origins: Annotated[tuple[str, ...], BeforeValidator(_origins)] = _setting(
+        "HUB_CORS_ORIGINS", "*", "origins whose pages may read the stream and post, with commas"
+    )  # fmt: skip
+
+    # Rules on a field each, not on the whole, so that one message names everything that is wrong.
+
+    @field_validator("workers")
+    @classmethod
+    def _one_worker(cls, workers: int) -> int:
+        if workers > 1:
+            raise ValueError(
+                "more than one worker needs a history that they share, and this version has none: set HUB_WORKERS=1"
+            )
+        return workers
+
+    @field_validator("auth")
+    @classmethod
+    def _open_on_purpose(cls, auth: str | None, info: ValidationInfo) -> str | None:
+        host = info.data.get("host")
+        if auth is None and host is not None and host not in LOOPBACK:
+            raise ValueError(
+                f"with HUB_HOST={host} anybody who reaches that address could read every conversation: say "
+                "HUB_AUTH=open if that is what you want, or keep HUB_HOST=localhost behind a proxy that asks who it is"
+            )
+        return auth
+
+    @field_validator("max_body")
+    @classmethod
+    def _room_for_one_event(cls, body: int, info: ValidationInfo) -> int:
+        if body < info.data.get("max_event", 0):
+            raise ValueError("is less than HUB_MAX_EVENT")
+        return body
+
+    @property
+    def addresses(self) -> list[str]:
+        """Where to listen."""
+        return ["127.0.0.1", "::1"] if self.host == "localhost" else [self.host]
+
+    @property
+    def url(self) -> str:
+        """Where a browser on this machine finds the hub."""
+        host = "localhost" if self.host in ("localhost", "0.0.0.0", "::") else self.host
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+
+    @property
+    def kept(self) -> Retention:
+        """The retention in force."""
+        return self.retention or Retention(7 * 86400, 64_000_000 if self.history == "memory:" else 1_000_000_000)
+
+    def subscriber_limit(self, descriptors: int) -> int:
+        """How many streams may be open where the process may have `descriptors` open files."""
+        return self.max_subscribers or max(1, (descriptors - RESERVED_FDS) * 4 // 5)
+
+    def connection_limit(self, descriptors: int) -> int:
+        """How many other requests may be under way: what the streams leave."""
+        return max(8, descriptors - RESERVED_FDS - self.subscriber_limit(descriptors))
+
+    @classmethod
+    def load(cls, environ: Mapping[str, str] | None = None, dotenv: Path | None = Path(".env")) -> Settings:
+        """Read the settings; raises `SettingsError` that names every wrong one. What is empty counts as unset."""
+        values: dict[str, Any] = dict(dotenv_values(dotenv)) if dotenv and dotenv.is_file() else {}
+        values.update(os.environ if environ is None else environ)
+        known = cls.names()
+        given = {name: values[name].strip() for name in known if (values.get(name) or "").strip()}
+        try:
+            return cls.model_validate(given)
+        except ValidationError as error:
+            lines = []
+            for one in error.errors(include_url=False):
+                text = one["msg"].removeprefix("Value error, ")
+                name = str(one["loc"][0]) if one["loc"] else None
+                lines.append(f"{name}={given.get(name, '')}: {text[:1].lower()}{text[1:]}" if name else text)
+            raise SettingsError("\n".join(lines)) from None
+
+    @classmethod
+    def names(cls) -> list[str]:
+        return [str(field.alias) for field in cls.model_fields.values()]
+
+    @classmethod
+    def unknown(cls, environ: Mapping[str, str]) -> list[str]:
+        """One sentence for each `HUB_…` name in `environ` that means nothing: most likely a slip."""
+        known = {*cls.names(), *_ELSEWHERE}
+        sentences = []
+        for name in sorted(environ):
+            if name.startswith("HUB_") and name not in known:
+                close = difflib.get_close_matches(name, known, 1)
+                sentences.append(f"{name} is no setting" + (f"; do you mean {close[0]}?" if close else ""))
+        return sentences
+
+    @classmethod
+    def table(cls) -> list[tuple[str, str, str]]:
+        """Name, default and meaning of each setting, for `--help` and the README."""
+        rows = []
+        for field in cls.model_fields.values():
+            default = "unset" if field.default is None else str(field.default)
+            rows.append((str(field.alias), default, field.description or ""))
+        return rows

@@ -1,0 +1,298 @@
+"""A real hub in a process of its own, and the bare clients that the tests talk to it with."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import requests
+
+from event_hub.server.sse import Decoder, Message
+
+ROOT = Path(__file__).parents[1]
+PATIENCE = 30.0
+"""Seconds that anything may take on a busy machine before a test gives up."""
+
+WERKZEUG = (
+    "import flask_server as f, os; from werkzeug.serving import make_server; "
+    "s = make_server('127.0.0.1', int(os.environ['PORT']), f.app, threaded=True); f.app.hub(); s.serve_forever()"
+)
+SERVERS: dict[str, tuple[list[str], dict[str, str]]] = {
+    "gunicorn": (["flask_server.py"], {}),
+    "gunicorn-generator": (["flask_server.py"], {"HUB_TAKEOVER": "0"}),
+    "gevent": (["flask_server.py", "--server", "gevent"], {}),
+    "werkzeug": (["-c", WERKZEUG], {}),
+}
+
+
+def until(condition: Callable[[], Any], what: str, patience: float = PATIENCE) -> Any:
+    """Wait for `condition` to be true; returns what it returned."""
+    end = time.monotonic() + patience
+    while True:
+        result = condition()
+        if result:
+            return result
+        if time.monotonic() > end:
+            raise AssertionError(f"waited {patience:g} s in vain: {what}")
+        time.sleep(0.01)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class HubProcess:
+    """One hub, started as a user starts it, in a process group of its own."""
+
+    def __init__(
+        self, folder: Path, *, server: str = "gunicorn", preexec: Callable[[], None] | None = None, **environ: str
+    ) -> None:
+        self.folder = folder
+        self.port = int(environ.get("PORT") or free_port())
+        self.arguments, own = SERVERS[server]
+        clean = {k: v for k, v in os.environ.items() if not k.startswith(("HUB_", "LIVEKIT_", "PORT"))}
+        self.environ = {**clean, "HUB_HISTORY": "memory:", **own, **environ, "PORT": str(self.port)}
+        self.log = folder / f"hub-{self.port}.log"
+        self.preexec = preexec
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def launch(self) -> HubProcess:
+        """Start it, and do not wait."""
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, *self.arguments],
+                cwd=ROOT,
+                env=self.environ,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                preexec_fn=self.preexec,
+            )
+        return self
+
+    def start(self) -> HubProcess:
+        """Start it and wait until it serves."""
+        self.launch()
+        self.wait_ready()
+        return self
+
+    def wait_ready(self) -> None:
+        def ready() -> bool:
+            assert self.process is not None
+            assert self.process.poll() is None, f"the hub has ended:\n{self.output()}"
+            try:
+                return requests.get(f"{self.url}/api/health", timeout=5).status_code in (200, 503)
+            except requests.RequestException:
+                return False
+
+        until(ready, f"the hub to be ready\n{self.output()}")
+
+    def output(self) -> str:
+        return self.log.read_text(errors="replace") if self.log.exists() else ""
+
+    def kill(self) -> None:
+        """kill -9 for all of it, at once."""
+        assert self.process is not None
+        try:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        self.process.wait(PATIENCE)
+
+    def terminate(self) -> int:
+        """SIGTERM, and the exit code."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(PATIENCE)
+
+    def stop(self) -> None:
+        if self.process is not None and self.process.poll() is None:
+            try:
+                self.process.send_signal(signal.SIGTERM)
+                self.process.wait(PATIENCE)
+            finally:
+                self.kill()
+
+    def worker_pid(self) -> int:
+        """The process that serves: gunicorn's one worker, or the process itself."""
+        import psutil
+
+        assert self.process is not None
+        children = psutil.Process(self.process.pid).children()
+        return int(children[0].pid) if children else self.process.pid
+
+    def __enter__(self) -> HubProcess:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+        if kind is not None:
+            print(self.output())
+
+    # -- talking to it -------------------------------------------------------------------------------------------------
+
+    def post(self, event: Any, **options: Any) -> requests.Response:
+        return requests.post(f"{self.url}/api/agent/data", json=event, timeout=PATIENCE, **options)
+
+    def publish(self, event: Any) -> dict[str, Any]:
+        """Post what must be taken; returns the answer."""
+        response = self.post(event)
+        assert response.status_code == 200, response.text
+        answer: dict[str, Any] = response.json()
+        return answer
+
+    def get(self, path: str, **options: Any) -> Any:
+        response = requests.get(f"{self.url}{path}", timeout=PATIENCE, **options)
+        assert response.status_code == 200, response.text
+        return response.json()
+
+    def count(self) -> int:
+        return int(self.get("/api/health")["subscribers"])
+
+    def stream(self, query: str = "", **options: Any) -> Stream:
+        return Stream(self.port, query, **options)
+
+    def wait_count(self, number: int) -> None:
+        until(lambda: self.count() == number, f"{number} subscribers")
+
+
+class Stream:
+    """A subscriber on a bare socket: sees every byte, may read as slowly as it likes."""
+
+    def __init__(
+        self,
+        port: int,
+        query: str = "",
+        *,
+        last_id: str | None = None,
+        receive_buffer: int | None = None,
+        read_head: bool = True,
+    ) -> None:
+        self.socket = socket.socket()
+        if receive_buffer:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        self.socket.settimeout(PATIENCE)
+        self.socket.connect(("127.0.0.1", port))
+        lines = [f"GET /api/stream{query} HTTP/1.1", f"Host: 127.0.0.1:{port}", "Accept: text/event-stream"]
+        if last_id is not None:
+            lines.append(f"Last-Event-ID: {last_id}")
+        self.socket.sendall("\r\n".join([*lines, "", ""]).encode("latin-1"))
+        self.status = 0
+        self.headers: list[tuple[str, str]] = []
+        self.bytes = b""
+        """The body so far, without chunking."""
+        self.decoder = Decoder()
+        self.pending: list[Message] = []
+        self.ended = False
+        self._raw = b""
+        self._chunked = False
+        if read_head:
+            self.read_head()
+
+    def read_head(self) -> None:
+        while b"\r\n\r\n" not in self._raw:
+            received = self.socket.recv(65536)
+            assert received, f"closed within the head: {self._raw!r}"
+            self._raw += received
+        head, _, self._raw = self._raw.partition(b"\r\n\r\n")
+        status, *lines = head.decode("latin-1").split("\r\n")
+        self.status = int(status.split()[1])
+        self.headers = [(n.lower(), v.strip()) for n, _, v in (line.partition(":") for line in lines)]
+        self._chunked = ("transfer-encoding", "chunked") in self.headers
+        self._take()
+
+    def header(self, name: str) -> list[str]:
+        return [value for key, value in self.headers if key == name.lower()]
+
+    def read(self, size: int = 65536) -> bool:
+        """Receive once; False at the end of the stream."""
+        try:
+            received = self.socket.recv(size)
+        except ConnectionResetError:
+            received = b""
+        if not received:
+            self.ended = True
+            return False
+        self._raw += received
+        self._take()
+        return not self.ended
+
+    def _take(self) -> None:
+        if not self._chunked:
+            body, self._raw = self._raw, b""
+        else:
+            body = b""
+            while b"\r\n" in self._raw:
+                size, _, rest = self._raw.partition(b"\r\n")
+                length = int(size, 16)
+                if len(rest) < length + 2:
+                    break
+                body += rest[:length]
+                self._raw = rest[length + 2 :]
+                if length == 0:
+                    self.ended = True
+                    break
+        self.bytes += body
+        self.pending.extend(self.decoder.feed(body))
+
+    def next(self, patience: float = PATIENCE) -> dict[str, Any]:
+        """The next event, whatever it is; its id is in `last_id`."""
+        self.socket.settimeout(patience)
+        while not self.pending:
+            if not self.read() and not self.pending:
+                raise EOFError
+        message = self.pending.pop(0)
+        event: dict[str, Any] = json.loads(message.data)
+        event["_id"] = message.id
+        return event
+
+    def until(self, kind: str, patience: float = PATIENCE) -> dict[str, Any]:
+        """The next event of type `kind`; others before it are passed over."""
+        while True:
+            event = self.next(patience)
+            if event["type"] == kind:
+                return event
+
+    def rest(self) -> list[dict[str, Any]]:
+        """All that comes until the stream ends."""
+        return list(self.events())
+
+    def events(self) -> Iterator[dict[str, Any]]:
+        while True:
+            try:
+                yield self.next()
+            except EOFError:
+                return
+
+    def close(self) -> None:
+        self.socket.close()
+
+    def reset(self) -> None:
+        """Close with a RST, as a crashed peer's system does."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        self.socket.close()
+
+    def __enter__(self) -> Stream:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
