@@ -226,8 +226,9 @@ class Settings(BaseModel):
             lines = []
             for one in error.errors(include_url=False):
                 text = one["msg"].removeprefix("Value error, ")
-                name = str(one["loc"][0]) if one["loc"] else None
-                lines.append(f"{name}={given.get(name, '')}: {text[:1].lower()}{text[1:]}" if name else text)
+                place = str(one["loc"][0])  # of a default it is the field's name, not the setting's
+                name = str(cls.model_fields[place].alias) if place in cls.model_fields else place
+                lines.append(f"{name}={given.get(name, '')}: {text[:1].lower()}{text[1:]}")
             raise SettingsError("\n".join(lines)) from None
 
     @classmethod

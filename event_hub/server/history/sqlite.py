@@ -10,6 +10,7 @@ https://www.sqlite.org/wal.html
 
 from __future__ import annotations
 
+import math
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -215,8 +216,11 @@ class SQLiteHistory(History):
     def trim(self, now: float) -> bool:
         retention = self._retention
         through = self.floor
-        if retention.size is not None and self.floor < self.head and self.size() > retention.size:
-            through = min(self.head, self.floor + _TRIM)
+        kept = self.head - self.floor
+        excess = self.size() - retention.size if retention.size is not None and kept else 0
+        if excess > 0:
+            average = self.size() / kept
+            through += min(kept, _TRIM, math.ceil(excess / average))
         elif retention.age is not None:
             through = min(self.offset_at(now - retention.age), self.floor + _TRIM)
         with self._failing("written"):

@@ -1,0 +1,351 @@
+"""One contract for every history (`event_hub.server.history.base`), and what each backend adds to it."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from event_hub.server.filters import Filter
+from event_hub.server.history import Draft, History, HistoryError, Retention, open_history
+from event_hub.server.history.base import PAGE_BYTES, SCAN
+from event_hub.server.history.sqlite import SQLiteHistory
+from event_hub.server.sse import Cursor
+
+FOREVER = Retention(None, None)
+Opener = Callable[..., History]
+
+
+def draft(n: int = 0, *, kind: str = "t", room: str | None = None, session: str | None = None, event_id: str | None = None, size: int = 0) -> Draft:
+    return Draft(kind, room, session, event_id, json.dumps({"n": n, "pad": "x" * size}).encode())
+
+
+def numbers(history: History, filter: Filter = Filter(), after: int = 0) -> list[int]:
+    """Everything that matches, page by page."""
+    found: list[int] = []
+    while after < history.head:
+        page = history.after(after, history.head, filter, 7)
+        assert page.through > after
+        assert len(page.records) <= 7
+        found += [json.loads(record.data)["n"] for record in page.records]
+        after = page.through
+    return found
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def opener(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opener]:
+    opened: list[History] = []
+
+    def open_one(retention: Retention = FOREVER, name: str = "hub.db") -> History:
+        url = "memory:" if request.param == "memory" else f"sqlite:///{tmp_path / name}"
+        opened.append(open_history(url, retention))
+        return opened[-1]
+
+    yield open_one
+    for one in opened:
+        one.close()
+
+
+def test_offsets_are_1_2_3_without_holes(opener: Opener) -> None:
+    history = opener()
+    assert (history.head, history.floor) == (0, 0)
+    assert [a.offset for a in history.append([draft(1)], 1.0)] == [1]
+    assert [a.offset for a in history.append([draft(2), draft(3)], 2.0)] == [2, 3]
+    assert history.append([], 3.0) == []
+    assert history.head == 3
+    assert numbers(history) == [1, 2, 3]
+    assert [r.offset for r in history.after(1, 2, Filter(), 100).records] == [2]
+    assert history.after(3, 3, Filter(), 100).records == []
+    assert history.after(99, 200, Filter(), 100).records == []
+
+
+def test_data_comes_back_byte_for_byte(opener: Opener) -> None:
+    history = opener()
+    data = '{"text":"Grüße \\u0000 👋 \u2028 \\" \\\\ 1e30"}'.encode()
+    history.append([Draft("t", "räum", "s", "id-1", data)], 1.0)
+    assert history.after(0, 1, Filter(), 1).records[0].data == data
+
+
+def test_the_same_event_id_is_kept_once(opener: Opener) -> None:
+    history = opener()
+    history.append([draft(1, event_id="a")], 1.0)
+    again = history.append([draft(2, event_id="b"), draft(3, event_id="a"), draft(4), draft(5, event_id="b")], 2.0)
+    assert [(a.offset, a.duplicate) for a in again] == [(2, False), (1, True), (3, False), (2, True)]
+    assert numbers(history) == [1, 2, 4]
+    assert [a.duplicate for a in history.append([draft(6, event_id="b")], 3.0)] == [True]
+    assert history.head == 3
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from([None, "r1", "r2"]), st.sampled_from([None, "s1"])), max_size=60),
+    st.lists(st.sampled_from(["a", "b*", "*"]), max_size=2),
+    st.lists(st.sampled_from(["r1", "r2", "r*"]), max_size=2),
+    st.lists(st.sampled_from(["s1", "s*"]), max_size=1),
+    st.integers(0, 60),
+)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+def test_pages_hold_exactly_what_matches(
+    opener: Opener,
+    events: list[tuple[str, str | None, str | None]],
+    types: list[str],
+    rooms: list[str],
+    sessions: list[str],
+    after: int,
+) -> None:
+    history = opener(name=f"{os.urandom(8).hex()}.db")
+    history.append([draft(n, kind=k, room=r, session=s) for n, (k, r, s) in enumerate(events, 1)], 1.0)
+    filter = Filter.of(rooms, types, sessions)
+    expected = [n for n, event in enumerate(events, 1) if filter.matches(*event)]
+    assert numbers(history, filter, after) == [n for n in expected if n > after]
+    backwards: list[int] = []
+    offset = history.head
+    while offset > 0:
+        page = history.before(offset, filter, 7)
+        backwards += [record.offset for record in page.records]
+        assert page.through < offset
+        offset = page.through
+    assert backwards == expected[::-1]
+
+
+def test_one_call_looks_at_a_bounded_number_of_events(opener: Opener) -> None:
+    history = opener()
+    history.append([draft(n) for n in range(SCAN + 500)], 1.0)
+    page = history.after(0, history.head, Filter.of(types=["rare*"]), 10)
+    assert (page.records, page.through) == ([], SCAN)
+    assert history.before(history.head, Filter.of(types=["rare*"]), 10).through == 500
+
+
+def test_pages_are_bounded_in_bytes(opener: Opener) -> None:
+    history = opener()
+    history.append([draft(n, size=PAGE_BYTES // 4) for n in range(20)], 1.0)
+    assert len(history.after(0, 20, Filter(), 500).records) <= 5
+    assert numbers(history) == list(range(20))
+
+
+def test_offset_at(opener: Opener) -> None:
+    history = opener()
+    for n in range(1, 101):
+        history.append([draft(n)], float(n // 2))
+    assert history.offset_at(0) == 0
+    assert history.offset_at(10.0) == 19  # events 20 and 21 came at 10
+    assert history.offset_at(10.5) == 21
+    assert history.offset_at(1e12) == 100
+    history.append([draft(101)], 3.0)  # the clock went back
+    assert history.offset_at(50.0) == 99
+    assert history.offset_at(51.0) == 101
+
+
+def test_retention_by_age(opener: Opener) -> None:
+    history = opener(Retention(10.0, None))
+    history.append([draft(n, event_id=f"e{n}") for n in range(1, 2501)], 100.0)
+    history.append([draft(n) for n in range(2501, 2601)], 105.0)
+    assert history.trim(109.0) is False
+    assert history.floor == 0
+    while history.trim(112.0):
+        pass
+    assert history.floor == 2500
+    assert numbers(history) == list(range(2501, 2601))
+    assert history.after(0, history.head, Filter(), 1).records[0].offset == 2501
+    assert history.before(history.head, Filter(), 5000).through == 2500
+    assert history.offset_at(0) == 2500
+    # What is given up is no duplicate any more, and offsets are not used again.
+    assert history.append([draft(1, event_id="e1")], 120.0) == [(2601, False)]
+    while history.trim(1000.0):
+        pass
+    assert history.floor == history.head == 2601
+    assert history.append([draft(2)], 1001.0) == [(2602, False)]
+
+
+def test_retention_by_size(opener: Opener) -> None:
+    history = opener(Retention(None, 600_000))
+    for n in range(40):
+        history.append([draft(n * 100 + k, size=500) for k in range(100)], 1.0)
+    while history.trim(1.0):
+        pass
+    assert 0 < history.size() <= 600_000
+    kept = numbers(history)
+    assert 300 < len(kept) < 1500
+    assert kept == list(range(4000 - len(kept), 4000))
+
+
+def test_epochs_name_offsets(opener: Opener) -> None:
+    history = opener()
+    history.append([draft(n) for n in range(5)], 1.0)
+    cursor = history.epochs.cursor(3)
+    assert history.epochs.survived(cursor) == (3, True)
+    assert history.epochs.survived(Cursor("zz", 3)) is None
+    other = opener(name="other.db")
+    assert other.epochs.current != history.epochs.current
+
+
+# -- sqlite: what outlives the process -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "folder" / "hub.db"
+
+
+def reopen(path: Path, retention: Retention = FOREVER) -> SQLiteHistory:
+    return SQLiteHistory(path, retention, wait=0.2)
+
+
+def test_everything_is_there_again(path: Path) -> None:
+    first = reopen(path)
+    first.append([draft(n, event_id=f"e{n}") for n in range(1, 11)], 5.0)
+    epoch = first.epochs.current
+    first.close()
+    first.close()
+    second = reopen(path)
+    assert second.epochs.current == epoch
+    assert numbers(second) == list(range(1, 11))
+    assert second.append([draft(0, event_id="e3")], 6.0) == [(3, True)]
+    assert second.append([draft(11)], 1.0) == [(11, False)]  # the clock went back while we were away
+    assert second.offset_at(5.5) == 11 or second.offset_at(4.9) == 0
+    second.close()
+
+
+def test_a_lost_file_is_a_new_epoch(path: Path) -> None:
+    first = reopen(path)
+    cursor = first.epochs.cursor(0)
+    first.close()
+    path.unlink()
+    second = reopen(path)
+    assert second.epochs.survived(cursor) is None
+    second.close()
+
+
+def test_an_emptied_history_goes_on_counting(path: Path) -> None:
+    first = reopen(path, Retention(1.0, None))
+    first.append([draft(n) for n in range(10)], 1.0)
+    while first.trim(100.0):
+        pass
+    epoch = first.epochs.current
+    first.close()
+    second = reopen(path)
+    assert (second.head, second.floor, second.epochs.current) == (10, 10, epoch)
+    assert second.append([draft(1)], 101.0) == [(11, False)]
+    second.close()
+
+
+def test_after_a_crash_of_the_machine_old_cursors_do_not_lie(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without an fsync for each commit, a power failure may take the newest events: a later event at the same offset
+    must not be taken for them."""
+    first = reopen(path)
+    first.append([draft(n) for n in range(1, 11)], 1.0)
+    saw_8, saw_10 = first.epochs.cursor(8), first.epochs.cursor(10)
+    first._db.execute('DELETE FROM events WHERE "offset" > 8')  # what the power failure took
+    first._db.close()
+    first._lock.release()
+    monkeypatch.setattr("event_hub.server.history.sqlite._boot", lambda: "another boot")
+    second = reopen(path)
+    assert second.head == 8
+    assert second.append([draft(99)], 2.0) == [(9, False)]
+    assert second.epochs.survived(saw_8) == (8, True)
+    assert second.epochs.survived(saw_10) == (8, False)
+    assert second.epochs.cursor(9).epoch != saw_8.epoch
+    assert second.epochs.cursor(8) == saw_8
+    current = second.epochs.current
+    second.close()  # an orderly end: the next boot finds everything
+    monkeypatch.setattr("event_hub.server.history.sqlite._boot", lambda: "a third boot")
+    third = reopen(path)
+    assert third.epochs.current == current
+    third.close()
+
+
+def test_one_hub_at_a_time(path: Path) -> None:
+    first = reopen(path)
+    with pytest.raises(HistoryError, match="in use by another hub"):
+        reopen(path)
+    first.close()
+    reopen(path).close()
+
+
+def test_a_refused_append_changes_nothing(path: Path) -> None:
+    history = reopen(path)
+    history.append([draft(1)], 1.0)
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    for drafts in ([draft(2)], [draft(2), draft(3)]):
+        with pytest.raises(HistoryError, match="another program holds its lock"):
+            history.append(drafts, 2.0)
+    assert history.head == 1
+    assert numbers(history) == [1]  # reading goes on
+    other.execute("ROLLBACK")
+    other.close()
+    assert history.append([draft(2)], 3.0) == [(2, False)]
+    history.close()
+
+
+def test_a_full_disk(path: Path) -> None:
+    history = reopen(path)
+    history.append([draft(1)], 1.0)
+    pages = history._db.execute("PRAGMA page_count").fetchone()[0]
+    history._db.execute(f"PRAGMA max_page_count={pages + 2}")
+    with pytest.raises(HistoryError, match="the disk is full"):
+        history.append([draft(n, size=2000) for n in range(50)], 2.0)
+    assert numbers(history) == [1]
+    history._db.execute("PRAGMA max_page_count=1000000")
+    assert history.append([draft(2, size=2000)], 3.0) == [(2, False)]
+    history.close()
+
+
+def test_what_is_no_database(path: Path) -> None:
+    path.parent.mkdir()
+    path.write_bytes(b"this is not a database, whatever its name says" * 100)
+    with pytest.raises(HistoryError, match="not a SQLite database"):
+        reopen(path)
+
+
+def test_a_damaged_database(path: Path) -> None:
+    history = reopen(path)
+    history.append([draft(n, size=500) for n in range(2000)], 1.0)
+    history.close()
+    data = bytearray(path.read_bytes())
+    for page in range(2, len(data) // 4096, 1):
+        data[page * 4096 : page * 4096 + 100] = os.urandom(100)
+    path.write_bytes(data)
+    with pytest.raises(HistoryError, match="damaged"):
+        reopen(path)
+
+
+def test_another_layout(path: Path) -> None:
+    reopen(path).close()
+    other = sqlite3.connect(path)
+    other.execute("PRAGMA user_version=99")
+    other.commit()
+    other.close()
+    with pytest.raises(HistoryError, match="another version"):
+        reopen(path)
+
+
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(HistoryError, match="cannot be opened"):
+        reopen(tmp_path / "file" / "hub.db")
+
+
+def test_the_write_ahead_log_is_folded_in(path: Path) -> None:
+    history = reopen(path)
+    wal = Path(f"{path}-wal")
+    for n in range(20):
+        history.append([draft(n, size=1000) for n in range(200)], 1.0)
+    grown = wal.stat().st_size
+    assert grown > 1 << 20
+    history.maintain()
+    for n in range(5):
+        history.append([draft(n, size=1000) for n in range(200)], 1.0)
+    assert wal.stat().st_size <= grown  # it was begun anew
+    history.close()
+    assert not wal.exists() or wal.stat().st_size == 0
+
+
+def test_urls() -> None:
+    with pytest.raises(HistoryError, match="sqlite:///var/hub.db"):
+        open_history("postgres://x", FOREVER)
