@@ -72,11 +72,11 @@ class Subscriber(ABC):
 
     @abstractmethod
     def take(self, chunk: bytes, position: int, offset: int, now: float) -> None:
-        """Here is everything up to `position`: send it, or remember that it could not be sent."""
+        """Here is everything up to `position`, a chunk of HTTP each frame: send it, or remember that it was not sent."""
 
     @abstractmethod
     def write(self, data: bytes, now: float) -> None:
-        """Send what is no event (a heartbeat, a gap): its place in the view stays. Only while it is not blocked."""
+        """Send one frame that is no event (a heartbeat, a gap): its place in the view stays. Only while not blocked."""
 
     @abstractmethod
     def finish(self, retry_ms: int) -> None:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from . import notices
+from . import notices, sse
 from .broadcast import Broadcast, Subscriber
 
 MSG_DONTWAIT = getattr(_socket, "MSG_DONTWAIT", 0)
@@ -45,13 +45,13 @@ class GeneratorSubscriber(Subscriber):
     def take(self, chunk: bytes, position: int, offset: int, now: float) -> None:
         self.position = position
         self.offset = offset
-        self.active = self.last = now
-        self.blocked = True
-        self._mail.append(chunk)
-        self._wake.set()
+        self.write(sse.unchunk(chunk), now)
 
     def write(self, data: bytes, now: float) -> None:
-        self.take(data, self.position, self.offset, now)
+        self.active = self.last = now
+        self.blocked = True
+        self._mail.append(data)
+        self._wake.set()
 
     def finish(self, retry_ms: int) -> None:
         self.finishing = retry_ms

@@ -133,7 +133,7 @@ class Hub:
             for draft, (offset, duplicate) in zip(drafts, appended, strict=True):
                 if not duplicate:
                     accepted += 1
-                    frame = sse.frame(epoch, offset, draft.data)
+                    frame = sse.chunk(sse.frame(epoch, offset, draft.data))
                     notified.update(broadcast.publish(offset, frame, draft.type, draft.room, draft.session))
             clients = sum(len(view.subscribers) for view in notified)
         broadcast.wake()

@@ -1,4 +1,4 @@
-"""The event log: what has just been published, as encoded frames, and each subscriber's place in it.
+"""The event log: what has just been published, as frames ready for the wire, and each subscriber's place in it.
 
 Pure: no socket, thread or clock. An event is encoded once, outside. Each distinct filter is a `View` with its own run
 of frames, and a subscriber is no more than a number in it: how many of the view's frames it has taken. So publishing

@@ -18,7 +18,7 @@ from typing import Any
 import gevent
 from gevent import socket as gevent_socket
 
-from . import notices
+from . import notices, sse
 from .broadcast import CHUNK, Broadcast, Subscriber
 from .log import View
 
@@ -28,9 +28,12 @@ _CHATTER = 64 << 10
 
 
 def can_take_over(environ: dict[str, Any]) -> bool:
-    """Whether this request came in on a plain socket of gunicorn's gevent worker."""
+    """Whether this request came in on a plain socket of gunicorn's gevent worker, from a client that knows chunks."""
     sock = environ.get("gunicorn.socket")
-    return type(sock) is gevent_socket.socket and environ.get("wsgi.url_scheme") == "http"
+    return type(sock) is gevent_socket.socket and (
+        environ.get("wsgi.url_scheme"),
+        environ.get("SERVER_PROTOCOL"),
+    ) == ("http", "HTTP/1.1")
 
 
 class Taken:
@@ -46,7 +49,7 @@ class Taken:
         self.socket.setblocking(False)
 
     def send_all(self, data: bytes, stall: float) -> None:
-        """Send, waiting for the peer where it must; raises OSError where the peer has gone or takes nothing."""
+        """Send bytes as they are, waiting for the peer where it must; raises OSError where the peer has gone or takes nothing."""
         rest = memoryview(data)
         while rest:
             try:
@@ -68,8 +71,9 @@ class Taken:
 
 
 def head(headers: Iterable[tuple[str, str]]) -> bytes:
-    """The response's head. The body ends when the connection does, which `Connection: close` says."""
-    lines = ["HTTP/1.1 200 OK", f"Date: {formatdate(usegmt=True)}", "Connection: close"]
+    """The response's head. Its body is chunked; the connection is not used for anything after it."""
+    date = formatdate(usegmt=True)
+    lines = ["HTTP/1.1 200 OK", f"Date: {date}", "Connection: close", "Transfer-Encoding: chunked"]
     lines += [f"{name}: {value}" for name, value in headers]
     return "\r\n".join([*lines, "", ""]).encode("latin-1")
 
@@ -114,6 +118,7 @@ class SocketSubscriber(Subscriber):
         self._block(sent, now)
 
     def write(self, data: bytes, now: float) -> None:
+        data = sse.chunk(data)
         try:
             sent = self._socket.send(data)
         except BlockingIOError:
@@ -214,9 +219,9 @@ class SocketSubscriber(Subscriber):
         if self._rest or view is None:
             return self._rest, self.position, self.offset
         with broadcast.lock:
-            data = broadcast.gap(self)
-            if data or self.position >= view.head:
-                return data, self.position, self.offset
+            gap = broadcast.gap(self)
+            if gap or self.position >= view.head:
+                return sse.chunk(gap) if gap else b"", self.position, self.offset
             data, position = view.read(self.position, CHUNK)
             return data, position, view.offset_at(position)
 
@@ -226,7 +231,7 @@ class SocketSubscriber(Subscriber):
             self._broadcast.epochs.cursor(self.offset), self._broadcast.wall(), retry_ms=self.finishing
         )
         try:
-            self._socket.send(frame)
+            self._socket.send(sse.chunk(frame) + sse.LAST_CHUNK)
         except OSError:
             pass  # it is full or gone: the next hub resumes it from its cursor all the same
         self._close(SHUT_WR)

@@ -36,6 +36,29 @@ def frame(epoch: str, offset: int, data: bytes) -> bytes:
     return b"id: %s-%d\ndata: %s\n\n" % (epoch.encode("ascii"), offset, data)
 
 
+def chunk(data: bytes) -> bytes:
+    """`data` as one chunk of a chunked HTTP/1.1 body (RFC 9112, section 7.1).
+
+    A frame is a chunk of its own: clients that read by size (`requests`, 512 bytes at a time) see each event at once,
+    and a frame that was torn by a short send can be finished without the ones after it.
+    """
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+LAST_CHUNK = b"0\r\n\r\n"
+
+
+def unchunk(body: bytes) -> bytes:
+    """The data in whole chunks, for servers that do their own chunking."""
+    parts, at = [], 0
+    while at < len(body):
+        end = body.index(b"\r\n", at)
+        size = int(body[at:end], 16)
+        parts.append(body[end + 2 : end + 2 + size])
+        at = end + size + 4
+    return b"".join(parts)
+
+
 def retry(milliseconds: int) -> bytes:
     """How long an EventSource waits before it reconnects. A line, not a frame: it ends with the frame that follows."""
     return b"retry: %d\n" % milliseconds

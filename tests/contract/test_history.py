@@ -22,7 +22,15 @@ FOREVER = Retention(None, None)
 Opener = Callable[..., History]
 
 
-def draft(n: int = 0, *, kind: str = "t", room: str | None = None, session: str | None = None, event_id: str | None = None, size: int = 0) -> Draft:
+def draft(
+    n: int = 0,
+    *,
+    kind: str = "t",
+    room: str | None = None,
+    session: str | None = None,
+    event_id: str | None = None,
+    size: int = 0,
+) -> Draft:
     return Draft(kind, room, session, event_id, json.dumps({"n": n, "pad": "x" * size}).encode())
 
 
@@ -83,13 +91,18 @@ def test_the_same_event_id_is_kept_once(opener: Opener) -> None:
 
 
 @given(
-    st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from([None, "r1", "r2"]), st.sampled_from([None, "s1"])), max_size=60),
+    st.lists(
+        st.tuples(st.sampled_from("abc"), st.sampled_from([None, "r1", "r2"]), st.sampled_from([None, "s1"])),
+        max_size=60,
+    ),
     st.lists(st.sampled_from(["a", "b*", "*"]), max_size=2),
     st.lists(st.sampled_from(["r1", "r2", "r*"]), max_size=2),
     st.lists(st.sampled_from(["s1", "s*"]), max_size=1),
     st.integers(0, 60),
 )
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 def test_pages_hold_exactly_what_matches(
     opener: Opener,
     events: list[tuple[str, str | None, str | None]],

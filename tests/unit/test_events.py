@@ -23,8 +23,18 @@ agent_speech_finished user_speech_started user_speech_finished agent_state_chang
 tool_call_finished turn_metrics usage_updated agent_handoff agent_false_interruption agent_error agent_process_started
 agent_process_exited""".split()
 SEEDS: list[dict[str, Any]] = [
-    {"type": "transcript", "text": "Hello, how can I help you?", "participant": "agent_123", "timestamp": 1695123456.789},
-    {"type": "transcript", "text": "User said something", "participant": "voice_assistant_user_1234", "timestamp": 1695123456.789},
+    {
+        "type": "transcript",
+        "text": "Hello, how can I help you?",
+        "participant": "agent_123",
+        "timestamp": 1695123456.789,
+    },
+    {
+        "type": "transcript",
+        "text": "User said something",
+        "participant": "voice_assistant_user_1234",
+        "timestamp": 1695123456.789,
+    },
     {"type": "agent_speech_started", "timestamp": 1695123456.789},
     {"type": "agent_speech_finished", "timestamp": 1695123456.789},
     {"type": "agent_ready", "message": "Voice agent is ready and listening"},

@@ -45,7 +45,8 @@ def test_which_dimension_an_index_finds_it_by() -> None:
 
 
 @pytest.mark.parametrize(
-    "patterns", [["r"] * 1 + [f"r{n}" for n in range(MAX_PATTERNS)], ["x" * (MAX_PATTERN_LENGTH + 1)], ["*" * (MAX_STARS + 1)]]
+    "patterns",
+    [["r"] * 1 + [f"r{n}" for n in range(MAX_PATTERNS)], ["x" * (MAX_PATTERN_LENGTH + 1)], ["*" * (MAX_STARS + 1)]],
 )
 def test_what_is_too_much_is_refused(patterns: list[str]) -> None:
     with pytest.raises(BadFilter):

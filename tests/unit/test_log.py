@@ -131,7 +131,11 @@ class LogMachine(RuleBasedStateMachine):
 
     def wanted(self, reader: Reader) -> list[int]:
         matches = reader.view.filter.matches
-        return [o for o, kind, room, session, _ in self.published if o > reader.wanted_after and matches(kind, room, session)]
+        return [
+            o
+            for o, kind, room, session, _ in self.published
+            if o > reader.wanted_after and matches(kind, room, session)
+        ]
 
     @invariant()
     def in_order_once_each_or_counted(self) -> None:

@@ -84,12 +84,16 @@ def test_a_slip_in_a_name_is_pointed_out() -> None:
     ]
 
 
-@pytest.mark.parametrize(("text", "value"), [("15", 15), ("1.5m", 90), ("7d", 604800), ("250ms", 0.25), (" 2 h ", 7200)])
+@pytest.mark.parametrize(
+    ("text", "value"), [("15", 15), ("1.5m", 90), ("7d", 604800), ("250ms", 0.25), (" 2 h ", 7200)]
+)
 def test_durations(text: str, value: float) -> None:
     assert seconds(text) == value
 
 
-@pytest.mark.parametrize(("text", "value"), [("5", 5), ("64KiB", 65536), ("1GB", 10**9), ("1.5 mb", 1_500_000), ("7b", 7)])
+@pytest.mark.parametrize(
+    ("text", "value"), [("5", 5), ("64KiB", 65536), ("1GB", 10**9), ("1.5 mb", 1_500_000), ("7b", 7)]
+)
 def test_sizes(text: str, value: int) -> None:
     assert size(text) == value
 

@@ -12,7 +12,8 @@ from event_hub.server.sse import Cursor, Decoder
 
 epochs = st.text("0123456789abcdef", min_size=8, max_size=8)
 payloads = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
 )
 
 
@@ -22,7 +23,9 @@ def pieces(data: bytes, cuts: list[int]) -> list[bytes]:
 
 
 @given(epochs, st.lists(payloads, max_size=5), st.lists(st.integers(0, 10_000)))
-def test_frames_decode_to_what_was_encoded_under_any_chunking(epoch: str, values: list[object], cuts: list[int]) -> None:
+def test_frames_decode_to_what_was_encoded_under_any_chunking(
+    epoch: str, values: list[object], cuts: list[int]
+) -> None:
     stream = sse.retry(1500) + b"".join(
         sse.frame(epoch, n, json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass"))
         for n, value in enumerate(values)
@@ -75,7 +78,20 @@ def test_cursors_are_read_as_they_are_written(epoch: str, offset: int) -> None:
 def test_what_is_no_cursor_is_none(text: str) -> None:
     cursor = Cursor.parse(text)
     assert cursor is None or str(cursor).split("-")[0] == text.split("-")[0]
-    for wrong in ("", "a", "a-", "-1", "A-1", "a-1 ", "a-1\n", "a--1", "a-1.0", "a-٣", "x" * 17 + "-1", "a-" + "1" * 19):
+    for wrong in (
+        "",
+        "a",
+        "a-",
+        "-1",
+        "A-1",
+        "a-1 ",
+        "a-1\n",
+        "a--1",
+        "a-1.0",
+        "a-٣",
+        "x" * 17 + "-1",
+        "a-" + "1" * 19,
+    ):
         assert Cursor.parse(wrong) is None
 
 

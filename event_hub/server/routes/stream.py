@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from flask import Response, request
 
+from .. import sse
 from ..errors import HubError
 from ..generator import GeneratorSubscriber, visible_socket
 from ..history import HistoryError
@@ -51,7 +52,7 @@ def stream(hub: Hub, cors: Iterable[tuple[str, str]]) -> Response:
             except OSError as error:
                 reason = f"no file descriptor is left: {error.strerror}"
                 raise HubError("too_many_subscribers", reason) from None
-            _hand_over(hub, replay, taken, sockets.head([*HEADERS, *cors]) + opening)
+            _hand_over(hub, replay, taken, sockets.head([*HEADERS, *cors]) + sse.chunk(opening))
             return _TakenOver()
     return Response(_generate(hub, replay, opening, request.environ), headers=list(HEADERS), direct_passthrough=True)
 
@@ -67,7 +68,7 @@ def _hand_over(hub: Hub, replay: Replay, taken: Taken, first: bytes) -> None:
         taken.send_all(first, stall)
         if not replay.attach_now(subscriber):
             for chunk in replay.pages(subscriber):
-                taken.send_all(chunk, stall)
+                taken.send_all(sse.chunk(chunk), stall)
         subscriber.release()
     except OSError:
         subscriber.leave()  # it left, or took nothing, before its replay was over

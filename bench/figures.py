@@ -1,0 +1,149 @@
+"""From measurements to figures: medians over the rounds, ratios within each round, and the targets of the design."""
+
+import statistics
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from bench.generator import Measurement
+from bench.scenarios import Scale
+from bench.servers import HUB_MEMORY, HUB_SQLITE, NCHAN, Server
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One number to report: from which load, how it is read from a measurement, and in which unit."""
+
+    key: str
+    label: str
+    unit: str
+    load: str
+    read: Callable[[Measurement], float]
+    lower_is_better: bool = False
+
+
+def field(*path: str) -> Callable[[Measurement], float]:
+    """Read a number from the generator's result."""
+
+    def read(measurement: Measurement) -> float:
+        value = measurement.result
+        for name in path:
+            value = value[name]
+        return float(value)  # type: ignore[arg-type]
+
+    return read
+
+
+def bytes_per_subscriber(measurement: Measurement) -> float:
+    """What the server's PSS grew by for each idle subscriber."""
+    grown = measurement.memory["open"]["pss"] - measurement.memory["before"]["pss"]
+    return grown / float(measurement.result["subscribers"])
+
+
+def figures(scale: Scale) -> list[Figure]:
+    """All figures, in the order of the report."""
+    some, many = f"{scale.some:,}", f"{scale.many:,}"
+
+    def latency(load: str, label: str) -> list[Figure]:
+        return spread(load, f"latency {{}}, {label}", "latency_ms")
+
+    def spread(load: str, label: str, name: str) -> list[Figure]:
+        return [
+            Figure(f"{load}-{p}", label.format(p), "ms", load, field(name, p), lower_is_better=True)
+            for p in ("p50", "p99")
+        ]
+
+    def posts(key: str, label: str) -> Figure:
+        return Figure(key, label, "POSTs/s", key, field("posts_per_s"))
+
+    return [
+        *latency("latency-some", f"{some} subscribers, 20 events/s"),
+        *latency("latency-many", f"{many} subscribers, 5 events/s"),
+        Figure("flatout", f"flat out to {some} subscribers", "deliveries/s", "flatout", field("deliveries_per_s")),
+        Figure("idle", f"memory for an idle subscriber, of {many}", "bytes", "idle", bytes_per_subscriber, True),
+        posts("post-1", "single events, 1 connection"),
+        posts("post-4", "single events, 4 connections"),
+        posts("post-16", "single events, 16 connections"),
+        posts("post-1-watched", "single events, 1 connection, 10 subscribers"),
+        posts("post-16-watched", "single events, 16 connections, 10 subscribers"),
+        *spread("post-1-watched", "answer {}, 1 connection, 10 subscribers", "post_ms"),
+        *spread("post-16-watched", "answer {}, 16 connections, 10 subscribers", "post_ms"),
+        Figure("batch-array", "batches of 500, JSON array", "events/s", "batch-array", field("accepted_per_s")),
+        Figure("batch-lines", "batches of 500, NDJSON", "events/s", "batch-lines", field("accepted_per_s")),
+        posts("sparse-many", f"{many} rooms of one subscriber each"),
+        posts("sparse-one", "one room of one subscriber"),
+        *latency("sparse-paced", f"{many} rooms of one subscriber each, 1000 events/s"),
+        *latency("sparse-many", f"{many} rooms of one subscriber each, 4 publishers flat out"),
+        *latency("sparse-one", "one room of one subscriber, 4 publishers flat out"),
+    ]
+
+
+@dataclass(frozen=True)
+class Target:
+    """A bound from the design, for a figure itself or for its ratio to the same figure elsewhere."""
+
+    text: str
+    figure: str
+    bound: float
+    at_most: bool
+    against: Server | str | None = None
+    """Divide by the figure of this server, or by this other figure of the same server; None: the figure itself."""
+    servers: tuple[Server, ...] = (HUB_MEMORY, HUB_SQLITE)
+
+
+def targets() -> list[Target]:
+    """What the design asks for (design section 10), as far as one hub process shows it."""
+    latencies = ("latency-some-p50", "latency-some-p99", "latency-many-p50", "latency-many-p99")
+    durable = (HUB_SQLITE,)
+    return [
+        *(Target("latency no worse than nchan's", key, 1.0, True, NCHAN) for key in latencies),
+        Target("at least 8 × nchan flat out", "flatout", 8.0, False, NCHAN),
+        Target("at most 2 KB for an idle subscriber", "idle", 2048, True),
+        *(Target("SQLite costs at most 20 % of the latency", key, 1.2, True, HUB_MEMORY, durable) for key in latencies),
+        Target("SQLite costs at most 20 % of the throughput", "flatout", 0.8, False, HUB_MEMORY, durable),
+        Target("at least 100,000 events/s in batches", "batch-array", 100_000, False),
+        Target("at least 100,000 events/s in batches", "batch-lines", 100_000, False),
+        Target("single POSTs at least half of nchan's", "post-16-watched", 0.5, False, NCHAN),
+        Target("an event for one of many rooms costs at most twice", "sparse-many", 0.5, False, "sparse-one"),
+    ]
+
+
+class Table:
+    """All measurements of a run, asked by figure and server."""
+
+    def __init__(self, measurements: Sequence[Measurement], scale: Scale) -> None:
+        """Leave out what failed."""
+        self.measurements = [m for m in measurements if not m.failure]
+        self.figures = {figure.key: figure for figure in figures(scale)}
+
+    def values(self, key: str, server: Server) -> dict[int, float]:
+        """Round → value; empty where this server was not measured so."""
+        figure = self.figures[key]
+        return {m.round: figure.read(m) for m in self.measurements if m.load == figure.load and m.server == server.name}
+
+    def median(self, key: str, server: Server) -> float | None:
+        """The median over the rounds."""
+        return middle(self.values(key, server).values())
+
+    def ratio(self, key: str, server: Server, against: Server | str) -> float | None:
+        """The median of the ratios within each round: what slows the whole machine for a minute cancels out."""
+        above = self.values(key, server)
+        below = self.values(against, server) if isinstance(against, str) else self.values(key, against)
+        return middle(above[n] / below[n] for n in above.keys() & below.keys() if below[n] > 0)
+
+    def reached(self, target: Target, server: Server) -> float | None:
+        """What the target's bound is to be compared with."""
+        if target.against is None:
+            return self.median(target.figure, server)
+        return self.ratio(target.figure, server, target.against)
+
+
+def middle(values: Iterable[float]) -> float | None:
+    """The median, None of nothing."""
+    known = list(values)
+    return statistics.median(known) if known else None
+
+
+def missed_by(target: Target, value: float) -> float:
+    """By which share of its bound a target is missed; 0 or less: met."""
+    over = value / target.bound - 1
+    return over if target.at_most else -over

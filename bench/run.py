@@ -1,0 +1,172 @@
+"""The command `python -m bench`: starts the hub and nchan by turns, loads them, and writes what came of it."""
+
+import argparse
+import json
+import shlex
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from bench import machine, report, tools
+from bench.figures import Table
+from bench.generator import Measurement, measure
+from bench.scenarios import FULL, QUICK, Load, Scale, Scenario, scenarios
+from bench.servers import HUB_MEMORY, HUB_SQLITE, NCHAN, ROOT, Server, Setup, started
+from bench.tools import Missing, note
+
+CACHE = ROOT / "var" / "bench"
+PAGE = ROOT / "docs" / "performance.md"
+
+
+def arguments(given: Sequence[str] | None) -> argparse.Namespace:
+    """The command line, checked."""
+    names = [scenario.name for scenario in scenarios(FULL)]
+    parser = argparse.ArgumentParser(
+        prog="python -m bench",
+        description="Measure the hub, with its history in memory and in SQLite, beside nchan: server on one core, load "
+        "generator on another, by turns, several rounds, medians. A quarter of an hour; --quick two minutes. "
+        "Every process listens on loopback only and ends with this one.",
+        epilog="Exit codes: 0 measured (targets may be missed: see the report), 1 a measurement failed, "
+        "3 something is missing, and the message says which command gets it.",
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="few subscribers, one second each, one round: does it work?"
+    )
+    parser.add_argument("--only", nargs="+", choices=names, metavar="SCENARIO", help=f"only these: {', '.join(names)}")
+    parser.add_argument("--rounds", type=int, help=f"rounds (default {FULL.rounds}, quick {QUICK.rounds})")
+    parser.add_argument("--no-nchan", action="store_true", help="leave nchan out, and with it the ratios to it")
+    parser.add_argument("--no-hub", action="store_true", help="nchan only: what this machine can do")
+    parser.add_argument(
+        "--hub-command", help="how to start the hub in the project's folder (default: this Python flask_server.py)"
+    )
+    parser.add_argument(
+        "--hub-env", action="append", default=[], metavar="NAME=VALUE", help="a setting for the hub; repeatable"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        help="the page to write (default docs/performance.md; with --quick or --only var/bench/performance.md)",
+    )
+    options = parser.parse_args(given)
+    if options.rounds is not None and options.rounds < 1:
+        parser.error("--rounds must be at least 1")
+    if options.no_hub and options.no_nchan:
+        parser.error("--no-hub and --no-nchan leave nothing to measure")
+    if any("=" not in setting for setting in options.hub_env):
+        parser.error("--hub-env takes NAME=VALUE")
+    return options
+
+
+def main(given: Sequence[str] | None = None) -> int:
+    """Measure and report; gives the exit code."""
+    options = arguments(given)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    scale = QUICK if options.quick else FULL
+    scale = replace(scale, rounds=options.rounds or scale.rounds)
+    try:
+        return bench(options, scale)
+    except Missing as missing:
+        note(f"bench: {missing}")
+        return 3
+    except KeyboardInterrupt:
+        note("bench: stopped, nothing written")
+        return 130
+
+
+def bench(options: argparse.Namespace, scale: Scale) -> int:
+    """Get what is needed, measure all, write results and report."""
+    server_core, generator_core = tools.cores()
+    tools.allow_open_files(scale.many)
+    CACHE.mkdir(parents=True, exist_ok=True)
+    program = tools.build_loadgen(CACHE)
+    nginx, modules = ("", "") if options.no_nchan else tools.nchan()
+    hub_command = shlex.split(options.hub_command) if options.hub_command else [sys.executable, "flask_server.py"]
+    setup = Setup(
+        hub_command, dict(setting.split("=", 1) for setting in options.hub_env), nginx, modules, server_core, CACHE
+    )
+    servers = [
+        *([] if options.no_hub else [HUB_MEMORY, HUB_SQLITE]),
+        *([] if options.no_nchan else [NCHAN]),
+    ]
+    chosen = [scenario for scenario in scenarios(scale) if not options.only or scenario.name in options.only]
+    measurements = list(measure_all(chosen, servers, scale, setup, program, generator_core))
+
+    facts = machine.describe(tools.go(), nginx or None)
+    results = {"machine": facts, "scale": asdict(scale), "measurements": [asdict(m) for m in measurements]}
+    (CACHE / "results.json").write_text(json.dumps(results, indent=1) + "\n")
+    full = not (options.quick or options.only or options.no_hub or options.no_nchan)
+    page = options.out or (PAGE if full else CACHE / "performance.md")
+    picture = draw(Table(measurements, scale), page.with_suffix(".svg"))
+    report.write(page, report.generated(measurements, scale, facts, picture, full))
+    print(report.target_table(Table(measurements, scale)))
+    note(f"bench: written: {page}, {CACHE / 'results.json'}")
+    return 1 if any(m.failure for m in measurements) else 0
+
+
+def draw(table: Table, path: Path) -> str | None:
+    """Draw the picture and give its name; None where matplotlib, which is optional, is not installed."""
+    try:
+        from bench import plot  # here, so that all else works without matplotlib
+    except ImportError:
+        note("bench: no plot, matplotlib is not installed: pip install -e '.[bench]'")
+        return None
+    plot.draw(table, path)
+    return path.name
+
+
+def measure_all(
+    chosen: Sequence[Scenario], servers: Sequence[Server], scale: Scale, setup: Setup, program: Path, core: int
+) -> Iterator[Measurement]:
+    """Every scenario, round and server, in this order: the servers take turns, so that a slow minute hits all alike."""
+    turns = [
+        (scenario, number, server)
+        for scenario in chosen
+        for number in range(1, scale.rounds + 1)
+        for server in servers
+        if loads(scenario, server)
+    ]
+    begun = time.monotonic()
+    for done, (scenario, number, server) in enumerate(turns):
+        left = (time.monotonic() - begun) / done * (len(turns) - done) / 60 if done else 0
+        about = f", about {left:.0f} min left" if left >= 1 else ""
+        note(f"[{done + 1}/{len(turns)}] {scenario.name}, {server.name}, round {number}/{scale.rounds}{about}")
+        with tempfile.TemporaryDirectory(dir=setup.folder, prefix="turn-") as folder:
+            yield from turn(scenario, server, number, replace(setup, folder=Path(folder)), program, core)
+
+
+def turn(
+    scenario: Scenario, server: Server, number: int, setup: Setup, program: Path, core: int
+) -> Iterator[Measurement]:
+    """One scenario on one fresh server. What fails is a measurement that says why; the rest goes on."""
+    missing = loads(scenario, server)
+    try:
+        with started(server, setup) as running:
+            for load in tuple(missing):
+                measurement = measure(program, core, load, server, running, number)
+                missing.remove(load)
+                note(f"    {summary(measurement)}")
+                yield measurement
+    except RuntimeError as error:
+        note(f"    failed: {error}")
+        yield from (Measurement(load.name, server.name, number, failure=str(error)) for load in missing)
+
+
+def loads(scenario: Scenario, server: Server) -> list[Load]:
+    """What of a scenario this server has the abilities for."""
+    return [load for load in scenario.loads if server.batches or not load.batch]
+
+
+def summary(measurement: Measurement) -> str:
+    """A measurement in one line, for the terminal."""
+    table = Table([measurement], FULL)
+    shown = [
+        f"{report.number(figure.read(measurement))} {figure.unit}{' p' + key[-2:] if figure.unit == 'ms' else ''}"
+        for key, figure in table.figures.items()
+        if figure.load == measurement.load
+    ]
+    troubles = "".join(f"  ! {problem}" for problem in measurement.problems())
+    return f"{measurement.load}: {', '.join(shown)}{troubles}"

@@ -1,0 +1,95 @@
+"""What is measured: each scenario is one or more calls of the load generator on a freshly started server."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How big and how long."""
+
+    some: int
+    """Subscribers where the design says 1000."""
+    many: int
+    """Subscribers, and rooms, where the design says 10,000."""
+    seconds: float
+    """How long each call publishes, its warm-up of a second not counted."""
+    rounds: int
+
+
+FULL = Scale(some=1000, many=10_000, seconds=5, rounds=3)
+QUICK = Scale(some=200, many=1000, seconds=1, rounds=1)
+
+
+@dataclass(frozen=True)
+class Load:
+    """One call of the load generator: its mode and flags. bench/README.md says what each measures."""
+
+    name: str
+    mode: str
+    flags: tuple[str, ...]
+    rooms: bool = False
+    """Each subscriber watches one room."""
+    one_channel: bool = False
+    """As many events as the server takes go into one channel."""
+    batch: bool = False
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """What is measured on one start of a server, in this order."""
+
+    name: str
+    loads: tuple[Load, ...]
+
+
+def scenarios(scale: Scale) -> list[Scenario]:
+    """All scenarios, in the order in which they run."""
+    seconds = ("-seconds", f"{scale.seconds:g}")
+    long = ("-seconds", f"{2 * scale.seconds:g}")
+
+    def subscribers(count: int) -> tuple[str, ...]:
+        return ("-subs", str(count))
+
+    def post(name: str, connections: int, watching: int) -> Load:
+        flags = ("-connections", str(connections), *subscribers(watching), *seconds)
+        return Load(name, "post", flags, one_channel=watching > 0)
+
+    lines = ("-content-type", "application/x-ndjson")
+    many_rooms = (*subscribers(scale.many), "-rooms", str(scale.many))
+    return [
+        Scenario(
+            "latency-some",
+            (Load("latency-some", "latency", (*subscribers(scale.some), "-rate", "20", *long)),),
+        ),
+        Scenario(
+            "latency-many",
+            (Load("latency-many", "latency", (*subscribers(scale.many), "-rate", "5", *long)),),
+        ),
+        Scenario("flatout", (Load("flatout", "flatout", (*subscribers(scale.some), *seconds), one_channel=True),)),
+        Scenario("idle", (Load("idle", "idle", subscribers(scale.many)),)),
+        Scenario(
+            "post",
+            (
+                post("post-1", 1, 0),
+                post("post-4", 4, 0),
+                post("post-16", 16, 0),
+                post("post-1-watched", 1, 10),
+                post("post-16-watched", 16, 10),
+            ),
+        ),
+        Scenario(
+            "batch",
+            (
+                Load("batch-array", "batch", seconds, batch=True),
+                Load("batch-lines", "batch", (*lines, *seconds), batch=True),
+            ),
+        ),
+        Scenario(
+            "sparse",
+            (
+                Load("sparse-many", "sparse", (*many_rooms, *seconds), rooms=True),
+                Load("sparse-paced", "sparse", (*many_rooms, "-rate", "1000", *seconds), rooms=True),
+                Load("sparse-one", "sparse", (*subscribers(1), "-rooms", "1", *seconds), rooms=True, one_channel=True),
+            ),
+        ),
+    ]

@@ -1,0 +1,120 @@
+"""The servers that are compared: the hub with either history, and nchan."""
+
+import os
+import resource
+import socket
+import subprocess
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.processes import Memory, memory, running, tree, wait_until
+
+ROOT = Path(__file__).resolve().parent.parent
+TEMPLATE = Path(__file__).with_name("nchan.conf.template")
+
+
+@dataclass(frozen=True)
+class Server:
+    """A kind of server: its name and where it is subscribed and published to."""
+
+    name: str
+    stream: str
+    publish: str
+    ready: str
+    batches: bool = True
+    room_in_publish: bool = False
+    """The room is a channel of its own, named in the query of a POST too."""
+    channel_rate: int | None = None
+    """Events a second that one channel can bear at most."""
+
+    def path(self, publish: bool, rooms: bool) -> str:
+        """The path and query to subscribe or publish with; `{room}` in it where each subscriber watches one room."""
+        named = rooms and (self.room_in_publish or not publish)
+        return (self.publish if publish else self.stream) + ("?room={room}" if named else "")
+
+
+HUB_MEMORY = Server("hub, memory", "/api/stream", "/api/agent/data", "/api/health")
+HUB_SQLITE = Server("hub, SQLite", "/api/stream", "/api/agent/data", "/api/health")
+# nchan numbers the messages of one second in 16 bits: at the 32,768th in one channel its subscribers get nothing more.
+NCHAN = Server("nchan", "/sub", "/pub", "/ready", batches=False, room_in_publish=True, channel_rate=30_000)
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What starting servers needs: how the hub is started, nchan's modules, the core, a folder for what they write."""
+
+    hub_command: Sequence[str]
+    hub_environment: Mapping[str, str]
+    nginx: str
+    nginx_modules: str
+    core: int
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Running:
+    """A server that is up."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+
+    def memory(self) -> Memory:
+        """What the server's whole process tree holds now."""
+        return memory(tree(self.process.pid))
+
+
+@contextmanager
+def started(server: Server, setup: Setup) -> Iterator[Running]:
+    """A fresh server of this kind on a free port, nothing in its history; gone at the end of the block."""
+    port = free_port()
+    environment = dict(os.environ)
+    if server is NCHAN:
+        command = nchan_command(setup, port)
+    else:
+        command = list(setup.hub_command)
+        history = f"sqlite:///{setup.folder.relative_to(ROOT)}/hub.db" if server is HUB_SQLITE else "memory:"
+        environment = {name: value for name, value in environment.items() if not name.startswith("HUB_")}
+        environment |= {"PORT": str(port), "HUB_HISTORY": history, **setup.hub_environment}
+    log = setup.folder / "server.log"
+    url = f"http://127.0.0.1:{port}"
+    with running(command, setup.core, log, ROOT, environment) as process:
+        wait_until(lambda: answers(url + server.ready), process, log)
+        yield Running(url, process)
+
+
+def nchan_command(setup: Setup, port: int) -> list[str]:
+    """Write nginx's configuration and give the command that runs it in the foreground."""
+    open_files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    text = TEMPLATE.read_text()
+    for name, value in {
+        "MODULES": setup.nginx_modules,
+        "USER": "user root;" if os.geteuid() == 0 else "",
+        "OPEN_FILES": open_files,
+        "CONNECTIONS": open_files - 64,
+        "PREFIX": setup.folder,
+        "PORT": port,
+    }.items():
+        text = text.replace(f"@{name}@", str(value))
+    configuration = setup.folder / "nginx.conf"
+    configuration.write_text(text)
+    return [setup.nginx, "-p", str(setup.folder), "-e", "stderr", "-c", str(configuration)]
+
+
+def free_port() -> int:
+    """A loopback port that nobody has just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def answers(url: str) -> bool:
+    """Whether a GET of the URL is answered with 200."""
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False

@@ -1,0 +1,1 @@
+"""Tests of the benchmark itself; loadgen/ has its own: go test ./..."""

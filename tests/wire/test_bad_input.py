@@ -1,0 +1,227 @@
+"""`POST /api/agent/data` over real sockets: bad input that must cost nobody anything (H39 D07)."""
+
+from __future__ import annotations
+
+import gzip
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import requests
+
+from event_hub.server.errors import CATALOGUE
+
+from ..hubs import PATIENCE, HubProcess, Stream
+
+
+@pytest.fixture(autouse=True)
+def watched(hub: HubProcess) -> Iterator[Stream]:
+    """A subscriber looks on: it gets the good event before and the one after, and nothing between."""
+    with hub.stream("?type=good&type=bad*&type=transcript&room=*") as rooms, hub.stream() as everything:
+        rooms.next()
+        everything.next()
+        before = hub.publish({"type": "good", "at": "before"})["id"]
+        yield everything
+        after = hub.publish({"type": "good", "at": "after"})["id"]
+        assert everything.until("good")["_id"] == before
+        event = everything.next()
+        while event["type"] == "heartbeat":
+            event = everything.next()
+        assert event["_id"] == after, event
+        assert int(after.split("-")[1]) - int(before.split("-")[1]) == 1, "something was kept"
+
+
+def post(
+    hub: HubProcess, body: bytes, content_type: str | None = "application/json", **headers: str
+) -> requests.Response:
+    if content_type:
+        headers["Content-Type"] = content_type
+    return requests.post(f"{hub.url}/api/agent/data", data=body, headers=headers, timeout=PATIENCE)
+
+
+def refused(response: requests.Response, code: str) -> dict[str, Any]:
+    assert response.headers["Content-Type"] == "application/problem+json", response.text
+    problem: dict[str, Any] = response.json()
+    assert problem["code"] == code, problem
+    kind = CATALOGUE[code]
+    assert response.status_code == problem["status"] == kind.status
+    assert problem["type"] == f"/docs/errors#{code}"
+    assert problem["detail"]
+    assert problem["advice"] == kind.advice
+    assert response.headers["Access-Control-Allow-Origin"] == "*"
+    assert ("Retry-After" in response.headers) == kind.retry
+    return problem
+
+
+BAD_BODIES: dict[str, tuple[bytes, str]] = {
+    "empty": (b"", "bad_json"),
+    "blank": (b"  \n", "bad_json"),
+    "not JSON": (b"hello", "bad_json"),
+    "truncated": (b'{"type":"bad","a":', "bad_json"),
+    "trailing": (b'{"type":"bad"} {"type":"bad"}', "bad_json"),
+    "nested": (b"[" * 100_000, "bad_json"),
+    "nested and closed": (b"[" * 100_000 + b"]" * 100_000, "bad_json"),
+    "nested event": (b'{"type":"bad","a":' + b"[" * 5000 + b"]" * 5000 + b"}", "bad_json"),
+    "NaN": (b'{"type":"bad","a":NaN}', "bad_json"),
+    "Infinity": (b'{"type":"bad","a":-Infinity}', "bad_json"),
+    "too large a number": (b'{"type":"bad","a":1e400}', "bad_json"),
+    "too long an integer": (b'{"type":"bad","a":' + b"9" * 5000 + b"}", "bad_json"),
+    "lone surrogate": (b'{"type":"bad","a":"\\ud800"}', "bad_json"),
+    "lone low surrogate": (b'{"type":"bad","a":"\\udc00x"}', "bad_json"),
+    "surrogate in UTF-8": (b'{"type":"bad","a":"\xed\xa0\x80"}', "bad_json"),
+    "Latin-1": ('{"type":"bad","a":"ü"}'.encode("latin-1"), "bad_json"),
+    "UTF-16": ('{"type":"bad"}'.encode("utf-16"), "bad_json"),
+    "byte order mark": (b'\xef\xbb\xbf{"type":"bad"}', "bad_json"),
+    "raw line break": (b'{"type":"bad","a":"\n"}', "bad_json"),
+    "gzip that nobody announced": (gzip.compress(b'{"type":"bad"}'), "bad_json"),
+    "null": (b"null", "bad_event"),
+    "number": (b"5", "bad_event"),
+    "text": (b'"bad"', "bad_event"),
+    "true": (b"true", "bad_event"),
+    "list of lists": (b"[[]]", "bad_event"),
+    "no type": (b"{}", "bad_event"),
+    "empty type": (b'{"type":""}', "bad_event"),
+    "type no text": (b'{"type":5}', "bad_event"),
+    "type of 65 characters": (b'{"type":"' + b"b" * 65 + b'"}', "bad_event"),
+    "last type counts": (b'{"type":"bad","type":"heartbeat"}', "hub_only_type"),
+    "heartbeat": (b'{"type":"heartbeat","timestamp":1,"cursor":"x"}', "hub_only_type"),
+    "stream_opened": (b'{"type":"stream_opened"}', "hub_only_type"),
+    "stream_gap": (b'{"type":"stream_gap"}', "hub_only_type"),
+    "stream_closing": (b'{"type":"stream_closing"}', "hub_only_type"),
+    "wrong shape": (b'{"type":"transcript","text":5}', "bad_event"),
+    "event over the limit": (b'{"type":"bad","a":"' + b"x" * 65536 + b'"}', "event_too_large"),
+    "body over the limit": (b'{"type":"bad","a":"' + b"x" * (9 << 20) + b'"}', "body_too_large"),
+    "batch with one bad event": (b'[{"type":"bad"},{"type":"bad"},{"type":""},{"type":"bad"}]', "bad_event"),
+    "batch with a number": (b'[{"type":"bad"},5]', "bad_event"),
+    "batch with a large event": (b'[{"type":"bad"},{"type":"bad","a":"' + b"x" * 65536 + b'"}]', "event_too_large"),
+    "too many events": (b"[" + b",".join([b'{"type":"bad"}'] * 10_001) + b"]", "too_many_events"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_BODIES)
+def test_bad_bodies(hub: HubProcess, name: str) -> None:
+    body, code = BAD_BODIES[name]
+    problem = refused(post(hub, body), code)
+    if name == "batch with one bad event":
+        assert (problem["index"], problem["field"]) == (2, "type")
+    if name == "batch with a number":
+        assert problem["index"] == 1
+    if name == "wrong shape":
+        assert problem["field"] == "text"
+    if "gzip" in name:
+        assert "gzip" in problem["detail"]
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "index"),
+    [
+        (b'{"type":"bad"}\n{"type":"bad"\n', "bad_json", 1),
+        (b'{"type":"bad"}\n\n \n{"type":""}', "bad_event", 1),
+        (b'{"type":"bad"}\n' + b"[" * 5000, "bad_json", 1),
+    ],
+)
+def test_bad_lines(hub: HubProcess, body: bytes, code: str, index: int) -> None:
+    assert refused(post(hub, body, "application/x-ndjson"), code)["index"] == index
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        None,
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data; boundary=x",
+        "application/json; charset=utf-16",
+        ";",
+    ],
+)
+def test_wrong_content_types(hub: HubProcess, content_type: str | None) -> None:
+    problem = refused(post(hub, b'{"type":"bad"}', content_type), "unsupported_media_type")
+    assert "Content-Type: application/json" in problem["advice"]
+
+
+def test_compressed_bodies_are_not_taken(hub: HubProcess) -> None:
+    refused(post(hub, gzip.compress(b'{"type":"bad"}'), **{"Content-Encoding": "gzip"}), "unsupported_encoding")
+
+
+def raw(hub: HubProcess, data: bytes, *, finish: bool = False) -> bytes:
+    """Send bytes as they are; returns everything that comes back until the other side closes."""
+    with socket.create_connection(("127.0.0.1", hub.port), timeout=PATIENCE) as connection:
+        try:
+            connection.sendall(data)
+            if finish:
+                connection.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+        answer = b""
+        try:
+            while received := connection.recv(65536):
+                answer += received
+        except ConnectionResetError:
+            pass
+        return answer
+
+
+HEAD = b"POST /api/agent/data HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nConnection: close\r\n"
+
+
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [
+        (b"GET /" + b"x" * 100_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+        (b"GET /api/stream HTTP/1.1\r\nHost: x\r\nLast-Event-ID: a\x01b\x7f\r\nConnection: close\r\n\r\n", 400),
+        (b"GET /api/health HTTP/1.1\r\nHost: x\r\nX: " + b"y" * 100_000 + b"\r\n\r\n", 400),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\0" * 200, 400),
+        (b"NONSENSE\r\n\r\n", 400),
+        (HEAD + b"Content-Length: -5\r\n\r\n{}", 400),
+        (HEAD + b"Content-Length: 1e3\r\n\r\n{}", 400),
+        (HEAD + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}x", 400),
+        (HEAD + b"Content-Length: 99999999999999\r\n\r\n{}", 413),
+        (HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n", 400),
+        (HEAD + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n", 422),
+    ],
+    ids=range(11),
+)
+def test_bytes_that_are_no_good_request(hub: HubProcess, data: bytes, status: int) -> None:
+    answer = raw(hub, data)
+    assert answer.startswith(b"HTTP/1.1 %d " % status) or (status == 400 and answer[9:10] == b"4"), answer[:200]
+
+
+def test_a_body_that_breaks_off(hub: HubProcess) -> None:
+    raw(hub, HEAD + b'Content-Length: 100\r\n\r\n{"type":"bad"}', finish=True)
+
+
+def test_a_body_that_never_ends(hub: HubProcess) -> None:
+    """Chunk after chunk: at the limit it is told so, and the connection ends."""
+    with socket.create_connection(("127.0.0.1", hub.port), timeout=PATIENCE) as connection:
+        connection.sendall(HEAD + b'Transfer-Encoding: chunked\r\n\r\n2\r\n["\r\n')
+        chunk = b"10000\r\n" + b"x" * 65536 + b"\r\n"
+        answer = b""
+        try:
+            for _ in range(4000):
+                connection.sendall(chunk)
+        except OSError:
+            pass
+        else:
+            pytest.fail("250 MB were taken")
+        try:
+            while received := connection.recv(65536):
+                answer += received
+        except ConnectionResetError:
+            pass
+        assert answer == b"" or answer.startswith(b"HTTP/1.1 413 ")
+
+
+def test_curl_sees_why_its_body_is_too_large(hub: HubProcess) -> None:
+    """A client that sends all of a body somewhat over the limit gets to see the answer, not a reset connection."""
+    answer = raw(hub, HEAD + b"Content-Length: %d\r\n\r\n" % (9 << 20) + b"x" * (9 << 20))
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert b"body_too_large" in answer
+
+
+def test_a_body_that_comes_too_slowly(hub_factory: Any) -> None:
+    slow = hub_factory(HUB_BODY_TIMEOUT="300ms").start()
+    answer = raw(slow, HEAD + b'Content-Length: 100\r\n\r\n{"type"')
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert b"body_timeout" in answer

@@ -1,0 +1,257 @@
+"""Subscribers that misbehave, on real sockets and both ways of streaming: nobody else notices (D05 D06)."""
+
+from __future__ import annotations
+
+import os
+import resource
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import requests
+
+from ..hubs import PATIENCE, HubProcess, Stream, until
+
+BIG = "x" * 30_000
+
+
+@pytest.fixture(params=["gunicorn", "gunicorn-generator"])
+def either(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[HubProcess]:
+    with HubProcess(tmp_path, server=request.param, HUB_HEARTBEAT="1s", HUB_STALL="2s", HUB_RING="200") as process:
+        yield process
+
+
+def metric(hub: HubProcess, name: str) -> float:
+    for line in requests.get(f"{hub.url}/metrics", timeout=PATIENCE).text.splitlines():
+        if line.startswith(name + " "):
+            return float(line.split()[-1])
+    return 0.0
+
+
+def test_short_sends_deliver_every_byte_in_order(hub_factory: Callable[..., HubProcess]) -> None:
+    """A reader slower than the publisher, with small buffers: sends are torn in the middle of frames, nothing is lost."""
+    hub = hub_factory(HUB_RING="10000", HUB_STALL="60s").start()
+    with hub.stream(receive_buffer=4096) as slow, hub.stream() as quick:
+        slow.next()
+        quick.next()
+        for start in range(0, 300, 50):
+            hub.publish([{"type": "n", "n": n, "pad": BIG} for n in range(start, start + 50)])
+        assert [quick.until("n")["n"] for _ in range(300)] == list(range(300))
+        until(
+            lambda: any(s["blocked"] for s in hub.get("/api/subscribers")["subscribers"]), "the slow one to be blocked"
+        )
+        assert [slow.until("n")["n"] for _ in range(300)] == list(range(300))
+        until(lambda: all(s["lag"] == 0 for s in hub.get("/api/subscribers")["subscribers"]), "it to have caught up")
+        hub.publish({"type": "n", "n": "live"})
+        assert slow.until("n")["n"] == "live"
+
+
+def test_a_stalled_reader_is_passed_by_told_and_dropped(either: HubProcess) -> None:
+    """It takes nothing: the ring passes it by, others go on, and after HUB_STALL it is dropped. It resumes elsewhere."""
+    hub = either
+    stalled = hub.stream(receive_buffer=4096)
+    stalled.next()
+    with hub.stream() as other:
+        other.next()
+        hub.wait_count(2)
+        for start in range(0, 1000, 100):
+            hub.publish([{"type": "n", "n": n, "pad": BIG} for n in range(start, start + 100)])
+            assert [other.until("n")["n"] for _ in range(100)] == list(range(start, start + 100))
+        until(lambda: hub.count() == 1, "the stalled one to be dropped")
+        assert metric(hub, 'hub_subscribers_dropped_total{reason="stalled"}') == 1
+        hub.publish({"type": "n", "n": 1000})
+        assert other.until("n")["n"] == 1000
+    stalled.close()
+
+
+def test_a_slow_reader_gets_one_counted_gap(either: HubProcess) -> None:
+    """Passed by while it was blocked, it reads again: what it had, one stream_gap that counts what is missing, the rest."""
+    hub = either
+    with hub.stream(receive_buffer=4096) as slow:
+        slow.next()
+        hub.wait_count(1)
+        for start in range(0, 1000, 100):
+            hub.publish([{"type": "n", "n": n, "pad": BIG} for n in range(start, start + 100)])
+        before: list[int] = []
+        event = slow.until("n")
+        ids = {}
+        while event["type"] != "stream_gap":
+            if event["type"] == "n":
+                before.append(event["n"])
+                ids[event["n"]] = event["_id"]
+            event = slow.next()
+        assert before == list(range(len(before)))
+        after = [slow.until("n")["n"] for _ in range(1000 - len(before) - event["missed"])]
+        assert event["reason"] == "too_slow"
+        assert event["from"] == ids[before[-1]]
+        assert after == list(range(len(before) + event["missed"], 1000))
+        assert len(after) <= 200 + 100  # the ring, and what was handed over already
+        # What is missing can be had from the history, between the two cursors of the gap.
+        missing: list[Any] = []
+        after_id = event["from"]
+        while not missing or missing[-1]["id"] != event["to"]:
+            page = hub.get("/api/events", params={"after": after_id, "limit": 50})
+            missing += [e for e in page["events"] if _offset(e["id"]) <= _offset(event["to"])]
+            after_id = page["after"]
+        assert [e["event"]["n"] for e in missing] == list(range(len(before), after[0]))
+    assert metric(hub, 'hub_gaps_total{reason="too_slow"}') == 1
+    assert metric(hub, "hub_missed_events_total") == event["missed"]
+
+
+def test_a_reader_of_a_byte_a_second_stays_and_loses_nothing(hub_factory: Callable[..., HubProcess]) -> None:
+    """It takes something within HUB_STALL each time, so it is slow, not stalled. (A byte each 100 ms, HUB_STALL 2 s.)"""
+    hub = hub_factory(HUB_STALL="2s", HUB_RING="200").start()
+    with hub.stream(receive_buffer=2048) as crawler, hub.stream() as other:
+        crawler.next()
+        other.next()
+        ended = threading.Event()
+
+        def crawl() -> None:
+            while not ended.wait(0.1):
+                crawler.read(200)  # the receive window is what counts: it opens a little each time
+
+        reader = threading.Thread(target=crawl)
+        reader.start()
+        try:
+            for n in range(60):
+                hub.publish({"type": "n", "n": n, "pad": "x" * 2000})
+                assert other.until("n")["n"] == n
+            began = crawler.bytes
+            until(lambda: len(crawler.bytes) > len(began) + 6000, "it to have read on for three seconds")
+            assert hub.count() == 2
+        finally:
+            ended.set()
+            reader.join()
+        assert [crawler.until("n")["n"] for _ in range(60)] == list(range(60))
+
+
+def test_reset_and_half_closed(either: HubProcess) -> None:
+    hub = either
+    with hub.stream() as other:
+        other.next()
+        resetting, half = hub.stream(), hub.stream()
+        resetting.next()
+        half.next()
+        hub.wait_count(3)
+        resetting.reset()
+        hub.wait_count(2)
+        half.socket.shutdown(socket.SHUT_WR)  # counts as gone: see sockets._readable
+        hub.wait_count(1)
+        assert hub.publish({"type": "n", "n": 1})["clients_notified"] == 1
+        assert other.until("n")["n"] == 1
+        half.rest()
+        assert half.ended
+        half.close()
+
+
+def test_one_that_talks_without_end_is_cut_off(hub_factory: Callable[..., HubProcess]) -> None:
+    hub = hub_factory().start()
+    with hub.stream() as talker, hub.stream() as other:
+        talker.next()
+        other.next()
+        talker.socket.sendall(b"GET /api/health HTTP/1.1\r\n\r\n")
+        hub.publish({"type": "n"})
+        talker.until("n")  # a little is passed over
+        with pytest.raises(OSError):
+            for _ in range(1000):
+                talker.socket.sendall(b"x" * 65536)
+        hub.wait_count(1)
+        hub.publish({"type": "n"})
+        other.until("n")
+
+
+def test_1000_that_leave_at_once(either: HubProcess) -> None:
+    hub = either
+    with hub.stream() as other:
+        other.next()
+        crowd = [hub.stream(read_head=False) for _ in range(1000)]
+        for one in crowd:
+            one.read_head()
+        hub.wait_count(1001)
+        descriptors = psutil.Process(hub.worker_pid()).num_fds()
+        for one in crowd:
+            one.close()
+        answers = [hub.publish({"type": "n", "n": n})["clients_notified"] for n in range(5)]
+        assert [other.until("n")["n"] for _ in range(5)] == list(range(5))
+        assert answers == sorted(answers, reverse=True)
+        hub.wait_count(1)
+        until(
+            lambda: psutil.Process(hub.worker_pid()).num_fds() < descriptors - 900, "their descriptors to be free again"
+        )
+
+
+def limited() -> None:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (160, 160))
+
+
+def test_when_the_hub_is_full_the_newcomer_is_told(hub_factory: Callable[..., HubProcess]) -> None:
+    """HUB_MAX_SUBSCRIBERS is what the file limit allows: a 503 for the newcomer, nobody else notices."""
+    hub = hub_factory(preexec=limited).start()
+    limit = hub.get("/api/health")["max_subscribers"]
+    assert limit == (160 - 64) * 4 // 5
+    crowd = [hub.stream() for _ in range(limit)]
+    try:
+        for one in crowd:
+            one.next()
+        with hub.stream() as newcomer:
+            assert newcomer.status == 503
+            assert newcomer.header("retry-after")
+        assert hub.publish({"type": "n"})["clients_notified"] == limit
+        assert {one.until("n")["type"] for one in crowd} == {"n"}
+        crowd.pop().close()
+        hub.wait_count(limit - 1)
+        crowd.append(hub.stream())
+        assert crowd[-1].status == 200
+    finally:
+        for one in crowd:
+            one.close()
+
+
+def test_when_file_descriptors_run_out(hub_factory: Callable[..., HubProcess]) -> None:
+    """Really none left: whoever comes waits or is told 503; those connected go on; afterwards everything works again."""
+    hub = hub_factory().start()
+    worker = hub.worker_pid()
+    with hub.stream() as other, requests.Session() as publisher:
+        other.next()
+        publisher.post(f"{hub.url}/api/agent/data", json={"type": "n", "n": 0}, timeout=PATIENCE)
+        used = max(int(name) for name in os.listdir(f"/proc/{worker}/fd")) + 1
+        resource.prlimit(worker, resource.RLIMIT_NOFILE, (used + 1, 20_000))
+        newcomers: list[Any] = []
+        try:
+            for _ in range(5):  # one descriptor is left: enough to be accepted, not enough to be taken over
+                one = Stream(hub.port, read_head=False)
+                one.socket.settimeout(0.3)
+                newcomers.append(one)
+                try:
+                    one.read_head()
+                except (TimeoutError, AssertionError):
+                    continue
+                assert one.status == 503
+            for n in range(1, 20):
+                answer = publisher.post(f"{hub.url}/api/agent/data", json={"type": "n", "n": n}, timeout=PATIENCE)
+                assert answer.status_code == 200
+                assert answer.json()["clients_notified"] == 1
+            assert [other.until("n")["n"] for _ in range(20)] == list(range(20))
+        finally:
+            for one in newcomers:
+                one.close()
+            resource.prlimit(worker, resource.RLIMIT_NOFILE, (20_000, 20_000))
+        until(lambda: _opens(hub), "newcomers to be served again")
+        publisher.post(f"{hub.url}/api/agent/data", json={"type": "n", "n": 20}, timeout=PATIENCE)
+        assert other.until("n")["n"] == 20
+
+
+def _offset(cursor: str) -> int:
+    return int(cursor.split("-")[1])
+
+
+def _opens(hub: HubProcess) -> bool:
+    try:
+        with Stream(hub.port) as one:
+            return one.status == 200
+    except (OSError, AssertionError):
+        return False
