@@ -8,20 +8,18 @@ if __name__ == "__main__":
 
     monkey.patch_all()
 
-import sys
-from pathlib import Path
-
-from event_hub.server import preflight
-from event_hub.server.app import create_app
-
-try:
-    app = create_app(preflight.settings(), static=Path(__file__).parent / "static")
-except preflight.Refused as refused:
-    sys.exit(str(refused))
-
-if __name__ == "__main__":
-    sys.modules["flask_server"] = sys.modules["__main__"]  # one application, however it is named
-
     from event_hub.server.serve import main
 
     main()
+else:
+    import sys
+    from pathlib import Path
+
+    from event_hub.server import preflight
+    from event_hub.server.app import create_app
+
+    try:
+        app = create_app(preflight.settings(), static=Path(__file__).parent / "static")
+    except preflight.Refused as refused:
+        sys.stderr.write(f"{refused}\n")
+        sys.exit(refused.code)

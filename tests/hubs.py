@@ -190,12 +190,6 @@ class Stream:
         self.socket = socket.socket()
         if receive_buffer:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        self.socket.settimeout(PATIENCE)
-        self.socket.connect(("127.0.0.1", port))
-        lines = [f"GET /api/stream{query} HTTP/1.1", f"Host: 127.0.0.1:{port}", "Accept: text/event-stream"]
-        if last_id is not None:
-            lines.append(f"Last-Event-ID: {last_id}")
-        self.socket.sendall("\r\n".join([*lines, "", ""]).encode("latin-1"))
         self.status = 0
         self.headers: list[tuple[str, str]] = []
         self.bytes = b""
@@ -205,8 +199,18 @@ class Stream:
         self.ended = False
         self._raw = b""
         self._chunked = False
-        if read_head:
-            self.read_head()
+        try:
+            self.socket.settimeout(PATIENCE)
+            self.socket.connect(("127.0.0.1", port))
+            lines = [f"GET /api/stream{query} HTTP/1.1", f"Host: 127.0.0.1:{port}", "Accept: text/event-stream"]
+            if last_id is not None:
+                lines.append(f"Last-Event-ID: {last_id}")
+            self.socket.sendall("\r\n".join([*lines, "", ""]).encode("latin-1"))
+            if read_head:
+                self.read_head()
+        except BaseException:
+            self.socket.close()
+            raise
 
     def read_head(self) -> None:
         while b"\r\n\r\n" not in self._raw:

@@ -49,7 +49,7 @@ class Taken:
         self.socket.setblocking(False)
 
     def send_all(self, data: bytes, stall: float) -> None:
-        """Send bytes as they are, waiting for the peer where it must; raises OSError where the peer has gone or takes nothing."""
+        """Send all of it, waiting for the peer where it must; raises OSError where it has gone or takes nothing."""
         rest = memoryview(data)
         while rest:
             try:

@@ -10,6 +10,7 @@ https://www.sqlite.org/wal.html
 
 from __future__ import annotations
 
+import logging
 import math
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -21,6 +22,8 @@ from filelock import FileLock, Timeout
 
 from ..filters import Filter
 from .base import PAGE_BYTES, SCAN, Appended, Draft, Epochs, History, HistoryError, Page, Record, Retention
+
+logger = logging.getLogger(__name__)
 
 SCHEMA = 1
 _TABLES = """
@@ -66,7 +69,11 @@ class SQLiteHistory(History):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._lock = FileLock(f"{path}.lock")
-            self._lock.acquire(timeout=wait)
+            try:
+                self._lock.acquire(timeout=min(1.0, wait))
+            except Timeout:
+                logger.warning("%s is in use; waiting up to %g s for the hub before this one to end", path, wait)
+                self._lock.acquire(timeout=wait)
         except Timeout:
             raise HistoryError(
                 f"{path} is in use by another hub: stop that one, or name another file in HUB_HISTORY"
