@@ -11,7 +11,7 @@ TYPE_PATTERN = r"^[A-Za-z0-9_.:-]{1,64}$"
 Name = Annotated[str, Field(min_length=1, max_length=256)]
 """A room, a session, a participant: long enough for any SID or slug, short enough to be filtered by."""
 
-Text = Annotated[str, Field(description="Unicode text")]
+Text = str
 Seconds = Annotated[float, Field(ge=0, description="a duration in seconds", json_schema_extra={"unit": "s"})]
 
 
