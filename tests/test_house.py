@@ -29,18 +29,38 @@ def test_every_setting_and_error_is_documented() -> None:
 
 
 def test_every_error_code_is_used_and_every_used_one_is_in_the_catalogue() -> None:
-    source = "\n".join(path.read_text() for path in (ROOT / "event_hub" / "server").rglob("*.py") if path.name != "errors.py")
-    used = set(re.findall(r'HubError\(\s*"([a-z_]+)"', source)) | set(re.findall(r'"(bad_event|hub_only_type)"', source))
+    source = "\n".join(
+        path.read_text() for path in (ROOT / "event_hub" / "server").rglob("*.py") if path.name != "errors.py"
+    )
+    used = set(re.findall(r'HubError\(\s*"([a-z_]+)"', source)) | set(
+        re.findall(r'"(bad_event|hub_only_type)"', source)
+    )
     assert used == set(CATALOGUE)
 
 
 def test_the_cards_files_are_there() -> None:
-    for name in ("pyproject.toml", "flask_server.py", "static/stream-test.html", "tests", "Procfile", ".ci/run", "CHANGELOG.md"):
+    for name in (
+        "pyproject.toml",
+        "flask_server.py",
+        "static/stream-test.html",
+        "tests",
+        "Procfile",
+        ".ci/run",
+        "CHANGELOG.md",
+    ):
         assert (ROOT / name).exists(), name
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     everything = [*project["dependencies"], *sum(project["optional-dependencies"].values(), [])]
     named = {re.split(r"[\[>=; ]", dependency)[0] for dependency in everything}
-    assert named >= {"flask", "flask-cors", "livekit-agents", "livekit-plugins-openai", "requests", "gunicorn", "gevent"}
+    assert named >= {
+        "flask",
+        "flask-cors",
+        "livekit-agents",
+        "livekit-plugins-openai",
+        "requests",
+        "gunicorn",
+        "gevent",
+    }
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -64,7 +84,14 @@ def test_files_own_one_noun() -> None:
 
 
 def test_the_program_knows_itself() -> None:
-    done = subprocess.run([sys.executable, "flask_server.py", "--version"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "flask_server.py", "--version"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
     from event_hub import __version__
 
     assert __version__ in done.stdout
@@ -72,10 +99,15 @@ def test_the_program_knows_itself() -> None:
 
 def test_nothing_of_this_machine_is_in_the_repository() -> None:
     hosts = "regis" + r"try\.npmjs|proxy\.go" + r"lang|py" + r"pi\.org|files\.python" + r"hosted|deb\.deb" + "ian"
-    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60).stdout.split()
+    tracked = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
+    ).stdout.split()
     for name in tracked:
         path = Path(ROOT / name)
-        if path.suffix in {".py", ".md", ".toml", ".txt", ".html", ".go", ".json", ".mjs"} or path.name in {"Makefile", "run"}:
+        if path.suffix in {".py", ".md", ".toml", ".txt", ".html", ".go", ".json", ".mjs"} or path.name in {
+            "Makefile",
+            "run",
+        }:
             text = path.read_text(errors="replace")
             assert not re.search(hosts, text), name
             assert not re.search(r"(^|[^\w./-])/(wo" + r"rk|ro" + r"ot)/", text), name

@@ -16,13 +16,16 @@ BEGIN, END = "<!-- generated: {} -->", "<!-- end -->"
 
 
 def settings_table() -> str:
-    rows = [f"| `{name}` | {f'`{default}`' if default != 'unset' else 'unset'} | {about} |" for name, default, about in Settings.table()]
+    rows = [
+        f"| `{name}` | {f'`{default}`' if default != 'unset' else 'unset'} | {about} |"
+        for name, default, about in Settings.table()
+    ]
     return "\n".join(["| name | default | |", "|---|---|---|", *rows])
 
 
 def errors_page() -> str:
     rows = [
-        f"| <a id=\"{kind.code}\"></a>`{kind.code}` | {kind.status} | {kind.title} | {kind.advice} | {'yes' if kind.retry else 'no'} |"
+        f'| <a id="{kind.code}"></a>`{kind.code}` | {kind.status} | {kind.title} | {kind.advice} | {"yes" if kind.retry else "no"} |'
         for kind in CATALOGUE.values()
     ]
     return "\n".join(
@@ -64,7 +67,9 @@ def generated() -> dict[Path, str]:
 def drifted() -> list[str]:
     """The files that are not what they should be."""
     return [
-        str(path.relative_to(ROOT)) for path, text in generated().items() if not path.exists() or path.read_text() != text
+        str(path.relative_to(ROOT))
+        for path, text in generated().items()
+        if not path.exists() or path.read_text() != text
     ]
 
 

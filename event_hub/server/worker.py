@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import signal
 import sys
 from functools import partial
@@ -33,6 +34,10 @@ class HubWorker(GeventWorker):
     def run(self) -> None:
         application: Any = self.wsgi
         hub = application.hub()
+        # What is loaded stays: never looked at again. And no collection every 700 new objects: a batch makes thousands.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(20_000, 20, 20)
         servers = []
         for listener in self.sockets:
             listener.setblocking(True)

@@ -48,7 +48,9 @@ def test_a_conversation(page: Page, hub_factory: Callable[..., HubProcess]) -> N
     expect(page.locator("#sample")).to_contain_text(f"curl {hub.url}/api/agent/data")
     hub.publish({"type": "transcript", "text": "What is", "participant": "caller", "role": "user", "final": False})
     expect(page.locator("#conversation li.interim")).to_have_text("callerWhat is")
-    hub.publish({"type": "transcript", "text": "What is the weather?", "participant": "caller", "role": "user", "final": True})
+    hub.publish(
+        {"type": "transcript", "text": "What is the weather?", "participant": "caller", "role": "user", "final": True}
+    )
     expect(page.locator("#conversation li")).to_have_text(["callerWhat is the weather?"])
     expect(page.locator("#speaking")).to_be_hidden()
     hub.publish({"type": "agent_speech_started"})
@@ -56,7 +58,9 @@ def test_a_conversation(page: Page, hub_factory: Callable[..., HubProcess]) -> N
     hub.publish({"type": "agent_speech_finished"})
     expect(page.locator("#speaking")).to_be_hidden()
     hub.publish({"type": "my_own", "deep": {"a": [1]}})
-    expect(page.locator("#log li").last).to_have_text('my_own {"deep":{"a":[1]},"timestamp":' + str(_timestamp(hub)) + "}")
+    expect(page.locator("#log li").last).to_have_text(
+        'my_own {"deep":{"a":[1]},"timestamp":' + str(_timestamp(hub)) + "}"
+    )
     page.click("#post")
     expect(page.locator("#log li").last).to_contain_text("Hello from the page")
 
@@ -65,7 +69,9 @@ def _timestamp(hub: HubProcess) -> Any:
     return hub.get("/api/events")["events"][-1]["event"]["timestamp"]
 
 
-def test_restart_in_mid_stream_needs_no_reload(page: Page, hub_factory: Callable[..., HubProcess], tmp_path: Path) -> None:
+def test_restart_in_mid_stream_needs_no_reload(
+    page: Page, hub_factory: Callable[..., HubProcess], tmp_path: Path
+) -> None:
     """H18: the hub is killed and started again; the page goes on, nothing missing, nothing twice."""
     hub = hub_factory(HUB_HISTORY=f"sqlite:///{tmp_path}/hub.db").start()
     page.goto(f"{hub.url}/stream-test.html")
@@ -105,7 +111,10 @@ def test_text_is_text_whatever_it_looks_like(page: Page, hub_factory: Callable[.
     live(page)
     posted = 0
     for name, model in KNOWN.items():
-        event = {key: IMG if isinstance(value, str) and key not in ("type", "role") else value for key, value in model.example.items()}
+        event = {
+            key: IMG if isinstance(value, str) and key not in ("type", "role") else value
+            for key, value in model.example.items()
+        }
         hub.publish({**event, "type": name, "room": IMG, "session": IMG, "participant": IMG, "more": {IMG: IMG}})
         posted += 1
     hub.publish({"type": "unknown", IMG: IMG})

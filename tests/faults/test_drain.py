@@ -31,7 +31,9 @@ def test_drain_with_500_streams(hub_factory: Callable[..., HubProcess], tmp_path
         with requests.Session() as session:
             while True:
                 try:
-                    response = session.post(f"{hub.url}/api/agent/data", json={"type": "n", "n": number}, timeout=PATIENCE)
+                    response = session.post(
+                        f"{hub.url}/api/agent/data", json={"type": "n", "n": number}, timeout=PATIENCE
+                    )
                 except requests.RequestException:
                     return
                 if response.status_code != 200:

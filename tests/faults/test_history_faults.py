@@ -21,7 +21,13 @@ from ..hubs import PATIENCE, ROOT, HubProcess, until
 def refused_start(hub: HubProcess, *arguments: str) -> tuple[int, str]:
     """Start a hub that is not to start; its exit code and what it said."""
     done = subprocess.run(
-        [sys.executable, *hub.arguments, *arguments], cwd=ROOT, env=hub.environ, capture_output=True, text=True, timeout=PATIENCE, check=False
+        [sys.executable, *hub.arguments, *arguments],
+        cwd=ROOT,
+        env=hub.environ,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
     )
     said = done.stdout + done.stderr
     assert "Traceback" not in said, said
@@ -43,7 +49,9 @@ def test_a_history_that_cannot_be_opened(hub_factory: Callable[..., HubProcess],
         assert len(text.strip().splitlines()) == 1
 
 
-def test_a_history_in_use(hub_factory: Callable[..., HubProcess], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_history_in_use(
+    hub_factory: Callable[..., HubProcess], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     history = f"sqlite:///{tmp_path}/hub.db"
     hub_factory(HUB_HISTORY=history).start()
     code, text = refused_start(hub_factory(HUB_HISTORY=history))
@@ -60,7 +68,9 @@ def test_a_busy_port(hub_factory: Callable[..., HubProcess], server: str) -> Non
 
 
 def test_wrong_settings_are_all_named(hub_factory: Callable[..., HubProcess], server: str) -> None:
-    code, text = refused_start(hub_factory(server=server, HUB_WORKERS="2", HUB_RING="x", HUB_HISTORY="redis://localhost"))
+    code, text = refused_start(
+        hub_factory(server=server, HUB_WORKERS="2", HUB_RING="x", HUB_HISTORY="redis://localhost")
+    )
     assert code == 2
     assert all(name in text for name in ("HUB_WORKERS=2", "HUB_RING=x", "HUB_HISTORY=redis"))
 
@@ -160,7 +170,10 @@ def test_while_running_a_read_only_database(hub_factory: Callable[..., HubProces
             with full.open("wb", buffering=0) as file, contextlib.suppress(OSError):
                 while file.write(b"x" * 4096):
                     pass
-            until(lambda: hub.post({"type": "n", "n": 2, "pad": "x" * 60_000}).status_code == 503, "the real disk to be full")
+            until(
+                lambda: hub.post({"type": "n", "n": 2, "pad": "x" * 60_000}).status_code == 503,
+                "the real disk to be full",
+            )
             fails(hub, "disk is full")
             full.unlink()
             hub.publish({"type": "n", "n": 3})

@@ -102,7 +102,10 @@ def test_kill_9_fifty_times(hub_factory: Callable[..., HubProcess], tmp_path: Pa
     try:
         for round in range(ROUNDS):
             enough = len(publisher.ids) + 10
-            until(lambda enough=enough: len(publisher.ids) >= enough, f"ten events in round {round}\n{hub.output()[-2000:]}")
+            until(
+                lambda enough=enough: len(publisher.ids) >= enough,
+                f"ten events in round {round}\n{hub.output()[-2000:]}",
+            )
             if round % 2:
                 os.kill(hub.worker_pid(), signal.SIGKILL)  # the worker alone: its master starts another
             else:

@@ -34,7 +34,9 @@ def test_pages_forwards_and_backwards(filled: HubProcess) -> None:
     assert numbers(older) == list(range(850, 900))
     newer = filled.get("/api/events", params={"after": older["after"], "limit": 30})
     assert numbers(newer) == list(range(900, 930))
-    between = filled.get("/api/events", params={"after": newest["events"][10]["id"], "before": newest["events"][15]["id"]})
+    between = filled.get(
+        "/api/events", params={"after": newest["events"][10]["id"], "before": newest["events"][15]["id"]}
+    )
     assert numbers(between) == [911, 912, 913, 914]
     last = filled.get("/api/events", params={"after": newest["after"]})
     assert (last["events"], last["more"]) == ([], False)
@@ -70,13 +72,20 @@ def test_an_export_can_be_posted_again(filled: HubProcess, hub_factory: Callable
     assert [json.loads(line)["n"] for line in lines] == list(range(1000))
     other = hub_factory().start()
     answer = requests.post(
-        f"{other.url}/api/agent/data", data=export.content, headers={"Content-Type": "application/x-ndjson"}, timeout=PATIENCE
+        f"{other.url}/api/agent/data",
+        data=export.content,
+        headers={"Content-Type": "application/x-ndjson"},
+        timeout=PATIENCE,
     )
     assert answer.json()["accepted"] == 1000
     again = requests.get(f"{other.url}/api/events", headers={"Accept": "application/x-ndjson"}, timeout=PATIENCE)
     assert again.content == export.content
-    some = requests.get(f"{filled.url}/api/events?room=r1&type=t1", headers={"Accept": "application/x-ndjson"}, timeout=PATIENCE)
-    assert [json.loads(line)["n"] for line in some.content.splitlines()] == [n for n in range(1000) if n % 2 == 1 and n % 3 == 1]
+    some = requests.get(
+        f"{filled.url}/api/events?room=r1&type=t1", headers={"Accept": "application/x-ndjson"}, timeout=PATIENCE
+    )
+    assert [json.loads(line)["n"] for line in some.content.splitlines()] == [
+        n for n in range(1000) if n % 2 == 1 and n % 3 == 1
+    ]
 
 
 def test_an_export_is_not_held_in_memory(hub_factory: Callable[..., HubProcess], tmp_path: Path) -> None:
@@ -88,7 +97,9 @@ def test_an_export_is_not_held_in_memory(hub_factory: Callable[..., HubProcess],
     worker = psutil.Process(hub.worker_pid())
     before = worker.memory_info().rss
     size = most = 0
-    with requests.get(f"{hub.url}/api/events", headers={"Accept": "application/x-ndjson"}, stream=True, timeout=PATIENCE) as export:
+    with requests.get(
+        f"{hub.url}/api/events", headers={"Accept": "application/x-ndjson"}, stream=True, timeout=PATIENCE
+    ) as export:
         for number, chunk in enumerate(export.iter_content(1 << 20)):
             size += len(chunk)
             most = max(most, worker.memory_info().rss)
