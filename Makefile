@@ -31,14 +31,13 @@ $(VENV)/bin/python:
 	@echo "Making the virtual environment $(VENV)"
 	@$(PYTHON) -m venv $(VENV) || { echo "make: needs Python 3.11 or later with venv (Debian: apt install python3-venv), or PYTHON=python3.12 make …"; rm -rf $(VENV); exit 1; }
 
-$(VENV)/.run: pyproject.toml constraints.txt | $(VENV)/bin/python
-	@echo "Installing the hub (half a minute, once)"
-	@$(PIP) install -q --progress-bar on -c constraints.txt -e . && touch $@
-
-$(VENV)/.test: pyproject.toml constraints.txt | $(VENV)/bin/python
-	@echo "Installing the hub and what its tests need (a minute, once)"
-	@$(PIP) install -q --progress-bar on -c constraints.txt -e '.[test]' && touch $@ $(VENV)/.run
-
-$(VENV)/.bench: pyproject.toml constraints.txt | $(VENV)/bin/python
-	@echo "Installing the hub and what the benchmark needs (half a minute, once)"
-	@$(PIP) install -q --progress-bar on -c constraints.txt -e '.[bench]' && touch $@ $(VENV)/.run
+# What each command installs. `fast` is tried apart: without a wheel of it for this machine it needs a C compiler.
+$(VENV)/.run: EXTRA :=
+$(VENV)/.test: EXTRA := [test]
+$(VENV)/.bench: EXTRA := [bench]
+$(VENV)/.run $(VENV)/.test $(VENV)/.bench: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "Installing the hub$(if $(EXTRA), and what make $(patsubst .%,%,$(notdir $@)) needs) (a minute at the most, once)"
+	@$(PIP) install -q -c constraints.txt -e '.$(EXTRA)'
+	@$(PIP) install -q -c constraints.txt -e '.[fast]' >/dev/null 2>&1 || \
+	  echo "gunicorn's parser in C could not be built here (apt install gcc python3-dev): all works without it, a POST takes a little longer"
+	@touch $@ $(VENV)/.run

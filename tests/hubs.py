@@ -186,6 +186,7 @@ class Stream:
         last_id: str | None = None,
         receive_buffer: int | None = None,
         read_head: bool = True,
+        version: str = "1.1",
     ) -> None:
         self.socket = socket.socket()
         if receive_buffer:
@@ -202,7 +203,7 @@ class Stream:
         try:
             self.socket.settimeout(PATIENCE)
             self.socket.connect(("127.0.0.1", port))
-            lines = [f"GET /api/stream{query} HTTP/1.1", f"Host: 127.0.0.1:{port}", "Accept: text/event-stream"]
+            lines = [f"GET /api/stream{query} HTTP/{version}", f"Host: 127.0.0.1:{port}", "Accept: text/event-stream"]
             if last_id is not None:
                 lines.append(f"Last-Event-ID: {last_id}")
             self.socket.sendall("\r\n".join([*lines, "", ""]).encode("latin-1"))

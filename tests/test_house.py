@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import subprocess
 import sys
@@ -50,7 +51,7 @@ def test_the_cards_files_are_there() -> None:
     ):
         assert (ROOT / name).exists(), name
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    everything = [*project["dependencies"], *sum(project["optional-dependencies"].values(), [])]
+    everything = [*project["dependencies"], *itertools.chain.from_iterable(project["optional-dependencies"].values())]
     named = {re.split(r"[\[>=; ]", dependency)[0] for dependency in everything}
     assert named >= {
         "flask",

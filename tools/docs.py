@@ -24,10 +24,10 @@ def settings_table() -> str:
 
 
 def errors_page() -> str:
-    rows = [
-        f'| <a id="{kind.code}"></a>`{kind.code}` | {kind.status} | {kind.title} | {kind.advice} | {"yes" if kind.retry else "no"} |'
-        for kind in CATALOGUE.values()
-    ]
+    rows = []
+    for kind in CATALOGUE.values():
+        anchor, again = f'<a id="{kind.code}"></a>', "yes" if kind.retry else "no"
+        rows.append(f"| {anchor}`{kind.code}` | {kind.status} | {kind.title} | {kind.advice} | {again} |")
     return "\n".join(
         [
             "# Errors",
@@ -36,15 +36,15 @@ def errors_page() -> str:
             "",
             "Every refusal is `application/problem+json` (RFC 9457) with a stable `code`; `detail` says what was wrong this",
             "time, `advice` what to do. `field` names the field or parameter, `index` the event of a batch, counted from 0.",
-            "Nothing of a refused request is kept or broadcast. Where it says *try again*, the same request may succeed later:",
-            "the answer has a `Retry-After`, and an `event_id` makes sure that nothing is broadcast twice.",
+            "Nothing of a refused request is kept or broadcast. Where it says *try again*, the same request may succeed",
+            "later: the answer has a `Retry-After`, and an `event_id` makes sure that nothing is broadcast twice.",
             "",
             "| code | status | what | what to do | try again |",
             "|---|---|---|---|---|",
             *rows,
             "",
-            "A request that is not HTTP at all, or has a line or header beyond gunicorn's limits (8190 bytes, 64 headers), gets",
-            "gunicorn's own 4xx answer in HTML and a closed connection.",
+            "A request that is not HTTP at all, or has a line or header beyond gunicorn's limits (8190 bytes, 64 headers),",
+            "gets gunicorn's own 4xx answer in HTML and a closed connection.",
             "",
         ]
     )

@@ -48,4 +48,4 @@ def on_starting(server: Any) -> None:
 
 def when_ready(server: Any) -> None:
     """Where to go from here."""
-    print(preflight.banner(_settings), flush=True)
+    preflight.say(preflight.banner(_settings))

@@ -151,7 +151,6 @@ class Hub:
         if self.draining:
             raise HubError("draining", "the hub is shutting down")
         if self.broadcast.count + self.opening >= self.max_subscribers:
-            self.figures.refused["too_many_subscribers"] += 1
             raise HubError("too_many_subscribers", f"{self.max_subscribers} streams are open, which is the limit")
         tried = not filter.everything and not filter.exact
         if tried and self.log.globs >= self.settings.max_globs and self.log.find(filter) is None:
@@ -210,6 +209,9 @@ class Hub:
             try:
                 while self._trim():
                     time.sleep(0.001)
+                if self.history_error:
+                    self.history.probe()
+                    self.history_error = None
                 if time.monotonic() - last >= _CHECKPOINT:
                     _in_real_thread(self.history.maintain)
                     last = time.monotonic()

@@ -30,8 +30,6 @@ def settings() -> Settings:
         result = Settings.load()
     except SettingsError as error:
         raise Refused(f"The hub does not start: these settings are wrong.\n{error}", 2) from None
-    for sentence in Settings.unknown(os.environ):
-        print(f"warning: {sentence}", flush=True)
     return result
 
 
@@ -52,6 +50,8 @@ def addresses(settings: Settings) -> list[str]:
 
 def check(settings: Settings) -> None:
     """Raise `Refused` where the port is busy, the history cannot be opened, or too few files may be open."""
+    for sentence in Settings.unknown():
+        say(f"warning: {sentence}")
     for address in addresses(settings):
         _check_port(address, settings.port)
     try:
@@ -90,6 +90,14 @@ def _check_port(address: str, port: int) -> None:
             else:
                 reason = f"The hub cannot listen on {address}, port {port}: {error.strerror}; see HUB_HOST and PORT"
                 raise Refused(reason, 1) from None
+
+
+def say(text: str) -> None:
+    """To who started the hub; that nobody reads it any more (a closed pipe) does not matter."""
+    try:
+        print(text, flush=True)
+    except OSError:
+        pass
 
 
 def banner(settings: Settings) -> str:

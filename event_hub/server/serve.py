@@ -84,7 +84,7 @@ def _pywsgi(settings: Settings) -> None:
     ]
     for one in servers:
         one.start()
-    click.echo(preflight.banner(settings))
+    preflight.say(preflight.banner(settings))
     stop = gevent.event.Event()
     for name in ("SIGTERM", "SIGINT"):
         gevent.signal_handler(getattr(signal, name), stop.set)

@@ -216,8 +216,7 @@ class Settings(BaseModel):
     @classmethod
     def load(cls, environ: Mapping[str, str] | None = None, dotenv: Path | None = Path(".env")) -> Settings:
         """Read the settings; raises `SettingsError` that names every wrong one. What is empty counts as unset."""
-        values: dict[str, Any] = dict(dotenv_values(dotenv)) if dotenv and dotenv.is_file() else {}
-        values.update(os.environ if environ is None else environ)
+        values = cls._given(environ, dotenv)
         known = cls.names()
         given = {name: values[name].strip() for name in known if (values.get(name) or "").strip()}
         try:
@@ -231,16 +230,22 @@ class Settings(BaseModel):
                 lines.append(f"{name}={given.get(name, '')}: {text[:1].lower()}{text[1:]}")
             raise SettingsError("\n".join(lines)) from None
 
+    @staticmethod
+    def _given(environ: Mapping[str, str] | None, dotenv: Path | None) -> dict[str, Any]:
+        values: dict[str, Any] = dict(dotenv_values(dotenv)) if dotenv and dotenv.is_file() else {}
+        values.update(os.environ if environ is None else environ)
+        return values
+
     @classmethod
     def names(cls) -> list[str]:
         return [str(field.alias) for field in cls.model_fields.values()]
 
     @classmethod
-    def unknown(cls, environ: Mapping[str, str]) -> list[str]:
-        """One sentence for each `HUB_…` name in `environ` that means nothing: most likely a slip."""
+    def unknown(cls, environ: Mapping[str, str] | None = None, dotenv: Path | None = Path(".env")) -> list[str]:
+        """One sentence for each `HUB_…` name that means nothing: most likely a slip."""
         known = {*cls.names(), *_ELSEWHERE}
         sentences = []
-        for name in sorted(environ):
+        for name in sorted(cls._given(environ, dotenv)):
             if name.startswith("HUB_") and name not in known:
                 close = difflib.get_close_matches(name, known, 1)
                 sentences.append(f"{name} is no setting" + (f"; do you mean {close[0]}?" if close else ""))

@@ -41,7 +41,8 @@ class HubWorker(GeventWorker):
         servers = []
         for listener in self.sockets:
             listener.setblocking(True)
-            pool = Pool(max(8, hub.max_connections))
+            # A stream whose socket is taken over leaves the pool at once; one that goes through WSGI keeps its place.
+            pool = Pool(hub.max_connections + hub.max_subscribers)
             server = StreamServer(listener, handle=partial(self.handle, listener), spawn=pool)
             server.start()
             servers.append(server)

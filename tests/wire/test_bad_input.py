@@ -184,8 +184,11 @@ HEAD = b"POST /api/agent/data HTTP/1.1\r\nHost: x\r\nContent-Type: application/j
     ids=range(11),
 )
 def test_bytes_that_are_no_good_request(hub: HubProcess, data: bytes, status: int) -> None:
-    answer = raw(hub, data)
-    assert answer.startswith(b"HTTP/1.1 %d " % status) or (status == 400 and answer[9:10] == b"4"), answer[:200]
+    answer = raw(hub, data, finish=True)
+    if b"\r\n\r\n" not in data:
+        assert answer == b"" or answer[9:10] == b"4"  # no head at all: gunicorn's parsers differ in whether they answer
+    else:
+        assert answer.startswith(b"HTTP/1.1 %d " % status) or (status == 400 and answer[9:10] == b"4"), answer[:200]
 
 
 def test_a_body_that_breaks_off(hub: HubProcess) -> None:

@@ -44,6 +44,18 @@ def test_pages_forwards_and_backwards(filled: HubProcess) -> None:
     assert numbers(filled.get("/api/events", params={"after": last["after"]})) == [1000]
 
 
+def test_cursors_that_lie_elsewhere(filled: HubProcess) -> None:
+    newest = filled.get("/api/events")["cursor"]
+    epoch = newest.split("-")[0]
+    assert numbers(filled.get("/api/events", params={"before": f"{epoch}-5000", "limit": 2})) == [998, 999]
+    assert filled.get("/api/events", params={"before": f"{epoch}-1"})["events"] == []
+    assert filled.get("/api/events", params={"before": f"{epoch}-0"})["events"] == []
+    after = filled.get("/api/events", params={"after": "zz-5", "limit": 1})
+    assert after["gap"] == {"missed": None, "from": "zz-5", "to": f"{epoch}-0", "reason": "unknown_epoch"}
+    refused = requests.get(f"{filled.url}/api/events", params={"before": "zz-5"}, timeout=PATIENCE)
+    assert refused.json()["code"] == "bad_cursor"
+
+
 def test_every_event_is_on_exactly_one_page(filled: HubProcess) -> None:
     for query in ({}, {"room": "r1"}, {"type": ["t0", "t1"]}, {"type": "t*", "room": "r0"}):
         expected = [

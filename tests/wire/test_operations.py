@@ -67,7 +67,7 @@ def test_subscribers(hub_factory: Callable[..., HubProcess]) -> None:
         assert answer["count"] == 2
         by_id = {s["id"]: s for s in answer["subscribers"]}
         assert by_id[2]["filter"] == {"room": ["a"], "type": ["x*"]}
-        assert by_id[1]["address"] == "127.0.0.1:{}".format(one.socket.getsockname()[1])
+        assert by_id[1]["address"] == f"127.0.0.1:{one.socket.getsockname()[1]}"
         assert (by_id[1]["lag"], by_id[1]["blocked"], by_id[1]["path"]) == (0, False, "socket")
         assert len(hub.get("/api/subscribers?limit=1")["subscribers"]) == 1
 

@@ -200,12 +200,29 @@ def test_when_the_hub_is_full_the_newcomer_is_told(hub_factory: Callable[..., Hu
         with hub.stream() as newcomer:
             assert newcomer.status == 503
             assert newcomer.header("retry-after")
+        assert metric(hub, 'hub_requests_refused_total{code="too_many_subscribers"}') == 1
         assert hub.publish({"type": "n"})["clients_notified"] == limit
         assert {one.until("n")["type"] for one in crowd} == {"n"}
         crowd.pop().close()
         hub.wait_count(limit - 1)
         crowd.append(hub.stream())
         assert crowd[-1].status == 200
+    finally:
+        for one in crowd:
+            one.close()
+
+
+def test_http_1_0_clients_are_streams_too(hub_factory: Callable[..., HubProcess]) -> None:
+    """nginx speaks HTTP/1.0 to its upstream unless told otherwise: no chunks, so the generator; as many as the limit says."""
+    hub = hub_factory(preexec=limited).start()
+    crowd = [Stream(hub.port, read_head=False, version="1.0") for _ in range(70)]
+    try:
+        for one in crowd:
+            one.read_head()
+            assert one.header("transfer-encoding") == []
+        hub.wait_count(70)
+        assert hub.publish({"type": "n"})["clients_notified"] == 70
+        assert {one.until("n")["type"] for one in crowd} == {"n"}
     finally:
         for one in crowd:
             one.close()

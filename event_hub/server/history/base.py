@@ -145,6 +145,9 @@ class History(ABC):
     def size(self) -> int:
         """What the events take, in bytes."""
 
+    def probe(self) -> None:  # noqa: B027  # a backend that cannot fail need not be asked
+        """Raise `HistoryError` if the history still does not take what is written."""
+
     def maintain(self) -> None:  # noqa: B027  # nothing to do is a good answer
         """Whatever else is to be done now and then, off the event loop: called from a thread of its own."""
 

@@ -250,6 +250,10 @@ class SQLiteHistory(History):
             (page,) = self._db.execute("PRAGMA page_size").fetchone()
         return int((pages - free) * page)
 
+    def probe(self) -> None:
+        with self._failing("written"):
+            self._db.execute("INSERT OR REPLACE INTO meta VALUES ('probed', ?)", (self.head,))
+
     def maintain(self) -> None:
         """Fold the write-ahead log into the database, fsyncs and all, without holding up a writer."""
         if self._wal_size() < 1 << 20:

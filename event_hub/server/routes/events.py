@@ -29,7 +29,7 @@ def events(hub: Hub) -> Response:
     start = _place("after", query.after, filter, history)
     until = history.head
     if query.before:
-        until = _place("before", query.before, filter, history, Start(until)).offset - 1
+        until = _until(query.before, history)
     wants = request.accept_mimetypes.best_match(["application/json", "application/x-ndjson"])
     try:
         if wants == "application/x-ndjson":
@@ -44,9 +44,19 @@ def events(hub: Hub) -> Response:
         raise HubError("history_unavailable", str(error)) from error
 
 
-def _place(name: str, text: str, filter: Filter, history: History, default: Start | None = None) -> Start:
+def _until(text: str, history: History) -> int:
+    """The offset of the last event before the cursor that `text` writes."""
+    cursor = Cursor.parse(text)
+    place = history.epochs.survived(cursor) if cursor else None
+    if place is None:
+        raise HubError("bad_cursor", "before is the id of an event of this history", field="before")
+    offset, whole = place
+    return max(history.floor, min(history.head, offset - whole))
+
+
+def _place(name: str, text: str, filter: Filter, history: History) -> Start:
     if not text:
-        return default or Start(history.floor)
+        return Start(history.floor)
     if Cursor.parse(text) is None:
         raise HubError(
             "bad_cursor", f"{name} is the id of an event, such as {history.epochs.cursor(history.head)}", field=name

@@ -70,8 +70,11 @@ def _hand_over(hub: Hub, replay: Replay, taken: Taken, first: bytes) -> None:
             for chunk in replay.pages(subscriber):
                 taken.send_all(sse.chunk(chunk), stall)
         subscriber.release()
+    except TimeoutError:
+        hub.figures.dropped["stalled"] += 1
+        subscriber.drop()
     except OSError:
-        subscriber.leave()  # it left, or took nothing, before its replay was over
+        subscriber.leave()  # before its replay was over
     except HistoryError as error:
         hub.history_failed(error)
         subscriber.drop()
