@@ -35,7 +35,8 @@ class Event(BaseModel):
         json_schema_extra={"unit": "s"},
     )
     event_id: Annotated[str, Field(min_length=1, max_length=128)] | None = Field(
-        None, description="the publisher's own id: an event that is posted twice under one id is broadcast once"
+        None,
+        description="the publisher's own id, unique among all publishers (a UUID): posted twice, it is broadcast once",
     )
     room: Name | None = Field(None, description="LiveKit's room")
     session: Name | None = Field(None, description="one AgentSession")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -105,7 +105,9 @@ class UsageUpdated(Event):
         "model_usage": [{"provider": "openai", "model": "gpt-4o-mini", "input_tokens": 120, "output_tokens": 18}],
     }
     type: Literal["usage_updated"]
-    model_usage: list[dict[str, Any]] | None = Field(None, description="one object per model, LiveKit's field names")
+    model_usage: Annotated[list[dict[str, Any]], Field(fail_fast=True)] | None = Field(
+        None, description="one object per model, LiveKit's field names"
+    )
 
 
 class AgentHandoff(Event):

@@ -13,7 +13,7 @@ from werkzeug.exceptions import HTTPException
 
 from .access import Origins
 from .errors import HubError
-from .history import open_history
+from .history import HistoryError, open_history
 from .hub import Hub
 from .limits import descriptor_limit
 from .routes import data, docs, events, operations, page
@@ -47,6 +47,11 @@ class HubApp(Flask):
                     hub.start()
                     self._hub = hub
         return self._hub
+
+    def count_refused(self, code: str) -> None:
+        """A request was refused; a hub that could not be opened counts nothing."""
+        if self._hub is not None:
+            self._hub.figures.refused[code] += 1
 
     def close(self) -> None:
         """Close the hub, if it was opened."""
@@ -90,6 +95,7 @@ def create_app(settings: Settings | None = None, *, static: Path | None = None) 
     docs.install(app, settings.url)
     page.install(app)
     app.register_error_handler(HubError, lambda error: _problem(app, error))
+    app.register_error_handler(HistoryError, lambda error: _problem(app, HubError("history_unavailable", str(error))))
     app.register_error_handler(HTTPException, lambda error: _http_error(app, error))
     app.register_error_handler(Exception, lambda error: _problem(app, _failed(error)))
     app.wsgi_app = _Direct(app.wsgi_app, data.DataRoute(app.hub, origins))  # type: ignore[method-assign]
@@ -97,7 +103,7 @@ def create_app(settings: Settings | None = None, *, static: Path | None = None) 
 
 
 def _problem(app: HubApp, error: HubError) -> Response:
-    app.hub().figures.refused[error.kind.code] += 1
+    app.count_refused(error.kind.code)
     response = Response(error.body(), error.status, error.headers())
     if error.status == 405:
         response.headers["Allow"] = error.more.get("allow", "")

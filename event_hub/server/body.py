@@ -12,6 +12,10 @@ import msgspec
 from .errors import HubError
 
 NDJSON = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"})
+_PIECE = 64 << 10
+_WRAPPING = 16 * _PIECE
+"""Of a chunked body, a piece is read at a time, and may not come wrapped in more than this: chunks of a byte are six bytes
+each on the wire, but gunicorn looks through all of an endless chunk header again with each packet."""
 _decode = msgspec.json.Decoder().decode
 
 
@@ -23,7 +27,7 @@ def read(environ: dict[str, Any], limit: int, timeout: float) -> bytes:
     length: int | None = None
     if declared:
         if not (declared.isascii() and declared.isdigit()):
-            raise HubError("bad_request", "Content-Length is not a number")
+            raise HubError("bad_body", "Content-Length is not a number")
         length = int(declared)
         if length > limit:
             raise HubError("body_too_large", f"the body has {length} bytes, the limit is {limit}", limit=limit)
@@ -31,14 +35,50 @@ def read(environ: dict[str, Any], limit: int, timeout: float) -> bytes:
         return b""
     with _deadline(timeout):
         try:
-            body: bytes = environ["wsgi.input"].read(limit + 1 if length is None else length)
-        except OSError as error:
-            raise HubError("bad_request", f"the body broke off: {error}") from None
+            body = _whole(environ, length, limit)
+        except HubError:
+            raise
+        except Exception as error:  # each server has errors of its own for this
+            raise HubError("bad_body", f"the body broke off or is not framed as HTTP: {error!r}") from None
     if length is not None and len(body) < length:
-        raise HubError("bad_request", f"the body broke off after {len(body)} of {length} bytes")
+        raise HubError("bad_body", f"the body broke off after {len(body)} of {length} bytes")
     if len(body) > limit:
         raise HubError("body_too_large", f"the body has more than {limit} bytes", limit=limit)
     return body
+
+
+def _whole(environ: dict[str, Any], length: int | None, limit: int) -> bytes:
+    """`length` bytes, or, of a chunked body, all there are but no more than one over the limit."""
+    source, connection = environ["wsgi.input"], environ.get("gunicorn.socket")
+    metered = connection if isinstance(connection, Metered) else None
+    body: bytes
+    try:
+        if length is not None:
+            if metered:
+                metered.meter(length + _PIECE)  # the next request may come along with the end of this body
+            body = source.read(length)
+            return body
+        pieces, left = [], limit + 1
+        while left:
+            if metered:
+                metered.meter(_WRAPPING)
+            piece = source.read(min(_PIECE, left))
+            if not piece:
+                break
+            pieces.append(piece)
+            left -= len(piece)
+        return b"".join(pieces)
+    finally:
+        if metered:
+            metered.meter(None)
+
+
+class Metered:
+    """A connection that counts what it receives (`worker.Connection`)."""
+
+    def meter(self, limit: int | None) -> None:
+        """From now on let others go first with each piece, and refuse more than `limit` bytes; None: no longer."""
+        raise NotImplementedError
 
 
 @contextmanager
@@ -59,8 +99,8 @@ def _deadline(seconds: float) -> Iterator[None]:
         timer.close()
 
 
-def decode(body: bytes, content_type: str) -> tuple[list[Any], bool]:
-    """The events in `body`, and whether they came as a batch; raises `HubError`."""
+def decode(body: bytes, content_type: str, most: int) -> tuple[list[Any], bool]:
+    """The events in `body`, and whether they came as a batch; raises `HubError`. Of more than `most` lines, the first."""
     kind, _, parameters = content_type.partition(";")
     kind = kind.strip().lower()
     if parameters and "charset" in parameters.lower():
@@ -68,17 +108,19 @@ def decode(body: bytes, content_type: str) -> tuple[list[Any], bool]:
         if charset not in ("utf-8", "utf8", "us-ascii"):
             raise HubError("unsupported_media_type", f"events are in UTF-8, not in {charset or 'that'}")
     if kind in NDJSON:
-        return _lines(body), True
+        return _lines(body, most), True
     if kind != "application/json" and not (kind.startswith("application/") and kind.endswith("+json")):
         raise HubError("unsupported_media_type", f"the content type is {kind or 'missing'}")
     value = _json(body, "the body")
     return (value, True) if type(value) is list else ([value], False)
 
 
-def _lines(body: bytes) -> list[Any]:
-    events = []
+def _lines(body: bytes, most: int) -> list[Any]:
+    events: list[Any] = []
     for number, line in enumerate(body.split(b"\n"), 1):
         if line and not line.isspace():
+            if len(events) > most:
+                break
             try:
                 events.append(_decode(line))
             except (ValueError, RecursionError):

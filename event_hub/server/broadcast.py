@@ -86,6 +86,10 @@ class Subscriber(ABC):
     def drop(self) -> None:
         """Cut it off."""
 
+    def stalled(self, now: float, stall: float) -> bool:
+        """It is blocked, and has taken nothing for `stall` seconds."""
+        return now - self.active > stall
+
     @abstractmethod
     def address(self) -> str | None:
         """Where it comes from; None once it has gone."""
@@ -111,7 +115,7 @@ class Broadcast:
         self.wall = wall
         self.count = 0
         self._heartbeat = heartbeat
-        self._stall = stall
+        self.stall = stall
         self._dirty: list[View] = []
         self._dirty_since = 0.0
         self._flushing = False
@@ -152,7 +156,8 @@ class Broadcast:
                 self._dirty_since = time.perf_counter()
                 self._work.set()
         elif not self._flushing:
-            self.log.settle(self.log.head)
+            with self.lock:
+                self.log.settle(self.log.head)
 
     def wait_for_room(self) -> None:
         """Hold a publisher back while half a ring waits to be flushed, so that what is kept stays bounded."""
@@ -174,7 +179,7 @@ class Broadcast:
         subscriber.index = len(view.subscribers)
         view.subscribers.append(subscriber)
         self.count += 1
-        if position < view.head and not view.dirty:
+        if position < view.head and not subscriber.blocked and not view.dirty:
             view.dirty = True
             self._dirty.append(view)
 
@@ -227,10 +232,7 @@ class Broadcast:
         while not self._stopped.is_set():
             self._work.wait()
             self._work.clear()
-            try:
-                self.flush()
-            except Exception:
-                logger.exception("a flush has failed")
+            self.flush()
 
     def flush(self) -> None:
         """Offer everything up to the present head to everybody."""
@@ -241,7 +243,10 @@ class Broadcast:
         sent = 0
         for view in dirty:
             view.dirty = False
-            sent = self._flush_view(view, sent)
+            try:
+                sent = self._flush_view(view, sent)
+            except Exception:  # the other views' subscribers are not to suffer for it
+                logger.exception("a flush has failed")
         now = time.perf_counter()
         with self.lock:
             self._flushing = False
@@ -277,9 +282,10 @@ class Broadcast:
                         at = place
                         chunk, position = view.read(place, CHUNK)
                         offset = view.offset_at(position)
-                delivered += position - place
-                size += len(chunk)
                 subscriber.take(chunk, position, offset, now)
+                delivered += subscriber.position - place
+                if not subscriber.blocked:
+                    size += len(chunk)
                 sent += 1
                 if not sent % YIELD_EVERY:
                     time.sleep(0)
@@ -300,28 +306,32 @@ class Broadcast:
     def sweep(self) -> None:
         """Heartbeats for who had nothing, an end for who takes nothing."""
         now = time.monotonic()
-        interval, stall = self._heartbeat, self._stall
+        interval, stall = self._heartbeat, self.stall
         frame, head = b"", -1
         sent = 0
         for subscriber in self.subscribers():
             if subscriber.closed:
                 continue
             if subscriber.blocked:
-                if now - subscriber.active > stall:
+                if subscriber.stalled(now, stall):
                     self.figures.dropped["stalled"] += 1
                     subscriber.drop()
                 continue
             # Each in its own eighth of the last quarter of the interval: a broadcast to all is no burst 15 s later.
             if now - subscriber.last < interval * (0.75 + 0.03 * (subscriber.id & 7)):
                 continue
-            view = subscriber.view
-            if view is None or view.dirty or subscriber.position < view.head:
-                continue
-            if head != self.log.head:
-                head = self.log.head
-                frame = notices.heartbeat(self.epochs.cursor(head), self.wall())
-            subscriber.offset = head
-            subscriber.write(frame, now)
+            with self.lock:
+                view = subscriber.view
+                if view is None or view.dirty or subscriber.position < view.head:
+                    continue
+                if head != self.log.head:
+                    head = self.log.head
+                    frame = notices.heartbeat(self.epochs.cursor(head), self.wall())
+                subscriber.offset = head
+            try:
+                subscriber.write(frame, now)
+            except Exception:
+                logger.exception("a heartbeat has failed")
             sent += 1
             if not sent % YIELD_EVERY:
                 time.sleep(0)

@@ -24,6 +24,7 @@ class Kind:
 
 _KINDS = (
     Kind("bad_json", 400, "Not JSON", "Send one JSON object, an array of them, or one object a line (NDJSON), in UTF-8."),
+    Kind("bad_body", 400, "The body is broken", "Send all of the body, with a true Content-Length or well-formed chunks."),
     Kind("bad_cursor", 400, "Not a place in the stream", "Use the id of an event, a duration such as 5m, epoch seconds or all."),
     Kind("bad_filter", 400, "Not a filter", "Name fewer or shorter rooms, types and sessions, or use a glob such as room=support-*."),
     Kind("bad_parameter", 400, "A parameter is wrong", "Correct the parameter that `field` names."),

@@ -74,6 +74,11 @@ class Filter:
         return None
 
     @property
+    def globs(self) -> int:
+        """How many of its patterns have to be tried, because no index finds what they match."""
+        return sum(is_glob(pattern) for pattern in (*self.rooms, *self.types, *self.sessions))
+
+    @property
     def everything(self) -> bool:
         return not (self.rooms or self.types or self.sessions)
 

@@ -66,6 +66,10 @@ class GeneratorSubscriber(Subscriber):
             except OSError:
                 pass
 
+    def stalled(self, now: float, stall: float) -> bool:
+        # Where the connection tells (`worker.Connection`), what it took of a write that is still under way counts.
+        return super().stalled(now, stall) and now - getattr(self._socket, "progress", 0.0) > stall
+
     def address(self) -> str | None:
         try:
             host, port = self._socket.getpeername()[:2]
@@ -75,6 +79,7 @@ class GeneratorSubscriber(Subscriber):
 
     def frames(self) -> Iterator[bytes]:
         """What the server writes, until one side ends it."""
+        figures = self._broadcast.figures
         try:
             while not self.closed:
                 if self._mail:
@@ -85,14 +90,18 @@ class GeneratorSubscriber(Subscriber):
                     broadcast = self._broadcast
                     cursor = broadcast.epochs.cursor(self.offset)
                     yield notices.closing(cursor, broadcast.wall(), retry_ms=self.finishing)
-                    return
+                    self.closed = True
                 elif not self._wake.wait(_LOOK) and self._gone():
-                    self._broadcast.figures.left += 1
-                    return
+                    break
                 else:
                     self._wake.clear()
         finally:
-            self.closed = True
+            if not self.closed:  # the peer has ended it, or the server's write has given up
+                if self.blocked and self.stalled(time.monotonic(), self._broadcast.stall * 0.9):
+                    figures.dropped["stalled"] += 1
+                else:
+                    figures.left += 1
+                self.closed = True
             self._broadcast.detach(self)
 
     def _taken(self) -> None:

@@ -64,14 +64,19 @@ class Hub:
         self.registry = registry(self)
         self._ids = itertools.count(1)
         self._stopped = threading.Event()
+        self._maintainer = threading.Thread(target=self._maintain_loop, name="hub-maintain", daemon=True)
         self._epoch = history.epochs.current
+        self._last_failure = ""
+        self._behind = False
+        """Retention has more to give up than the loop beside has managed in one go."""
         self.opening = 0
         """Streams that are being opened, or get their replay: they count as open, but nothing is live for them yet."""
 
     def start(self) -> None:
         """Start the loops: flush, sweep, retention."""
         self.broadcast.start()
-        threading.Thread(target=self._maintain_loop, name="hub-maintain", daemon=True).start()
+        _in_real_thread(lambda: None)  # the pool begins now, while there are descriptors
+        self._maintainer.start()
 
     # -- publishing --------------------------------------------------------------------------------------------------
 
@@ -96,12 +101,7 @@ class Hub:
         return self._keep(drafts, now)
 
     def _draft(self, event: Any, now: float) -> Draft:
-        try:
-            vocabulary.check(event)
-        except vocabulary.InvalidEvent as error:
-            code = "hub_only_type" if error.hub_only else "bad_event"
-            raise HubError(code, str(error).removeprefix(": "), field=error.field) from None
-        if event.get("timestamp") is None:
+        if type(event) is dict and event.get("timestamp") is None:
             event["timestamp"] = now
         try:
             data = msgspec.json.encode(event)
@@ -112,6 +112,11 @@ class Hub:
             raise HubError(
                 "event_too_large", f"the event takes {len(data)} bytes as JSON, the limit is {limit}", limit=limit
             )
+        try:
+            vocabulary.check(event)  # after the size: what is wrong in a large event can take long to tell
+        except vocabulary.InvalidEvent as error:
+            code = "hub_only_type" if error.hub_only else "bad_event"
+            raise HubError(code, str(error).removeprefix(": "), field=error.field) from None
         return Draft(event["type"], event.get("room"), event.get("session"), event.get("event_id"), data)
 
     def _keep(self, drafts: list[Draft], now: float) -> Published:
@@ -125,6 +130,7 @@ class Hub:
                 appended = self.history.append(drafts, now)
             except HistoryError as error:
                 self.history_failed(error)
+                self.history_error = str(error)
                 raise HubError("history_unavailable", str(error)) from error
             self.figures.append.observe(clock() - began)
             self.history_error = None
@@ -135,6 +141,9 @@ class Hub:
                     accepted += 1
                     frame = sse.chunk(sse.frame(epoch, offset, draft.data))
                     notified.update(broadcast.publish(offset, frame, draft.type, draft.room, draft.session))
+            if self._behind:  # under a load that never pauses the loop beside would not keep up
+                for _ in range(1 + accepted // 250):
+                    self._behind = self._behind and self._trim_some(now)
             clients = sum(len(view.subscribers) for view in notified)
         broadcast.wake()
         self.figures.published += accepted
@@ -152,10 +161,9 @@ class Hub:
             raise HubError("draining", "the hub is shutting down")
         if self.broadcast.count + self.opening >= self.max_subscribers:
             raise HubError("too_many_subscribers", f"{self.max_subscribers} streams are open, which is the limit")
-        tried = not filter.everything and not filter.exact
-        if tried and self.log.globs >= self.settings.max_globs and self.log.find(filter) is None:
-            limit = self.settings.max_globs
-            raise HubError("too_many_filters", f"{limit} different filters with * are watched, which is the limit")
+        limit = self.settings.max_globs
+        if filter.globs and self.log.globs + filter.globs > limit and self.log.find(filter) is None:
+            raise HubError("too_many_filters", f"{limit} different patterns with * may be watched at once")
         start = find_start(wish, filter, self.history, time.time())
         return Replay(self.history, self.broadcast, filter, start, time.time)
 
@@ -198,31 +206,55 @@ class Hub:
             return 0
 
     def history_failed(self, error: HistoryError) -> None:
-        """The history does not do what it should: told in the log once, and in `health` until it does again."""
-        if self.history_error is None:
-            logger.error("publishing answers 503: %s", error)
-        self.history_error = str(error)
+        """The history does not do what it should: told in the log, once for each reason in a row."""
+        self.figures.history_errors += 1
+        if self._last_failure != str(error):
+            self._last_failure = str(error)
+            logger.error("the history fails: %s", error)
 
     def _maintain_loop(self) -> None:
         last = time.monotonic()
         while not self._stopped.wait(_MAINTAIN):
-            try:
-                while self._trim():
-                    time.sleep(0.001)
-                if self.history_error:
-                    self.history.probe()
-                    self.history_error = None
-                if time.monotonic() - last >= _CHECKPOINT:
-                    _in_real_thread(self.history.maintain)
-                    last = time.monotonic()
-            except HistoryError as error:
-                self.history_failed(error)
-            except Exception:
-                logger.exception("retention has failed")
+            for work in (self._probe, self._trim, self._checkpoint if time.monotonic() - last >= _CHECKPOINT else None):
+                if work is None:
+                    continue
+                try:
+                    work()
+                except HistoryError as error:
+                    self.history_failed(error)
+                except Exception:
+                    logger.exception("%s has failed", work.__name__.strip("_"))
+            if time.monotonic() - last >= _CHECKPOINT:
+                last = time.monotonic()
 
-    def _trim(self) -> bool:
-        with self.broadcast.lock:
-            return not self._stopped.is_set() and self.history.trim(time.time())
+    def _probe(self) -> None:
+        """Whether a history that did not take events takes them again."""
+        if self.history_error:
+            with self.broadcast.lock:
+                self.history.probe()
+                self.history_error = None
+                self._last_failure = ""
+
+    def _trim(self) -> None:
+        end = time.monotonic() + _MAINTAIN
+        more = True
+        while more and not self._stopped.is_set():
+            with self.broadcast.lock:
+                more = self._trim_some(time.time())
+                self._behind = more and time.monotonic() > end
+            if self._behind:
+                break
+            time.sleep(0.001)
+
+    def _trim_some(self, now: float) -> bool:
+        try:
+            return self.history.trim(now)
+        except HistoryError as error:
+            self.history_failed(error)
+            return False
+
+    def _checkpoint(self) -> None:
+        _in_real_thread(self.history.maintain)
 
     # -- the end -----------------------------------------------------------------------------------------------------
 
@@ -238,7 +270,10 @@ class Hub:
         self._wait(lambda: self.log.settled == self.log.head, until)
         # Spread over a second for each 200, so that the next hub is not met by all of them at once.
         spread = 1000 * min(30.0, max(1.0, self.broadcast.count / 200))
-        while (self.broadcast.count or self.opening) and time.monotonic() < until:
+        patience = min(until, time.monotonic() + 1)  # for replays: they resume with the next hub as well
+        while self.broadcast.count or self.opening:
+            if time.monotonic() > (until if self.broadcast.count else patience):
+                break
             for number, subscriber in enumerate(self.broadcast.subscribers(), 1):
                 if subscriber.finishing is None:
                     subscriber.finish(int(500 + random.uniform(0, spread)))
@@ -255,6 +290,8 @@ class Hub:
         """Stop the loops and close the history."""
         self._stopped.set()
         self.broadcast.stop()
+        if self._maintainer.is_alive():
+            self._maintainer.join(5)
         try:
             self.history.close()
         except HistoryError as error:

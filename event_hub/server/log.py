@@ -133,7 +133,7 @@ class Log:
         self.bytes = 0
         """What the ring holds, in bytes of frames."""
         self.globs = 0
-        """Views that no index finds, which are tried one by one."""
+        """Patterns with `*` in all views: what an event may have to be compared with one by one."""
         self._ring = ring
         self._ring_bytes = ring_bytes
         self._entries: deque[tuple[int, int, tuple[View, ...]]] = deque()
@@ -161,7 +161,7 @@ class Log:
             view = self._views[filter] = View(filter, self.head)
             for places in self._places(filter):
                 places.append(view)
-            self.globs = len(self._tried)
+            self.globs += filter.globs
         return view
 
     def forget(self, view: View) -> None:
@@ -177,7 +177,7 @@ class Log:
             for name in names:
                 if not index[name]:
                     del index[name]
-        self.globs = len(self._tried)
+        self.globs -= view.filter.globs
 
     def append(self, offset: int, frame: bytes, type: str, room: str | None, session: str | None) -> tuple[View, ...]:
         """Publish one event at `offset`, which is greater than every one before; returns the views that have it now."""

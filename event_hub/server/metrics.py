@@ -42,6 +42,7 @@ class Figures:
 
     def __init__(self) -> None:
         self.published = 0
+        self.history_errors = 0
         self.duplicates = 0
         self.refused: Counter[str] = Counter()
         self.deliveries = 0
@@ -85,6 +86,9 @@ class _Collector:
 
         yield _counter("hub_events_published", "Events that were taken.", figures.published)
         yield _counter("hub_events_duplicate", "Events whose event_id was there before.", figures.duplicates)
+        yield _counter(
+            "hub_history_errors", "What the history failed to do: write, read, trim, fold in.", figures.history_errors
+        )
         yield _counter("hub_requests_refused", "Requests that were refused, by code.", figures.refused, "code")
         yield _counter("hub_deliveries", "Events sent, each counted once for every subscriber.", figures.deliveries)
         yield _counter("hub_sent_bytes", "Bytes of events offered to sockets.", figures.sent_bytes)

@@ -152,6 +152,7 @@ class Replay:
                     break
             if history.floor > self._after:  # retention was faster
                 yield self._passed_by()
+                continue  # and it may have gone on while that was sent
             page = history.after(self._after, history.head, self._filter, PAGE)
             self._after = page.through
             if page.records:

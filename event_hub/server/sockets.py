@@ -30,7 +30,7 @@ _CHATTER = 64 << 10
 def can_take_over(environ: dict[str, Any]) -> bool:
     """Whether this request came in on a plain socket of gunicorn's gevent worker, from a client that knows chunks."""
     sock = environ.get("gunicorn.socket")
-    return type(sock) is gevent_socket.socket and (
+    return isinstance(sock, gevent_socket.socket) and (
         environ.get("wsgi.url_scheme"),
         environ.get("SERVER_PROTOCOL"),
     ) == ("http", "HTTP/1.1")
@@ -115,6 +115,7 @@ class SocketSubscriber(Subscriber):
             self.position, self.offset, self._rest = position, offset, chunk[sent:]
         else:
             self._tear(view, sent)
+        self._broadcast.figures.sent_bytes += sent
         self._block(sent, now)
 
     def write(self, data: bytes, now: float) -> None:
@@ -190,16 +191,15 @@ class SocketSubscriber(Subscriber):
             except OSError:
                 self.leave()
                 return
-            view = self.view
-            if self._rest or position == self.position or view is None:
+            view, before, figures = self.view, self.position, self._broadcast.figures
+            if self._rest or position == before or view is None:
                 self._rest = data[sent:]
             elif sent == len(data):
-                figures = self._broadcast.figures
-                figures.deliveries += position - self.position
-                figures.sent_bytes += sent
                 self.position, self.offset = position, offset
             else:
                 self._tear(view, sent)
+            figures.deliveries += self.position - before
+            figures.sent_bytes += sent
             if sent < len(data):
                 self._block(sent, now)
                 return

@@ -3,21 +3,66 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import gc
 import signal
 import sys
+import time
 from functools import partial
 from types import FrameType
 from typing import Any
 
+import gevent
+from gevent import socket as gevent_socket
 from gevent.event import Event
 from gevent.pool import Pool
 from gevent.server import StreamServer
+from gunicorn.workers.base_async import AsyncWorker
 from gunicorn.workers.ggevent import GeventWorker
+
+from .body import Metered
+from .errors import HubError
 
 _PR_SET_PDEATHSIG = 1
 _BEAT = 1.0
 """Seconds between two signs of life to the master."""
+
+
+class Connection(gevent_socket.socket, Metered):
+    """A client's connection. gunicorn waits for ever for a client that does not read, and reads without a pause what
+    one sends without end: neither may cost the others anything."""
+
+    def __init__(self, accepted: gevent_socket.socket, stall: float) -> None:
+        super().__init__(accepted.family, accepted.type, accepted.proto, fileno=accepted.detach())
+        self.setblocking(True)
+        self.progress = time.monotonic()
+        """When it last took something."""
+        self._stall = stall
+        self._left: int | None = None
+
+    def meter(self, limit: int | None) -> None:
+        self._left = limit
+
+    def recv(self, *arguments: Any) -> bytes:
+        received: bytes = super().recv(*arguments)
+        if self._left is not None:
+            self._left -= len(received)
+            if self._left < 0:
+                raise HubError("bad_body", "the body's chunks are nearly all wrapping")
+            gevent.sleep(0)
+        return received
+
+    def sendall(self, data: Any, flags: int = 0) -> None:
+        rest = memoryview(data)
+        self.settimeout(self._stall)
+        try:
+            while rest:
+                rest = rest[self.send(rest, flags) :]
+                self.progress = time.monotonic()
+        except TimeoutError:
+            raise ConnectionResetError(errno.ECONNRESET, "the client takes nothing") from None
+        finally:
+            self.settimeout(None)
 
 
 class HubWorker(GeventWorker):
@@ -38,11 +83,12 @@ class HubWorker(GeventWorker):
         gc.collect()
         gc.freeze()
         gc.set_threshold(20_000, 20, 20)
+        self._stall = hub.settings.stall
         servers = []
+        # A stream whose socket is taken over leaves the pool at once; one that goes through WSGI keeps its place.
+        pool = Pool(hub.max_connections + hub.max_subscribers)
         for listener in self.sockets:
             listener.setblocking(True)
-            # A stream whose socket is taken over leaves the pool at once; one that goes through WSGI keeps its place.
-            pool = Pool(hub.max_connections + hub.max_subscribers)
             server = StreamServer(listener, handle=partial(self.handle, listener), spawn=pool)
             server.start()
             servers.append(server)
@@ -61,6 +107,5 @@ class HubWorker(GeventWorker):
         """Ctrl-C, too, loses nothing."""
         self.handle_exit(sig, frame)
 
-    def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
-        """What gunicorn's parser refuses is not worth a traceback."""
-        super().handle_error(req, client, addr, exc)
+    def handle(self, listener: Any, client: Any, addr: Any) -> None:
+        AsyncWorker.handle(self, listener, Connection(client, self._stall), addr)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sqlite3
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -197,6 +199,44 @@ def test_epochs_name_offsets(opener: Opener) -> None:
     assert other.epochs.current != history.epochs.current
 
 
+def test_a_filter_in_two_dimensions_is_bounded_too(opener: Opener) -> None:
+    history = opener()
+    history.append([draft(n, room="r") for n in range(SCAN + 500)], 1.0)
+    both = Filter.of(rooms=["r"], types=["rare"])
+    assert history.after(0, history.head, both, 10) == ([], SCAN)
+    assert history.before(history.head, both, 10) == ([], 500)
+
+
+def test_readers_and_retention_in_threads(opener: Opener) -> None:
+    """Servers with real threads: what is read under an offset is that offset's event."""
+    history = opener(Retention(None, 200_000))
+    done = threading.Event()
+    wrong: list[object] = []
+
+    def read() -> None:
+        while not done.is_set():
+            for page in (
+                history.after(history.floor, history.head, Filter(), 20),
+                history.before(history.head, Filter(), 20),
+            ):
+                wrong.extend(r for r in page.records if json.loads(r.data)["n"] != r.offset)
+
+    readers = [threading.Thread(target=read) for _ in range(2)]
+    for thread in readers:
+        thread.start()
+    try:
+        for n in range(1, 4001):
+            history.append([draft(n, size=200)], 1.0)
+            if n % 50 == 0:
+                history.trim(1.0)
+    finally:
+        done.set()
+        for thread in readers:
+            thread.join()
+    assert wrong == []
+    assert history.floor > 0
+
+
 # -- sqlite: what outlives the process -----------------------------------------------------------------------------------
 
 
@@ -270,6 +310,56 @@ def test_after_a_crash_of_the_machine_old_cursors_do_not_lie(path: Path, monkeyp
     third = reopen(path)
     assert third.epochs.current == current
     third.close()
+
+
+def test_a_power_failure_soon_after_an_orderly_restart(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The mark of the orderly end is gone from the disk itself before the first event is taken."""
+    first = reopen(path)
+    first.append([draft(1)], 1.0)
+    first.close()
+    second = reopen(path)
+    second.append([draft(n) for n in range(2, 7)], 2.0)
+    lost = second.epochs.cursor(6)
+    copy = path.with_name("after-the-failure.db")
+    shutil.copy(path, copy)  # what was fsynced: the write-ahead log was not
+    second.close()
+    monkeypatch.setattr("event_hub.server.history.sqlite._boot", lambda: "another boot")
+    third = reopen(copy)
+    assert third.head == 1
+    assert third.epochs.survived(lost) == (1, False)
+    third.close()
+
+
+def test_a_failing_checkpoint_leaves_the_publisher_alone(path: Path) -> None:
+    history = reopen(path)
+    history.append([draft(n, size=1000) for n in range(2000)], 1.0)
+    history._checkpointer.close()
+    history._db.execute("BEGIN IMMEDIATE")
+    with pytest.raises(HistoryError, match="folded in"):
+        history.maintain()
+    assert history._db.in_transaction
+    history._db.execute("ROLLBACK")
+    assert history.append([draft(1)], 2.0) == [(2001, False)]
+    history.close()
+
+
+def test_the_write_ahead_log_is_bounded_under_load(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("event_hub.server.history.sqlite._WAL_LIMIT", 1 << 20)
+    history = reopen(path, Retention(None, 1_000_000))
+    wal = Path(f"{path}-wal")
+    for n in range(100):
+        history.append([draft(n, size=500) for n in range(200)], 1.0)
+        history.trim(1.0)
+        assert wal.stat().st_size < 3 << 20
+    history.close()
+
+
+def test_it_may_be_closed_by_another_thread(path: Path) -> None:
+    history = reopen(path)
+    thread = threading.Thread(target=history.close)
+    thread.start()
+    thread.join()
+    reopen(path).close()
 
 
 def test_one_hub_at_a_time(path: Path) -> None:

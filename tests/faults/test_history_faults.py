@@ -89,10 +89,10 @@ def test_too_many_subscribers_for_the_file_limit(hub_factory: Callable[..., HubP
     assert "ulimit -n" in text
 
 
-def _degraded(hub: HubProcess) -> requests.Response | None:
+def _degraded(hub: HubProcess) -> list[requests.Response]:
     hub.post({"type": "n", "n": "refused", "pad": "x" * 60_000})
     health = requests.get(f"{hub.url}/api/health", timeout=PATIENCE)
-    return health if health.status_code == 503 else None
+    return [health] if health.status_code == 503 else []
 
 
 def fails(hub: HubProcess, reason: str) -> None:
@@ -102,7 +102,7 @@ def fails(hub: HubProcess, reason: str) -> None:
     assert reason in response.json()["detail"]
     assert response.headers["Retry-After"]
     # Once a second the hub looks whether the history takes something again, and on a disk that is full a little may fit.
-    health = until(lambda: _degraded(hub), "the hub to say that it is degraded")
+    (health,) = until(lambda: _degraded(hub), "the hub to say that it is degraded")
     assert health.json()["status"] == "degraded"
     assert reason in health.json()["history"]["error"]
 

@@ -66,6 +66,12 @@ def test_an_address_beyond_loopback_is_open_only_in_so_many_words() -> None:
         load(HUB_AUTH="opne")
 
 
+def test_keys_that_nobody_would_ask_for_are_refused() -> None:
+    """Whoever sets a key believes that the hub is closed."""
+    with pytest.raises(SettingsError, match="HUB_PUBLISH_KEYS: this version knows no credentials"):
+        load(HUB_PUBLISH_KEYS="secret")
+
+
 def test_settings_are_frozen() -> None:
     with pytest.raises(ValidationError):
         load().port = 1  # type: ignore[misc]
@@ -79,7 +85,7 @@ def test_dotenv_is_read_and_the_environment_wins(tmp_path: Path) -> None:
 
 
 def test_a_slip_in_a_name_is_pointed_out() -> None:
-    assert Settings.unknown({"HUB_HEARTBEET": "1", "HUB_URL": "x", "HUB_RING": "9", "HOME": "/"}) == [
+    assert Settings.unknown({"HUB_HEARTBEET": "1", "HUB_URL": "x", "HUB_RING": "9", "HOME": "/"}, dotenv=None) == [
         "HUB_HEARTBEET is no setting; do you mean HUB_HEARTBEAT?"
     ]
 

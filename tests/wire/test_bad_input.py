@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import socket
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -189,6 +190,50 @@ def test_bytes_that_are_no_good_request(hub: HubProcess, data: bytes, status: in
         assert answer == b"" or answer[9:10] == b"4"  # no head at all: gunicorn's parsers differ in whether they answer
     else:
         assert answer.startswith(b"HTTP/1.1 %d " % status) or (status == 400 and answer[9:10] == b"4"), answer[:200]
+
+
+def test_the_rest_of_a_broken_body_is_no_request(hub: HubProcess) -> None:
+    """Or whoever is let through by a proxy to send a body could send requests of their own."""
+    smuggled = b'POST /api/agent/data HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 14\r\n\r\n{"type":"bad"}'
+    keep_alive = HEAD.replace(b"Connection: close\r\n", b"")
+    for broken in (b"2\r\n{}XX", b"2\r\n{}\r\n0\r\nbad trailer\r\n\r\n", b"zz\r\n", b"2;a\rb\r\n{}\r\n0\r\n\r\n"):
+        answer = raw(hub, keep_alive + b"Transfer-Encoding: chunked\r\n\r\n" + broken + smuggled, finish=True)
+        assert answer.count(b"HTTP/1.1 ") == 1, answer
+        assert answer.startswith(b"HTTP/1.1 400 "), answer
+        assert b"bad_body" in answer
+
+
+def test_what_is_wrong_a_hundred_thousand_times_is_told_once(hub: HubProcess) -> None:
+    body = b'{"type":"usage_updated","model_usage":[' + b",".join([b"1"] * 1_000_000) + b"]}"
+    refused(post(hub, body), "event_too_large")
+    body = b'{"type":"usage_updated","model_usage":[' + b",".join([b"1"] * 30_000) + b"]}"
+    assert refused(post(hub, body), "bad_event")["field"] == "model_usage.0"
+
+
+@pytest.mark.parametrize(
+    "piece", [b"1;" + b"a" * 65536, b"1\r\nx\r\n" * 10_000], ids=["endless extension", "tiny chunks"]
+)
+def test_chunks_that_are_all_wrapping(hub: HubProcess, piece: bytes) -> None:
+    """One client sends as fast as it can; others are served all the while, and in the end it is cut off."""
+    done = threading.Event()
+
+    def attack() -> None:
+        with socket.create_connection(("127.0.0.1", hub.port), timeout=PATIENCE) as connection:
+            try:
+                connection.sendall(HEAD + b"Transfer-Encoding: chunked\r\n\r\n")
+                for _ in range(300):
+                    connection.sendall(piece)
+            except OSError:
+                pass
+        done.set()
+
+    attacker = threading.Thread(target=attack)
+    attacker.start()
+    served = 0
+    while not done.is_set():
+        served += requests.get(f"{hub.url}/api/config", timeout=PATIENCE).status_code == 200
+    attacker.join()
+    assert served >= 3
 
 
 def test_a_body_that_breaks_off(hub: HubProcess) -> None:

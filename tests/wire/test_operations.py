@@ -158,6 +158,8 @@ def test_too_many_different_globs(hub_factory: Callable[..., HubProcess]) -> Non
         streams.append(hub.stream("?room=r6*"))
         assert streams[-1].status == 429
         assert streams[-1].header("retry-after")
+        streams.append(hub.stream("?type=transcript&room=*x*"))  # found by its type, and yet to be tried
+        assert streams[-1].status == 429
         for query in ("?room=r1*", "?room=exact", ""):  # known, exact, everything
             streams.append(hub.stream(query))
             assert streams[-1].status == 200

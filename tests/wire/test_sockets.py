@@ -228,6 +228,28 @@ def test_http_1_0_clients_are_streams_too(hub_factory: Callable[..., HubProcess]
             one.close()
 
 
+def test_clients_that_do_not_read_an_answer_are_cut_off(hub_factory: Callable[..., HubProcess]) -> None:
+    """More of them than there is room for: when they have taken nothing for HUB_STALL, others are served again."""
+    hub = hub_factory(preexec=limited, HUB_STALL="1s").start()
+    for _ in range(5):
+        hub.publish([{"type": "n", "pad": "x" * 60_000} for _ in range(100)])
+    deaf = []
+    try:
+        for _ in range(60):
+            one = socket.socket()
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            one.connect(("127.0.0.1", hub.port))
+            one.sendall(b"GET /api/events HTTP/1.1\r\nHost: x\r\nAccept: application/x-ndjson\r\n\r\n")
+            deaf.append(one)
+        with hub.stream() as stream:
+            stream.next()
+            hub.publish({"type": "n", "n": 1})
+            assert stream.until("n")["n"] == 1
+    finally:
+        for one in deaf:
+            one.close()
+
+
 def test_when_file_descriptors_run_out(hub_factory: Callable[..., HubProcess]) -> None:
     """Really none left: whoever comes waits or is told 503; those connected go on; afterwards everything works again."""
     hub = hub_factory().start()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from bisect import bisect_left
 from collections.abc import Sequence
 
@@ -33,82 +34,89 @@ class MemoryHistory(History):
         self._size = 0
         self._last_at = 0.0
         self._ids: dict[str, int] = {}
+        self._mutex = threading.Lock()
 
     def append(self, drafts: Sequence[Draft], at: float) -> list[Appended]:
-        at = self._last_at = max(at, self._last_at)
-        appended = []
-        for draft in drafts:
-            if draft.event_id is not None:
-                known = self._ids.get(draft.event_id)
-                if known is not None:
-                    appended.append(Appended(known, True))
-                    continue
-                self._ids[draft.event_id] = self.head + 1
-            self.head += 1
-            self._kept.append((at, *draft))
-            self._size += len(draft.data) + _OVERHEAD
-            appended.append(Appended(self.head, False))
-        return appended
+        with self._mutex:
+            at = self._last_at = max(at, self._last_at)
+            appended = []
+            for draft in drafts:
+                if draft.event_id is not None:
+                    known = self._ids.get(draft.event_id)
+                    if known is not None:
+                        appended.append(Appended(known, True))
+                        continue
+                    self._ids[draft.event_id] = self.head + 1
+                self.head += 1
+                self._kept.append((at, *draft))
+                self._size += len(draft.data) + _OVERHEAD
+                appended.append(Appended(self.head, False))
+            return appended
 
     def after(self, offset: int, until: int, filter: Filter, limit: int) -> Page:
-        offset = max(offset, self.floor)
-        until = min(until, self.head)
-        records: list[Record] = []
-        at = offset
-        end = min(until, offset + SCAN)
-        everything, matches = filter.everything, filter.matches
-        size = 0
-        while at < end and len(records) < limit and size < PAGE_BYTES:
-            at += 1
-            _, type_, room, session, _, data = self._at(at)
-            if everything or matches(type_, room, session):
-                records.append(Record(at, data))
-                size += len(data)
-        return Page(records, max(at, offset))
+        with self._mutex:
+            offset = max(offset, self.floor)
+            until = min(until, self.head)
+            records: list[Record] = []
+            at = offset
+            end = min(until, offset + SCAN)
+            everything, matches = filter.everything, filter.matches
+            size = 0
+            while at < end and len(records) < limit and size < PAGE_BYTES:
+                at += 1
+                _, type_, room, session, _, data = self._at(at)
+                if everything or matches(type_, room, session):
+                    records.append(Record(at, data))
+                    size += len(data)
+            return Page(records, max(at, offset))
 
     def before(self, offset: int, filter: Filter, limit: int) -> Page:
-        records: list[Record] = []
-        at = min(offset, self.head)
-        end = max(self.floor, at - SCAN)
-        while at > end and len(records) < limit:
-            _, type_, room, session, _, data = self._at(at)
-            if filter.matches(type_, room, session):
-                records.append(Record(at, data))
-            at -= 1
-        return Page(records, at)
+        with self._mutex:
+            records: list[Record] = []
+            at = min(offset, self.head)
+            end = max(self.floor, at - SCAN)
+            while at > end and len(records) < limit:
+                _, type_, room, session, _, data = self._at(at)
+                if filter.matches(type_, room, session):
+                    records.append(Record(at, data))
+                at -= 1
+            return Page(records, at)
 
     def offset_at(self, at: float) -> int:
-        index = bisect_left(self._kept, at, self._skip, key=lambda kept: kept[0] if kept else 0.0)
-        return self.floor + index - self._skip
+        with self._mutex:
+            index = bisect_left(self._kept, at, self._skip, key=lambda kept: kept[0] if kept else 0.0)
+            return self.floor + index - self._skip
 
     def trim(self, now: float) -> bool:
-        retention = self._retention
-        removed = 0
-        while self.floor < self.head and removed < SCAN:
-            received, _, _, _, event_id, data = self._at(self.floor + 1)
-            old = retention.age is not None and received < now - retention.age
-            if not old and (retention.size is None or self._size <= retention.size):
-                break
-            self._kept[self._skip] = None
-            self._skip += 1
-            self.floor += 1
-            removed += 1
-            self._size -= len(data) + _OVERHEAD
-            if event_id is not None:
-                del self._ids[event_id]
-        if self._skip >= _COMPACT:
-            del self._kept[: self._skip]
-            self._skip = 0
-        return removed == SCAN
+        with self._mutex:
+            retention = self._retention
+            removed = 0
+            while self.floor < self.head and removed < SCAN:
+                received, _, _, _, event_id, data = self._at(self.floor + 1)
+                old = retention.age is not None and received < now - retention.age
+                if not old and (retention.size is None or self._size <= retention.size):
+                    break
+                self._kept[self._skip] = None
+                self._skip += 1
+                self.floor += 1
+                removed += 1
+                self._size -= len(data) + _OVERHEAD
+                if event_id is not None:
+                    del self._ids[event_id]
+            if self._skip >= _COMPACT:
+                del self._kept[: self._skip]
+                self._skip = 0
+            return removed == SCAN
 
     def size(self) -> int:
         return self._size
 
     def close(self) -> None:
-        self._kept.clear()
-        self._ids.clear()
-        self._skip = 0
-        self.floor = self.head
+        with self._mutex:
+            self._kept.clear()
+            self._ids.clear()
+            self._skip = 0
+            self.floor = self.head
 
     def _at(self, offset: int) -> _Kept:
         kept = self._kept[offset - self.floor - 1 + self._skip]

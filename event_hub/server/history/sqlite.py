@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 import math
 import sqlite3
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,12 +46,15 @@ CREATE UNIQUE INDEX events_by_id ON events (event_id) WHERE event_id IS NOT NULL
 _INSERT = 'INSERT INTO events ("offset", at, type, room, session, event_id, data) VALUES (?, ?, ?, ?, ?, ?, ?)'
 
 _TRIM = 1_000
-"""Events given up in one step: two to three milliseconds."""
+_TRIM_BYTES = 2 << 20
+"""Events, and about how many bytes of them, given up in one step: two to three milliseconds."""
 _VACUUM = 500
 """Free pages handed back to the file system in one step."""
 _WAL_LIMIT = 64 << 20
 """From this size on the write-ahead log is folded in on the event loop: under load that never pauses, the thread's
 checkpoint is always a little behind and the file would grow without end."""
+_BUSY = 0.005
+"""Seconds that a commit waits for another program's: all the while nobody is served."""
 _LOCK_WAIT = 15.0
 """Seconds that a new hub waits for the one before it to drain."""
 
@@ -64,11 +68,12 @@ class SQLiteHistory(History):
         self.path = path
         self._retention = retention
         self._closed = False
+        self._mutex = threading.RLock()
         self._last_at = 0.0
         self.head = 0
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._lock = FileLock(f"{path}.lock")
+            self._lock = FileLock(f"{path}.lock", thread_local=False)
             try:
                 self._lock.acquire(timeout=min(1.0, wait))
             except Timeout:
@@ -88,7 +93,7 @@ class SQLiteHistory(History):
             raise
 
     def _open(self) -> None:
-        db = self._db = sqlite3.connect(self.path, timeout=0.05, isolation_level=None, check_same_thread=False)
+        db = self._db = sqlite3.connect(self.path, timeout=_BUSY, isolation_level=None, check_same_thread=False)
         try:
             db.execute("PRAGMA auto_vacuum=INCREMENTAL")
             db.execute("PRAGMA journal_mode=WAL")
@@ -112,6 +117,7 @@ class SQLiteHistory(History):
                 'SELECT count(*), max(length(data)) FROM events WHERE "offset" > ?', (self.head - 1000,)
             ).fetchone()
             self._begin_epoch()
+            self._checkpointer = sqlite3.connect(self.path, timeout=0, isolation_level=None, check_same_thread=False)
         except BaseException:
             db.close()
             raise
@@ -128,15 +134,17 @@ class SQLiteHistory(History):
             db.execute("INSERT OR REPLACE INTO epochs (first, name) VALUES (?, ?)", (self.head + 1, Epochs.new_name()))
         db.execute("INSERT OR REPLACE INTO meta VALUES ('boot', ?), ('clean', 0)", (now,))
         db.execute("COMMIT")
+        # With its fsync: a power failure must not find the mark of an orderly end that this start has taken away.
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         self.epochs = Epochs(
             [(name, first) for first, name in db.execute("SELECT first, name FROM epochs ORDER BY first")]
         )
 
     def append(self, drafts: Sequence[Draft], at: float) -> list[Appended]:
-        at = max(at, self._last_at)
-        head = self.head
         appended, rows = [], []
-        with self._failing("written"):
+        with self._writing():
+            at = max(at, self._last_at)
+            head = self.head
             known = self._known(drafts)
             for draft in drafts:
                 before = known.get(draft.event_id) if draft.event_id is not None else None
@@ -152,7 +160,7 @@ class SQLiteHistory(History):
                 self._db.execute(_INSERT, rows[0])
             elif rows:
                 self._many(rows)
-        self.head, self._last_at = head, at
+            self.head, self._last_at = head, at
         return appended
 
     def _known(self, drafts: Sequence[Draft]) -> dict[str, int]:
@@ -175,41 +183,36 @@ class SQLiteHistory(History):
         until = min(until, self.head)
         indexed = _indexed(filter)
         end = until if indexed or filter.everything else min(until, offset + SCAN)
-        records, full = self._select(indexed, filter, limit, '"offset" > ? AND "offset" <= ? ', (offset, end), "ASC")
-        return Page(records, records[-1].offset if full else max(end, offset))
+        records, last = self._select(indexed, filter, limit, (offset, end), "ASC")
+        return Page(records, max(end, offset) if last is None else last)
 
     def before(self, offset: int, filter: Filter, limit: int) -> Page:
         offset = min(offset, self.head)
         indexed = _indexed(filter)
         end = self.floor if indexed or filter.everything else max(self.floor, offset - SCAN)
-        records, full = self._select(indexed, filter, limit, '"offset" > ? AND "offset" <= ? ', (end, offset), "DESC")
-        return Page(records, records[-1].offset - 1 if full else end)
+        records, last = self._select(indexed, filter, limit, (end, offset), "DESC")
+        return Page(records, end if last is None else last - 1)
 
     def _select(
-        self,
-        indexed: tuple[str, str] | None,
-        filter: Filter,
-        limit: int,
-        between: str,
-        ends: tuple[int, int],
-        order: str,
-    ) -> tuple[list[Record], bool]:
-        """Rows in a range of offsets that match; the flag tells that the page is full."""
+        self, indexed: tuple[str, str] | None, filter: Filter, limit: int, ends: tuple[int, int], order: str
+    ) -> tuple[list[Record], int | None]:
+        """Rows after the one end up to the other that match; and where it stopped early, if it did."""
         where, values = (f"{indexed[0]} = ? AND ", [indexed[1]]) if indexed else ("", [])
         records: list[Record] = []
         size = 0
         with self._failing("read"):
             rows = self._db.execute(
-                f'SELECT "offset", data, type, room, session FROM events WHERE {where}{between}ORDER BY "offset" {order}',
+                f'SELECT "offset", data, type, room, session FROM events WHERE {where}"offset" > ? AND "offset" <= ? '
+                f'ORDER BY "offset" {order}',
                 (*values, *ends),
             )
-            for offset, data, type_, room, session in rows:
+            for looked, (offset, data, type_, room, session) in enumerate(rows, 1):
                 if filter.matches(type_, room, session):
                     records.append(Record(offset, data.encode()))
                     size += len(data)
-                    if len(records) == limit or size >= PAGE_BYTES:
-                        return records, True
-        return records, False
+                if len(records) == limit or size >= PAGE_BYTES or looked == SCAN:
+                    return records, offset
+        return records, None
 
     def offset_at(self, at: float) -> int:
         low, high = self.floor, self.head
@@ -222,26 +225,30 @@ class SQLiteHistory(History):
 
     def trim(self, now: float) -> bool:
         retention = self._retention
-        through = self.floor
-        kept = self.head - self.floor
-        excess = self.size() - retention.size if retention.size is not None and kept else 0
-        if excess > 0:
-            average = self.size() / kept
-            through += min(kept, _TRIM, math.ceil(excess / average))
-        elif retention.age is not None:
-            through = min(self.offset_at(now - retention.age), self.floor + _TRIM)
-        with self._failing("written"):
-            if through > self.floor:
-                self._db.execute("BEGIN IMMEDIATE")
-                self._db.execute('DELETE FROM events WHERE "offset" <= ?', (through,))
-                self._db.execute("INSERT OR REPLACE INTO meta VALUES ('floor', ?)", (through,))
-                self._db.execute("COMMIT")
-                self.floor = through
-                self._db.execute(f"PRAGMA incremental_vacuum({_VACUUM})").fetchall()
-                return True
-            if self._wal_size() > _WAL_LIMIT:
-                self._db.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
-        return False
+        with self._writing():
+            self._fold_in()
+            through = self.floor
+            kept = self.head - self.floor
+            size = self.size()
+            step = min(kept, _TRIM, math.ceil(_TRIM_BYTES * kept / max(size, 1)))
+            if retention.size is not None and kept and size > retention.size:
+                through += min(step, math.ceil((size - retention.size) * kept / size))
+            elif retention.age is not None and kept:
+                through = min(self.offset_at(now - retention.age), self.floor + step)
+            if through == self.floor:
+                return False
+            self._db.execute("BEGIN IMMEDIATE")
+            self._db.execute('DELETE FROM events WHERE "offset" <= ?', (through,))
+            self._db.execute("INSERT OR REPLACE INTO meta VALUES ('floor', ?)", (through,))
+            self._db.execute("COMMIT")
+            self.floor = through
+            self._db.execute(f"PRAGMA incremental_vacuum({_VACUUM})").fetchall()
+        return True
+
+    def _fold_in(self) -> None:
+        """Checkpoint here and now if the write-ahead log has outgrown its limit."""
+        if self._wal_size() > _WAL_LIMIT:
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def size(self) -> int:
         with self._failing("read"):
@@ -251,25 +258,24 @@ class SQLiteHistory(History):
         return int((pages - free) * page)
 
     def probe(self) -> None:
-        with self._failing("written"):
+        with self._writing():
             self._db.execute("INSERT OR REPLACE INTO meta VALUES ('probed', ?)", (self.head,))
 
     def maintain(self) -> None:
-        """Fold the write-ahead log into the database, fsyncs and all, without holding up a writer."""
-        if self._wal_size() < 1 << 20:
-            return
-        with self._failing("written"):
-            db = sqlite3.connect(self.path, timeout=0, isolation_level=None)
+        """Fold the write-ahead log into the database, fsyncs and all, without holding up a writer: on a connection of
+        its own, which stays open so that it needs no descriptor when there is none."""
+        if not self._closed and self._wal_size() >= 1 << 20:
             try:
-                db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-            finally:
-                db.close()
+                self._checkpointer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            except sqlite3.Error as error:
+                raise HistoryError(f"{self.path} cannot be folded in: {_reason(error)}") from error
 
     def close(self) -> None:
         if self._closed:
             return
         self._closed = True
         try:
+            self._checkpointer.close()
             with self._failing("closed"):
                 self._db.execute("INSERT OR REPLACE INTO meta VALUES ('clean', 1)")
                 self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
@@ -288,18 +294,25 @@ class SQLiteHistory(History):
             return 0
 
     @contextmanager
-    def _failing(self, done: str) -> Iterator[None]:
-        """Whatever SQLite says, in one sentence; an open transaction is taken back."""
-        try:
-            yield
-        except sqlite3.Error as error:
-            db: sqlite3.Connection | None = getattr(self, "_db", None)
+    def _writing(self) -> Iterator[None]:
+        """A transaction that is begun within is taken back where anything fails."""
+        with self._failing("written"):
             try:
-                if db is not None and db.in_transaction:
-                    db.execute("ROLLBACK")
-            except sqlite3.Error:
-                pass  # SQLite has rolled back by itself, which is what it does when the disk is full
-            raise HistoryError(f"{self.path} cannot be {done}: {_reason(error)}") from error
+                yield
+            except BaseException:
+                # Where SQLite has rolled back by itself, as it does on a full disk, there is none any more.
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def _failing(self, done: str) -> Iterator[None]:
+        """One thread at a time; whatever SQLite says, in one sentence."""
+        with self._mutex:
+            try:
+                yield
+            except sqlite3.Error as error:
+                raise HistoryError(f"{self.path} cannot be {done}: {_reason(error)}") from error
 
 
 def _indexed(filter: Filter) -> tuple[str, str] | None:

@@ -6,6 +6,7 @@ Served as plain WSGI in front of Flask's dispatch, which would cost as much agai
 from __future__ import annotations
 
 import logging
+import socket
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -13,7 +14,8 @@ from typing import Any
 from .. import body
 from ..access import Origins
 from ..errors import HubError
-from ..hub import Hub, Published
+from ..generator import visible_socket
+from ..hub import MAX_BATCH, Hub, Published
 
 PATH = "/api/agent/data"
 _STATUS = {
@@ -26,7 +28,7 @@ _STATUS = {
     500: "500 Internal Server Error",
     503: "503 Service Unavailable",
 }
-_UNREAD = frozenset({"body_too_large", "body_timeout", "unsupported_encoding"})
+_UNREAD = frozenset({"bad_body", "body_too_large", "body_timeout", "unsupported_encoding"})
 """Errors that leave some of the body unread: the connection cannot be used again."""
 _LINGER = 2.0
 """Seconds, and …"""
@@ -72,7 +74,7 @@ class DataRoute:
     def _publish(self, hub: Hub, environ: dict[str, Any]) -> bytes:
         settings = hub.settings
         raw = body.read(environ, settings.max_body, settings.body_timeout)
-        events, batch = body.decode(raw, environ.get("CONTENT_TYPE", ""))
+        events, batch = body.decode(raw, environ.get("CONTENT_TYPE", ""), MAX_BATCH)
         return _answer(hub.publish(events, batch=batch), batch)
 
     def _refuse(self, hub: Hub, error: HubError, environ: dict[str, Any], start_response: Start) -> Iterable[bytes]:
@@ -104,21 +106,37 @@ def _answer(published: Published, batch: bool) -> bytes:
 
 
 class _ThenClose:
-    """An answer after which the connection ends, however much the client still has to say.
-
-    Only gunicorn shows its connection; another server does as it does with a body that was not read.
-    """
+    """An answer after which the connection ends, however much the client still has to say: what it sends next is the
+    rest of a body, not a request."""
 
     def __init__(self, answer: bytes, environ: dict[str, Any]) -> None:
         self._answer = answer
-        self._socket = environ.get("gunicorn.socket")
+        self._socket = visible_socket(environ)
+        self._gunicorn = "gunicorn.socket" in environ
 
     def __iter__(self) -> Iterator[bytes]:
         yield self._answer
 
     def close(self) -> None:
         if self._socket is not None:
-            from gunicorn.util import close_graceful
-
-            close_graceful(self._socket, _LINGER, _LINGER_BYTES)
+            _hang_up(self._socket)
+        if self._gunicorn:
             raise StopIteration  # ends gunicorn's keep-alive loop, as in `sockets`
+
+
+def _hang_up(connection: Any) -> None:
+    """Close, but read on for a moment first: a reset would take the answer from a client that is still sending."""
+    until = time.monotonic() + _LINGER
+    received = 0
+    try:
+        connection.shutdown(socket.SHUT_WR)
+        while received < _LINGER_BYTES and (left := until - time.monotonic()) > 0:
+            connection.settimeout(left)
+            piece = connection.recv(65536)
+            if not piece:
+                break
+            received += len(piece)
+            time.sleep(0)
+        connection.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        pass

@@ -110,16 +110,19 @@ def _backwards(history: History, offset: int, filter: Filter, limit: int) -> tup
 
 
 def _export(hub: Hub, start: Start, until: int, filter: Filter) -> Iterator[bytes]:
-    """Events as they were posted, one a line, so that the export can be posted again. A page at a time in memory."""
+    """Events as they were posted, one a line, so that the export can be posted again (but for a line that tells
+    of a gap). A page at a time in memory."""
     history, after = hub.history, start.offset
     if start.gap:
         missed, from_, reason = start.gap
         yield _gap_line(history, missed, from_, start.offset, reason)
     while after < until:
-        if history.floor > after:
-            missed = history.floor - after if filter.everything else None
-            yield _gap_line(history, missed, str(history.epochs.cursor(after)), history.floor, "retention")
-            after = history.floor
+        floor = history.floor
+        if floor > after:
+            missed = floor - after if filter.everything else None
+            yield _gap_line(history, missed, str(history.epochs.cursor(after)), floor, "retention")
+            after = floor
+            continue
         page = history.after(after, until, filter, PAGE)
         after = page.through
         if page.records:

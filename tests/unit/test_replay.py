@@ -1,0 +1,165 @@
+"""Replay: from a place in the history to the live events, whatever retention does meanwhile."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from event_hub.server.broadcast import Broadcast, Subscriber
+from event_hub.server.errors import HubError
+from event_hub.server.filters import Filter
+from event_hub.server.history import Draft, Retention
+from event_hub.server.history.memory import MemoryHistory
+from event_hub.server.log import Log
+from event_hub.server.metrics import Figures
+from event_hub.server.replay import PAGE, Replay, Start, Wish, find_start
+from event_hub.server.sse import Decoder, chunk, frame
+
+
+class Reader(Subscriber):
+    """A subscriber that only collects."""
+
+    path = "test"
+
+    def __init__(self, fails: bool = False) -> None:
+        super().__init__(1, 0.0)
+        self.fails = fails
+        self.got: list[bytes] = []
+
+    def take(self, chunk: bytes, position: int, offset: int, now: float) -> None:
+        if self.fails:
+            raise MemoryError
+        self.got.append(chunk)
+        self.position, self.offset, self.last = position, offset, now
+
+    def write(self, data: bytes, now: float) -> None:
+        self.got.append(data)
+        self.last = now
+
+    def finish(self, retry_ms: int) -> None: ...
+
+    def drop(self) -> None: ...
+
+    def address(self) -> None: ...
+
+
+class House:
+    """History, log and broadcast, as the hub puts them together, without its loops."""
+
+    def __init__(self) -> None:
+        self.history = MemoryHistory(Retention(None, None))
+        self.log = Log(ring=100, ring_bytes=1 << 20)
+        self.figures = Figures()
+        self.broadcast = Broadcast(self.log, self.history.epochs, self.figures, heartbeat=15, stall=60)
+
+    def publish(self, count: int, room: str | None = None) -> None:
+        for _ in range(count):
+            data = json.dumps({"type": "n", "n": self.history.head + 1}).encode()
+            self.history.append([Draft("n", room, None, None, data)], float(self.history.head))
+            offset = self.history.head
+            with self.broadcast.lock:
+                self.broadcast.publish(offset, chunk(frame(self.history.epochs.current, offset, data)), "n", room, None)
+            self.broadcast.wake()
+
+    def give_up(self, through: int) -> None:
+        """Retention, to the event."""
+        self.history._retention = Retention(0.5, None)
+        self.history.trim(float(through))
+        assert self.history.floor == through
+
+    def replay(self, start: Start, filter: Filter = Filter()) -> Replay:
+        return Replay(self.history, self.broadcast, filter, start, lambda: 1.0)
+
+
+def numbers(data: bytes) -> list[int | str]:
+    return [e.get("n", e["type"]) for e in (json.loads(m.data) for m in Decoder().feed(data))]
+
+
+def test_retention_that_overtakes_a_replay_is_told_each_time() -> None:
+    house = House()
+    house.publish(100)
+    pages = house.replay(Start(0)).pages(Reader())
+    house.give_up(20)
+    first = next(pages)
+    assert json.loads(next(iter(Decoder().feed(first))).data)["missed"] == 20
+    house.give_up(50)  # while the gap was being sent
+    second = next(pages)
+    gap = json.loads(next(iter(Decoder().feed(second))).data)
+    assert (gap["type"], gap["missed"]) == ("stream_gap", 30)
+    assert numbers(b"".join(pages)) == list(range(51, 101))
+
+
+def test_pages_then_live_without_a_hole() -> None:
+    house = House()
+    house.publish(PAGE + 50)
+    reader = Reader()
+    pages = house.replay(Start(0)).pages(reader)
+    got = numbers(next(pages))
+    house.publish(30)
+    got += numbers(b"".join(pages))
+    assert reader.view is not None
+    house.publish(5)
+    house.broadcast.flush()
+    assert got == list(range(1, PAGE + 81))
+    assert reader.position == reader.view.head
+    assert len(reader.got) == 1
+
+
+def test_one_that_resumes_does_not_silence_the_heartbeats_of_others() -> None:
+    """A blocked newcomer behind the head must not leave its view waiting for a flush that nobody asks for."""
+    house = House()
+    other = Reader()
+    assert house.replay(Start(0)).attach_now(other)
+    house.publish(3)
+    house.broadcast.flush()
+    newcomer = Reader()
+    newcomer.blocked = True
+    assert house.replay(Start(1)).attach_now(newcomer)
+    other.last = -1000.0
+    before = len(other.got)
+    house.broadcast.sweep()
+    assert len(other.got) == before + 1
+
+
+def test_one_that_raises_does_not_starve_the_other_views() -> None:
+    house = House()
+    good, bad = Reader(), Reader(fails=True)
+    assert house.replay(Start(0), Filter.of(rooms=["*"])).attach_now(bad)
+    assert house.replay(Start(0)).attach_now(good)
+    for n in range(1, 4):
+        house.publish(1, room="r")
+        house.broadcast.flush()
+        assert len(good.got) == n
+    assert house.log.settled == house.log.head
+
+
+@pytest.mark.parametrize(
+    ("wish", "offset"),
+    [
+        (Wish(), 10),
+        (Wish(since="all"), 2),
+        (Wish(replay=3), 7),
+        (Wish(replay=99), 2),
+        (Wish(since="4s"), 6),
+        (Wish(since="1000000005"), 10),
+        (Wish(last_id="{epoch}-5", since="all", replay=1), 5),
+        (Wish(since="{epoch}-5", replay=1), 5),
+    ],
+)
+def test_where_a_stream_begins(wish: Wish, offset: int) -> None:
+    house = House()
+    house.publish(10)
+    house.give_up(2)
+    epoch = house.history.epochs.current
+    wish = Wish(wish.last_id.format(epoch=epoch), wish.since.format(epoch=epoch), wish.replay)
+    assert find_start(wish, Filter(), house.history, 10.0).offset == offset
+
+
+@pytest.mark.parametrize("since", ["x", "5", "-5m", "5 minutes", "2026-01-01", "a-b", "all ", "\0"])
+def test_since_nonsense(since: str) -> None:
+    if since == "5":
+        return  # five seconds
+    with pytest.raises(HubError) as caught:
+        Wish(since=since).check()
+    assert caught.value.kind.code == "bad_cursor"
