@@ -213,19 +213,19 @@ class Hub:
             logger.error("the history fails: %s", error)
 
     def _maintain_loop(self) -> None:
-        last = time.monotonic()
+        due = time.monotonic() + _CHECKPOINT
         while not self._stopped.wait(_MAINTAIN):
-            for work in (self._probe, self._trim, self._checkpoint if time.monotonic() - last >= _CHECKPOINT else None):
-                if work is None:
-                    continue
+            works = [self._probe, self._trim]
+            if time.monotonic() >= due:
+                works.append(self._checkpoint)
+                due = time.monotonic() + _CHECKPOINT
+            for work in works:
                 try:
                     work()
                 except HistoryError as error:
                     self.history_failed(error)
                 except Exception:
-                    logger.exception("%s has failed", work.__name__.strip("_"))
-            if time.monotonic() - last >= _CHECKPOINT:
-                last = time.monotonic()
+                    logger.exception("%s has failed", work.__name__)
 
     def _probe(self) -> None:
         """Whether a history that did not take events takes them again."""

@@ -21,7 +21,9 @@ IMG = "<img src=x onerror=\"document.title='XSS'\">"
 
 
 @pytest.fixture
-def browser() -> Iterator[Browser]:
+def browser(monkeypatch: pytest.MonkeyPatch) -> Iterator[Browser]:
+    # Playwright's own Node needs a library (libatomic) that a bare Debian does not have.
+    monkeypatch.setenv("PLAYWRIGHT_NODEJS_PATH", tool("node"))
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=tool("chromium"), args=FLAGS)
         yield chromium
