@@ -20,6 +20,13 @@ class Figure:
     read: Callable[[Measurement], float]
     lower_is_better: bool = False
 
+    def of(self, measurement: Measurement) -> float | None:
+        """The number, or None where the load came to none: it failed, or nothing was answered in time."""
+        try:
+            return self.read(measurement)
+        except (KeyError, ZeroDivisionError):
+            return None
+
 
 def field(*path: str) -> Callable[[Measurement], float]:
     """Read a number from the generator's result."""
@@ -118,7 +125,8 @@ class Table:
     def values(self, key: str, server: Server) -> dict[int, float]:
         """Round → value; empty where this server was not measured so."""
         figure = self.figures[key]
-        return {m.round: figure.read(m) for m in self.measurements if m.load == figure.load and m.server == server.name}
+        mine = (m for m in self.measurements if m.load == figure.load and m.server == server.name)
+        return {m.round: value for m in mine if (value := figure.of(m)) is not None}
 
     def median(self, key: str, server: Server) -> float | None:
         """The median over the rounds."""

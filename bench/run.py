@@ -164,9 +164,9 @@ def summary(measurement: Measurement) -> str:
     """A measurement in one line, for the terminal."""
     table = Table([measurement], FULL)
     shown = [
-        f"{report.number(figure.read(measurement))} {figure.unit}{' p' + key[-2:] if figure.unit == 'ms' else ''}"
+        f"{report.number(value)} {figure.unit}{' p' + key[-2:] if figure.unit == 'ms' else ''}"
         for key, figure in table.figures.items()
-        if figure.load == measurement.load
+        if figure.load == measurement.load and (value := figure.of(measurement)) is not None
     ]
     troubles = "".join(f"  ! {problem}" for problem in measurement.problems())
     return f"{measurement.load}: {', '.join(shown)}{troubles}"

@@ -84,3 +84,10 @@ def test_only_what_lies_between_the_markers_is_rewritten(tmp_path: Path) -> None
     page.write_text("Only prose.\n")
     report.write(page, "third")
     assert page.read_text() == f"Only prose.\n\n{report.BEGIN}\nthird\n{report.END}\n"
+
+
+def test_a_load_that_came_to_nothing_has_no_figure() -> None:
+    """A server that answered no POST in time has no latency of POSTs; the others' figures stand."""
+    table = Table([Measurement("post-1-watched", NCHAN.name, 1, {"posts_per_s": 0.0})], FULL)
+    assert table.median("post-1-watched-p50", NCHAN) is None
+    assert table.median("post-1-watched", NCHAN) == 0.0 if "post-1-watched" in table.figures else True

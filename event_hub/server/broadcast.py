@@ -250,7 +250,8 @@ class Broadcast:
         now = time.perf_counter()
         with self.lock:
             self._flushing = False
-            self.log.settle(head)
+            # What came meanwhile and is watched makes its view dirty; without one, nobody lacks anything.
+            self.log.settle(head if self._dirty else self.log.head)
             if self._dirty and not self._work.is_set():
                 self._dirty_since = now
                 self._work.set()

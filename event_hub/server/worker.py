@@ -53,7 +53,14 @@ class Connection(gevent_socket.socket, Metered):
         return received
 
     def sendall(self, data: Any, flags: int = 0) -> None:
-        rest = memoryview(data)
+        try:
+            sent = self._sock.send(data, flags)  # nearly always takes all of an answer
+        except BlockingIOError:
+            sent = 0
+        self.progress = time.monotonic()
+        if sent == len(data):
+            return
+        rest = memoryview(data)[sent:]
         self.settimeout(self._stall)
         try:
             while rest:
