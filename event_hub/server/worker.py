@@ -32,6 +32,8 @@ class Connection(gevent_socket.socket, Metered):
     """A client's connection. gunicorn waits for ever for a client that does not read, and reads without a pause what
     one sends without end: neither may cost the others anything."""
 
+    _sock: Any  # gevent's own: the plain socket below it, which does not wait
+
     def __init__(self, accepted: gevent_socket.socket, stall: float) -> None:
         super().__init__(accepted.family, accepted.type, accepted.proto, fileno=accepted.detach())
         self.setblocking(True)
