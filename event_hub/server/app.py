@@ -92,7 +92,7 @@ def create_app(settings: Settings | None = None, *, static: Path | None = None) 
     route("/metrics", operations.prometheus)
     # POST is served by `_Direct`; Flask knows the address for its answers to OPTIONS and to wrong methods.
     app.add_url_rule(data.PATH, data.PATH, lambda: Response(status=405), methods=["POST"])
-    docs.install(app, settings.url)
+    docs.install(app)
     page.install(app)
     app.register_error_handler(HubError, lambda error: _problem(app, error))
     app.register_error_handler(HistoryError, lambda error: _problem(app, HubError("history_unavailable", str(error))))

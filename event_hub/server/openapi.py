@@ -97,14 +97,14 @@ _ANSWERS: dict[str, dict[str, Any]] = {
 }
 
 
-def describe(url: str) -> dict[str, Any]:
-    """The OpenAPI 3.1 document of a hub at `url`."""
+def describe() -> dict[str, Any]:
+    """The OpenAPI 3.1 document of a hub, wherever it is found."""
     spec = APISpec(
         title="LiveKit Event Hub",
         version=__version__,
         openapi_version="3.1.0",
         info={"description": "Every event of every running voice agent, live, to everybody who watches."},
-        servers=[{"url": url}],
+        servers=[{"url": "/"}],
     )
     for name, schema in {**json_schemas(_REF), **_ANSWERS}.items():
         spec.components.schema(name, schema)

@@ -20,9 +20,9 @@ _STYLE = (
 )
 
 
-def install(app: Flask, url: str) -> None:
-    """`url`: where the hub is found, for the description's `servers`."""
-    description = msgspec.json.encode(openapi.describe(url))
+def install(app: Flask) -> None:
+    """The description, the page to try it on, and the lists of errors and events."""
+    description = msgspec.json.encode(openapi.describe())
     config = {"app_name": "LiveKit Event Hub", "validatorUrl": None, "docExpansion": "list", "tryItOutEnabled": True}
     app.register_blueprint(get_swaggerui_blueprint("/docs", "/openapi.json", config=config))
     pages = {"/docs/errors": _errors(), "/docs/events": _events()}
