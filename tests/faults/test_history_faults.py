@@ -49,6 +49,21 @@ def test_a_history_that_cannot_be_opened(hub_factory: Callable[..., HubProcess],
         assert len(text.strip().splitlines()) == 1
 
 
+def test_a_history_that_another_program_has_locked(hub_factory: Callable[..., HubProcess], tmp_path: Path) -> None:
+    history = f"sqlite:///{tmp_path}/hub.db"
+    first = hub_factory(HUB_HISTORY=history).start()
+    first.publish({"type": "n"})
+    first.stop()
+    other = sqlite3.connect(tmp_path / "hub.db", isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    code, text = refused_start(hub_factory(HUB_HISTORY=history))
+    other.execute("ROLLBACK")
+    other.close()
+    assert code == 1
+    assert "another program holds its lock" in text
+    assert len(text.strip().splitlines()) == 1
+
+
 def test_a_history_in_use(
     hub_factory: Callable[..., HubProcess], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -332,7 +332,7 @@ def _reason(error: sqlite3.Error) -> str:
         "SQLITE_CANTOPEN": "the file or its folder cannot be opened; see HUB_HISTORY",
         "SQLITE_CORRUPT": "the file is damaged; move it away, or restore it (sqlite3 FILE .recover)",
         "SQLITE_NOTADB": "it is not a SQLite database; name another file in HUB_HISTORY",
-        "SQLITE_IOERR": "the disk reports an error",
+        "SQLITE_IOERR": "the disk reports an error; it may be full",
     }
     name = getattr(error, "sqlite_errorname", "")
     for prefix, text in advice.items():
