@@ -28,7 +28,7 @@ _TABLE: tuple[tuple[str, str, str, str, type[BaseModel] | None, dict[str, Any], 
         "/api/agent/data", "post", "publish", "Publish one event, an array of events, or NDJSON: all of it or nothing", None,
         {_JSON: {"anyOf": [{"$ref": _REF.format(model="Published")}, {"$ref": _REF.format(model="BatchPublished")}]}},
         (
-            "bad_json", "bad_request", "body_timeout", "body_too_large", "event_too_large", "too_many_events",
+            "bad_json", "bad_body", "body_timeout", "body_too_large", "event_too_large", "too_many_events",
             "unsupported_media_type", "unsupported_encoding", "bad_event", "hub_only_type", "history_unavailable", "draining",
         ),
     ),
