@@ -77,7 +77,6 @@ def create_app(settings: Settings | None = None, *, static: Path | None = None) 
     """The application. `settings`: None reads them from the environment; raises `SettingsError`."""
     settings = settings or Settings.load()
     app = HubApp(settings, static or Path(__file__).parents[2] / "static")
-    app.json.sort_keys = False  # type: ignore[attr-defined]  # of Flask's default provider
     origins = Origins(settings)
     origins.install(app)
 
