@@ -69,7 +69,7 @@ class Filter:
     def exact(self) -> tuple[str, tuple[str, ...]] | None:
         """The dimension by which an index finds this filter, most selective first; None if only trying tells."""
         for name, patterns in (("session", self.sessions), ("room", self.rooms), ("type", self.types)):
-            if patterns and not any("*" in p for p in patterns):
+            if patterns and not any(map(is_glob, patterns)):
                 return name, patterns
         return None
 

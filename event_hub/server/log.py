@@ -36,12 +36,10 @@ class View:
     the run holds the positions `first` … `head` - 1.
     """
 
-    __slots__ = ("_frames", "_offsets", "_skip", "_through", "dirty", "filter", "first", "since", "subscribers")
+    __slots__ = ("_frames", "_offsets", "_skip", "_through", "dirty", "filter", "first", "subscribers")
 
     def __init__(self, filter: Filter, since: int) -> None:
         self.filter = filter
-        self.since = since
-        """The offset after which the run began: an older cursor cannot be resumed here."""
         self.first = 0
         self.subscribers: list[Any] = []
         """Whoever reads this view; kept by `broadcast`, counted here."""
@@ -51,6 +49,7 @@ class View:
         self._offsets: list[int] = []
         self._skip = 0
         self._through = since
+        """The offset before the run: of the last frame that fell out, or where the view began."""
 
     @property
     def head(self) -> int:

@@ -66,9 +66,6 @@ class Taken:
         finally:
             watcher.close()
 
-    def close(self) -> None:
-        self.socket.close()
-
 
 def head(headers: Iterable[tuple[str, str]]) -> bytes:
     """The response's head. Its body is chunked; the connection is not used for anything after it."""

@@ -35,7 +35,6 @@ _LINGER = 2.0
 _LINGER_BYTES = 64 << 20
 """… bytes that are still read from a client that goes on sending, so that it gets to see the answer."""
 
-Headers = list[tuple[str, str]]
 Start = Callable[..., Any]
 
 logger = logging.getLogger(__name__)
