@@ -16,7 +16,7 @@ from typing import Any
 
 import requests
 
-from event_hub.server.sse import Decoder, Message
+from event_hub.sse import Decoder, Message
 
 ROOT = Path(__file__).parents[1]
 PATIENCE = 30.0

@@ -13,7 +13,8 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from . import notices, sse
+from .. import sse
+from . import notices
 from .broadcast import Broadcast, Subscriber
 
 MSG_DONTWAIT = getattr(_socket, "MSG_DONTWAIT", 0)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from .. import events as vocabulary
-from . import sse
+from .. import sse
 from .broadcast import Broadcast
 from .errors import HubError
 from .filters import Filter

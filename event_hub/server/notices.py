@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
-from . import sse
-from .sse import Cursor
+from .. import sse
+from ..sse import Cursor
 
 RETRY_MS = 1_000
 """How long a subscriber waits before it comes back, at the least; each gets up to twice that, so that they spread."""

@@ -7,13 +7,14 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from . import notices, sse
+from .. import sse
+from ..sse import Cursor
+from . import notices
 from .broadcast import Broadcast, Subscriber
 from .errors import HubError
 from .filters import Filter
 from .history import History
 from .settings import seconds
-from .sse import Cursor
 
 PAGE = 500
 """Events read from the history at a time: half a millisecond."""

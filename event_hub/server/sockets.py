@@ -18,7 +18,8 @@ from typing import Any
 import gevent
 from gevent import socket as gevent_socket
 
-from . import notices, sse
+from .. import sse
+from . import notices
 from .broadcast import CHUNK, Broadcast, Subscriber
 from .log import View
 

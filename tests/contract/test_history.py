@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from event_hub.server.filters import Filter
 from event_hub.server.history import Draft, History, Retention, open_history
 from event_hub.server.history.base import PAGE_BYTES, SCAN
-from event_hub.server.sse import Cursor
+from event_hub.sse import Cursor
 
 FOREVER = Retention(None, None)
 Opener = Callable[..., History]

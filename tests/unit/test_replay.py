@@ -14,7 +14,7 @@ from event_hub.server.history.memory import MemoryHistory
 from event_hub.server.log import Log
 from event_hub.server.metrics import Figures
 from event_hub.server.replay import PAGE, Replay, Start, Wish, find_start
-from event_hub.server.sse import Decoder, chunk, frame
+from event_hub.sse import Decoder, chunk, frame
 
 
 class Reader(Subscriber):

@@ -7,8 +7,9 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from event_hub.server import notices, sse
-from event_hub.server.sse import Cursor, Decoder
+from event_hub import sse
+from event_hub.server import notices
+from event_hub.sse import Cursor, Decoder
 
 epochs = st.text("0123456789abcdef", min_size=8, max_size=8)
 payloads = st.recursive(

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from ...sse import Cursor
 from ..filters import Filter
-from ..sse import Cursor
 
 SCAN = 5_000
 """Events that one call looks at, at the most: about two milliseconds, so that no other subscriber waits longer."""

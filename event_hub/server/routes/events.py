@@ -9,13 +9,13 @@ from typing import Any
 import msgspec
 from flask import Response, request
 
+from ...sse import Cursor
 from ..errors import HubError
 from ..filters import Filter
 from ..history import History, HistoryError, Page, Record
 from ..hub import Hub
 from ..queries import EventsQuery, parse
 from ..replay import PAGE, Start, resume
-from ..sse import Cursor
 
 _SCANS = 20
 """Looks into the history for one page: with a filter that matches little, a page may come back short, with `more`."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from flask import Response, request
 
-from .. import sse
+from ... import sse
 from ..errors import HubError
 from ..generator import GeneratorSubscriber, visible_socket
 from ..history import HistoryError

@@ -1,0 +1,1 @@
+"""Publish to a hub and subscribe to one, over HTTP."""
