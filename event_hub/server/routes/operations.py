@@ -53,7 +53,7 @@ def config(hub: Hub) -> Response:
             },
             "cors_origins": settings.cors_origins,
             "types": [
-                {"type": name, "when": model.when, "hub_only": name in HUB_ONLY}
+                {"type": name, "when": model.when, "hub_only": name in HUB_ONLY, "example": model.example}
                 for name, model in {**KNOWN, **HUB_ONLY}.items()
             ],
         }

@@ -1,0 +1,83 @@
+// How a tab gets the stream: through the worker that all tabs share; where there is none, through the tab that was
+// elected to hold it; where tabs cannot even talk to each other (a page opened from disk), through a stream of its own.
+
+import { Source } from "./source.js";
+
+const VERSION = 1; // tabs of different versions of these modules do not share
+const PATIENCE = 5000; // ms for a worker to say its first word
+
+/** `take({events})` and `take({status})`, as `Source` emits them. Returns `{how, retry(), close()}`. */
+export async function openFeed(hub, take) {
+  for (const way of [shared, elected]) {
+    try {
+      return await way(hub, take);
+    } catch {
+      // not in this browser, or not from here: the next way
+    }
+  }
+  return own(hub, take);
+}
+
+async function shared(hub, take) {
+  const worker = new SharedWorker(new URL("worker.js", import.meta.url), { type: "module", name: `${hub} ${VERSION}` });
+  const { port } = worker;
+  const say = (what) => port.postMessage(what);
+  await new Promise((done, failed) => {
+    worker.onerror = failed;
+    setTimeout(failed, PATIENCE);
+    port.onmessage = ({ data }) => {
+      done();
+      take(data);
+    };
+  });
+  const lock = `tab ${crypto.randomUUID?.() ?? Math.random()}`;
+  navigator.locks?.request(lock, () => {
+    say({ lock });
+    return new Promise(() => {});
+  });
+  const close = () => {
+    say({ bye: true });
+    port.close();
+  };
+  addEventListener("pagehide", close);
+  return { how: "shared", retry: () => say({ retry: true }), close };
+}
+
+async function elected(hub, take) {
+  const name = `event hub ${VERSION} ${hub}`;
+  const channel = new BroadcastChannel(name);
+  await navigator.locks.query();
+  let source = null;
+  let last = ""; // where the tab that held the stream had got, when this one takes over
+  let leave = () => {};
+  const closed = new Promise((done) => (leave = done));
+  channel.onmessage = ({ data }) => {
+    if (data.events) last = data.events.at(-1)[0];
+    if (data.events || data.status) take(data);
+    else if (source && data.hello) channel.postMessage({ status: source.status });
+    else if (source && data.retry) source.retry();
+  };
+  const lead = () => {
+    source = new Source(hub, (message) => {
+      channel.postMessage(message);
+      take(message);
+    }, last);
+    return closed.then(() => source.close());
+  };
+  navigator.locks.request(name, lead);
+  channel.postMessage({ hello: true });
+  const close = () => {
+    leave();
+    source?.close();
+    channel.close();
+  };
+  addEventListener("pagehide", close);
+  const retry = () => (source ? source.retry() : channel.postMessage({ retry: true }));
+  return { how: "elected", retry, close };
+}
+
+function own(hub, take) {
+  const source = new Source(hub, take);
+  addEventListener("pagehide", () => source.close());
+  return { how: "own", retry: () => source.retry(), close: () => source.close() };
+}

@@ -1,0 +1,69 @@
+// Text for people, from values. Pure.
+
+/** A timestamp (epoch seconds) as local wall-clock time, `14:03:59`, or with milliseconds. */
+export function clock(seconds, milliseconds = false) {
+  if (!Number.isFinite(seconds)) return "";
+  const at = new Date(seconds * 1000);
+  if (Number.isNaN(at.getTime())) return String(seconds);
+  const two = (n) => String(n).padStart(2, "0");
+  const text = `${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}`;
+  return milliseconds ? `${text}.${String(at.getMilliseconds()).padStart(3, "0")}` : text;
+}
+
+/** A timestamp in full, for a tooltip. */
+export function fullTime(seconds) {
+  const at = new Date(seconds * 1000);
+  return Number.isFinite(seconds) && !Number.isNaN(at.getTime()) ? `${at.toLocaleString()} (${seconds})` : String(seconds);
+}
+
+/** A duration in seconds as people read it: `820 ms`, `2.4 s`, `3 min`, `2 h`. */
+export function duration(seconds) {
+  if (!Number.isFinite(seconds)) return "";
+  if (seconds < 0.9995) return `${Math.round(seconds * 1000)} ms`;
+  if (seconds < 100) return `${Number(seconds.toFixed(1))} s`;
+  if (seconds < 6000) return `${Math.round(seconds / 60)} min`;
+  return `${Number((seconds / 3600).toFixed(1))} h`;
+}
+
+export const number = (n) => n.toLocaleString("en-US");
+
+export const plural = (n, one, many = `${one}s`) => `${number(n)} ${n === 1 ? one : many}`;
+
+/** At most `size` characters of a text, on one line, with `…` where it was cut. */
+export function oneLine(text, size = 300) {
+  const short = text.length > size ? `${text.slice(0, size)}…` : text;
+  return short.replace(/[\r\n\t\u2028\u2029]+/g, " ⏎ ");
+}
+
+/**
+ * A reviver for JSON.parse, for text that is to be written again: a number that JavaScript would round or write otherwise
+ * stays as it was (browsers without source text access round it).
+ */
+export function exact(key, value, context) {
+  const source = context?.source;
+  if (typeof value !== "number" || source === undefined || !JSON.rawJSON || String(value) === source) return value;
+  return JSON.rawJSON(source);
+}
+
+/** The JSON text `data`, indented, its numbers as they were written. */
+export function pretty(data) {
+  try {
+    return JSON.stringify(JSON.parse(data, exact), null, 2);
+  } catch {
+    return data;
+  }
+}
+
+/** The JSON text `data` without the top-level field `name`, its numbers as they were written. */
+export function without(data, name) {
+  const event = JSON.parse(data, exact);
+  delete event[name];
+  return JSON.stringify(event);
+}
+
+const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
+
+/** A command that posts the event `data` once more. Its `event_id` stays behind: with it, it would be a duplicate. */
+export function curl(hub, data) {
+  return `curl ${quoted(`${hub}/api/agent/data`)} -H 'Content-Type: application/json' -d ${quoted(without(data, "event_id"))}`;
+}

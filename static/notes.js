@@ -1,0 +1,69 @@
+// One line for what is neither speech nor a tool: what happened to a session, an agent, the stream. Pure.
+
+import { duration, plural } from "./format.js";
+
+const GAPS = {
+  __proto__: null,
+  too_slow: "this page was too slow",
+  retention: "the hub no longer keeps them",
+  unknown_epoch: "the hub's history has begun anew",
+  unknown_cursor: "the hub did not know where the page had left off",
+  future_cursor: "the hub's history is an older copy",
+};
+
+const text = (value) => (typeof value === "string" ? value : value === undefined || value === null ? "" : JSON.stringify(value));
+const join = (...parts) => parts.filter(Boolean).join(" · ");
+
+const NOTES = {
+  __proto__: null,
+  agent_ready: (e) => ({ title: "Agent ready", text: text(e.message) }),
+  session_started: (e) => ({ title: "Session started", text: join(text(e.agent), text(e.mode)) }),
+  session_ended: (e) => ({ title: "Session ended", text: text(e.reason) }),
+  agent_handoff: (e) => ({ title: "Handoff", text: `${text(e.old_agent) || "…"} → ${text(e.new_agent)}` }),
+  agent_false_interruption: (e) => ({
+    title: "False interruption",
+    text: e.resumed ? "the agent goes on" : "the agent does not go on",
+  }),
+  agent_error: (e) => ({
+    title: `Error${e.source ? ` in ${text(e.source)}` : ""}`,
+    text: join(text(e.message), e.recoverable === true && "the session goes on", e.recoverable === false && "not recoverable"),
+  }),
+  agent_process_started: (e) => ({ title: "Agent process started", text: join(text(e.agent), `pid ${text(e.pid)}`) }),
+  agent_process_exited: (e) => ({
+    title: "Agent process exited",
+    text: join(text(e.agent), text(e.reason), e.code !== undefined && e.code !== null && `code ${text(e.code)}`),
+  }),
+  stream_gap: (e) => ({
+    title: "Gap",
+    text: `${e.missed ? plural(e.missed, "event is", "events are") : "some events are"} missing here: ${GAPS[e.reason] ?? text(e.reason)}`,
+  }),
+};
+
+/** `{title, text}` of an event that is shown as a note. */
+export function describe(event) {
+  const own = NOTES[event.type];
+  if (own) return own(event);
+  const title = event.type.replace(/^livekit_/, "LiveKit: ").replaceAll("_", " ");
+  return { title, text: text(event.participant ?? "") };
+}
+
+const LATENCIES = {
+  e2e_latency: "from the end of the user's speech until the agent is heard",
+  transcription_delay: "end of speech until the final transcript",
+  end_of_turn_delay: "end of speech until the turn was decided to be over",
+  on_user_turn_completed_delay: "time in the agent's own callback",
+  llm_node_ttft: "request until the LLM's first token",
+  tts_node_ttfb: "first text until the TTS's first audio",
+  playback_latency: "first audio until it is heard",
+};
+
+/** The latencies of a `turn_metrics` event: `{short, long}`, the figure to show and all of them; null where there are none. */
+export function latencies(event) {
+  const known = Object.entries(LATENCIES).filter(([name]) => Number.isFinite(event[name]));
+  if (!known.length) return null;
+  const [first] = known;
+  return {
+    short: first[0] === "e2e_latency" ? duration(event.e2e_latency) : `${first[0]} ${duration(event[first[0]])}`,
+    long: known.map(([name, about]) => `${name} ${duration(event[name])}: ${about}`).join("\n"),
+  };
+}

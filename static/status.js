@@ -1,0 +1,74 @@
+// The connection: in a word, in full, and when it comes back.
+
+import { byId, el, text } from "./dom.js";
+import { duration, plural } from "./format.js";
+
+const HOW = {
+  shared: "one stream for all tabs of this browser",
+  elected: "one stream for all tabs of this browser",
+  own: "a stream of this tab's own",
+};
+
+export class Status {
+  constructor(hub) {
+    this.hub = hub;
+    this.word = byId("connection");
+    this.count = el("span");
+    this.count.ariaHidden = "true"; // a screen reader would read each second of it
+    this.label = document.createTextNode("");
+    this.word.replaceChildren(this.label, this.count);
+    this.status = { state: "connecting" };
+    this.paused = null;
+    byId("hub-address").value = hub;
+    byId("docs").href = `${hub}/docs`;
+    byId("try-now").onclick = () => this.feed?.retry();
+    addEventListener("online", () => this.feed?.retry());
+    setInterval(() => this.status.state === "waiting" && this.render(), 500);
+    document.addEventListener("click", (event) => {
+      if (!byId("where").contains(event.target)) byId("where").open = false;
+    });
+    byId("where").addEventListener("keydown", (event) => {
+      if (event.key !== "Escape") return;
+      byId("where").open = false;
+      byId("where").firstElementChild.focus();
+    });
+  }
+
+  render() {
+    const { state, reason, kind, retryAt, config, skew } = this.status;
+    const waiting = state === "waiting";
+    const left = Math.max(0, Math.ceil((retryAt - Date.now()) / 1000));
+    const trouble = waiting || (state === "connecting" && reason);
+    const words = { connecting: reason ? "reconnecting" : "connecting", live: "live", waiting: kind === "foreign" ? "not a hub" : kind === "refused" ? "refused" : "reconnecting" };
+    this.word.dataset.state = this.paused !== null && state === "live" ? "paused" : trouble ? "waiting" : state;
+    const held = this.paused ? ` · ${plural(this.paused, "event")} held` : "";
+    const word = this.paused !== null ? `paused${state === "live" ? "" : `, ${words[state]}`}${held}` : words[state];
+    if (this.label.data !== word) this.label.data = word;
+    text(this.count, waiting ? ` in ${left} s` : "");
+    byId("try-now").hidden = !waiting;
+    const because = byId("reason");
+    because.hidden = !reason || state === "live";
+    text(because, because.hidden ? "" : `${reason}${/[.!?]$/.test(reason) ? "" : "."}${advice(kind, this.hub)}`);
+    this.#facts(config, skew);
+  }
+
+  #facts(config, skew) {
+    const facts = [];
+    if (config) facts.push(["Version", config.version], ["History", `${config.history}, ${duration(config.retention?.age)}`], ["Epoch", config.epoch]);
+    if (this.feed) facts.push(["Tabs", HOW[this.feed.how]]);
+    if (Math.abs(skew) > 5) {
+      facts.push(["Clock", `this browser's is ${duration(Math.abs(skew))} ${skew < 0 ? "ahead of" : "behind"} the hub's`]);
+    }
+    const key = JSON.stringify(facts);
+    if (key === this.drawn) return;
+    this.drawn = key;
+    byId("hub-facts").replaceChildren(...facts.flatMap(([name, value]) => [el("dt", "", name), el("dd", "", String(value))]));
+  }
+}
+
+function advice(kind, hub) {
+  if (kind === "foreign") return " Check the address: a hub's looks like http://localhost:5000.";
+  if (kind !== "unreachable") return "";
+  const elsewhere = new URL(hub).origin !== location.origin;
+  return ` If it is not running, start it with “make run”.${elsewhere ? " If it is, it may not allow pages of this origin (HUB_CORS_ORIGINS)." : ""}`;
+}

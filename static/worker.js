@@ -1,0 +1,20 @@
+// The stream that all tabs of a browser share: HTTP/1.1 lets a browser open six to a server, and tabs are many.
+// A SharedWorker, named after its hub; it ends, and its stream with it, when the last tab is closed.
+
+import { Source } from "./source.js";
+
+const tabs = new Set();
+const hub = self.name.split(" ")[0];
+let source = null;
+
+self.onconnect = ({ ports: [port] }) => {
+  tabs.add(port);
+  port.onmessage = ({ data }) => {
+    if (data.retry) source.retry();
+    if (data.bye) tabs.delete(port);
+    // A tab that crashed says no goodbye, but it lets go of its lock.
+    if (data.lock) navigator.locks?.request(data.lock, () => tabs.delete(port));
+  };
+  source ??= new Source(hub, (message) => tabs.forEach((tab) => tab.postMessage(message)));
+  port.postMessage({ status: source.status });
+};

@@ -1,0 +1,184 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { parts } from "../../static/agent-text.js";
+import { State } from "../../static/state.js";
+
+const state = (events, limits) => {
+  const made = new State(limits);
+  for (const event of events) made.apply(event);
+  return made;
+};
+const said = (made) => made.items.filter((item) => item.kind === "said").map((item) => item.text ?? parts(item).spoken);
+const user = (text, more = {}) => ({ type: "transcript", role: "user", participant: "caller", text, ...more });
+const delta = (text, offset, utterance = "a1") => ({ type: "agent_text_delta", delta: text, offset, utterance });
+
+test("interims are replaced by their final, in their place", () => {
+  const made = state([
+    user("What", { final: false, utterance: "u1" }),
+    user("Somebody else", { participant: "other" }),
+    user("What is", { final: false, utterance: "u1" }),
+    user("What is it?", { final: true, utterance: "u1" }),
+  ]);
+  assert.deepEqual(said(made), ["What is it?", "Somebody else"]);
+  assert.ok(made.items.every((item) => !item.interim));
+});
+
+test("without utterances, interims belong to their speaker", () => {
+  const made = state([user("He", { final: false }), user("Ho", { final: false, participant: "b" }), user("Hello"), user("Hoho", { participant: "b" }), user("Again")]);
+  assert.deepEqual(said(made), ["Hello", "Hoho", "Again"]);
+});
+
+test("an empty final takes its interim back", () => {
+  assert.deepEqual(said(state([user("Hm", { final: false }), user("")])), []);
+});
+
+test("two finals of one utterance are both there", () => {
+  assert.deepEqual(said(state([user("One.", { utterance: "u" }), user("Two.", { utterance: "u" })])), ["One.", "Two."]);
+});
+
+test("agent text grows with its deltas", () => {
+  const made = state([delta("It is", 0), delta(" sunny", 5)]);
+  assert.deepEqual(said(made), ["It is sunny"]);
+  assert.ok(made.items[0].generating);
+  made.apply({ type: "agent_text_complete", text: "It is sunny.", utterance: "a1" });
+  assert.deepEqual(said(made), ["It is sunny."]);
+  assert.ok(!made.items[0].generating);
+});
+
+test("offsets count characters, not their halves", () => {
+  const made = state([delta("👋🏽 é", 0), delta(" Grüße", 4)]);
+  assert.deepEqual(said(made), ["👋🏽 é Grüße"]);
+  assert.equal(made.items[0].lost, 0);
+});
+
+test("a lost delta shows, and the complete text mends it", () => {
+  const made = state([delta("It", 0), delta("sunny", 6)]);
+  assert.deepEqual(said(made), ["It…sunny"]);
+  assert.equal(made.items[0].lost, 4);
+  made.apply({ type: "agent_text_complete", text: "It is sunny", utterance: "a1" });
+  assert.equal(made.items[0].lost, 0);
+});
+
+test("a delta that comes again, or anew, is not doubled", () => {
+  assert.deepEqual(said(state([delta("It is", 0), delta(" bad", 5), delta(" sunny", 5)])), ["It is sunny"]);
+});
+
+test("what an interruption cut off is known", () => {
+  const made = state([
+    delta("One two  three four", 0),
+    { type: "agent_speech_started", utterance: "a1" },
+    { type: "agent_speech_finished", utterance: "a1", interrupted: true, position: 1.5 },
+    { type: "transcript", role: "agent", utterance: "a1", text: "One two three", interrupted: true },
+  ]);
+  const [item] = made.items;
+  assert.deepEqual(parts(item), { spoken: "One two three", rest: " four" });
+  assert.ok(item.interrupted);
+  assert.equal(item.position, 1.5);
+  assert.ok(!item.speaking);
+});
+
+test("what was said otherwise than generated has no rest", () => {
+  const made = state([delta("One two", 0), { type: "transcript", role: "agent", utterance: "a1", text: "Eins", interrupted: true }]);
+  assert.deepEqual(parts(made.items[0]), { spoken: "Eins", rest: "" });
+});
+
+test("speaking and states, per session", () => {
+  const made = state([
+    { type: "agent_speech_started", room: "a", session: "1" },
+    { type: "user_speech_started", room: "b", session: "2" },
+    { type: "agent_state_changed", new_state: "thinking", room: "b", session: "2" },
+  ]);
+  const [one, two] = made.sessions.values();
+  assert.deepEqual([one.agentSpeaking, one.userSpeaking], [true, false]);
+  assert.deepEqual([two.agentSpeaking, two.userSpeaking, two.agentState], [false, true, "thinking"]);
+  made.apply({ type: "agent_speech_finished", session: "1" });
+  assert.equal(one.agentSpeaking, false);
+});
+
+test("a session's end ends what went on in it", () => {
+  const made = state([delta("It", 0), { type: "agent_speech_started", utterance: "a1" }, { type: "tool_call_started", call_id: "c", name: "f" }, { type: "session_ended" }]);
+  const [session] = made.sessions.values();
+  assert.ok(session.ended && !session.agentSpeaking);
+  assert.ok(made.items.every((item) => !item.speaking && !item.generating && !item.running));
+});
+
+test("a gap ends what went on, and stands where it was", () => {
+  const made = state([delta("It", 0), { type: "agent_speech_started", utterance: "a1" }, { type: "stream_gap", missed: 3, reason: "retention" }, user("after")]);
+  assert.deepEqual(made.items.map((item) => item.kind), ["said", "gap", "said"]);
+  assert.match(made.items[1].text, /3 events are missing here/);
+  assert.equal([...made.sessions.values()][0].agentSpeaking, false);
+});
+
+test("tools: started, finished, failed, and finished without a beginning", () => {
+  const made = state([
+    { type: "tool_call_started", call_id: "1", name: "f", arguments: { a: 1 } },
+    { type: "tool_call_started", call_id: "2", name: "g", arguments: "{}" },
+    { type: "tool_call_finished", call_id: "2", is_error: true, output: "no", duration: 0.5 },
+    { type: "tool_call_finished", call_id: "3", name: "h", output: { b: 2 } },
+  ]);
+  const [f, g, h] = made.items;
+  assert.ok(f.running && !f.finished);
+  assert.deepEqual([g.running, g.failed, g.output, g.duration], [false, true, "no", 0.5]);
+  assert.deepEqual([h.name, h.output], ["h", { b: 2 }]);
+});
+
+test("latencies go to the reply they belong to", () => {
+  const made = state([delta("One", 0, "a1"), delta("Two", 0, "a2"), { type: "turn_metrics", utterance: "a1", e2e_latency: 0.9 }, { type: "turn_metrics", e2e_latency: 0.8 }]);
+  assert.deepEqual(made.items.map((item) => item.metrics.e2e_latency), [0.9, 0.8]);
+});
+
+test("a room's events before its session was known become that session's", () => {
+  const made = state([{ type: "livekit_room_started", room: "r" }, { type: "session_started", room: "r", session: "s" }, user("hi", { room: "r" })]);
+  assert.equal(made.sessions.size, 1);
+  const [session] = made.sessions.values();
+  assert.deepEqual([session.room, session.name], ["r", "s"]);
+});
+
+test("events of nobody's session make none, unknown types make no items", () => {
+  const made = state([{ type: "test", message: "x" }, { type: "agent_process_started", agent: "a", pid: 1 }, { type: "mine", room: "r" }]);
+  assert.deepEqual([...made.sessions.keys()], ["r r"]);
+  assert.deepEqual(made.items.map((item) => item.kind), ["note"]);
+});
+
+test("the number of items, sessions and characters is bounded", () => {
+  const many = Array.from({ length: 500 }, (_, n) => user(`${n}`, { room: `r${n}`, session: `s${n}` }));
+  const made = state(many, { items: 100, sessions: 20, text: 10 });
+  assert.ok(made.items.length <= 100);
+  assert.equal(made.sessions.size, 20);
+  assert.ok(made.forgotten > 0 || made.items.length <= 20);
+  for (let n = 0; n < 100; n += 1) made.apply(delta("0123456789", n * 10));
+  assert.ok(parts(made.items.at(-1)).spoken.length <= 20);
+});
+
+test("taking what has changed: once", () => {
+  const made = state([user("a", { final: false })]);
+  assert.equal(made.take().added.length, 1);
+  made.apply(user("ab"));
+  const { added, changed } = made.take();
+  assert.deepEqual([added.length, [...changed].length], [0, 1]);
+  assert.deepEqual(made.take().added, []);
+});
+
+test("the same events give the same state", () => {
+  const events = [user("a"), delta("b", 0), { type: "agent_speech_started" }, { type: "agent_handoff", new_agent: "B" }];
+  const plain = (made) => JSON.stringify(made.items.map(({ session, ...item }) => ({ ...item, key: session?.key })));
+  assert.equal(plain(state(events)), plain(state(events)));
+});
+
+test("nothing that an event may hold makes it throw", () => {
+  const values = [undefined, null, 0, -1, 1e308, "", "x", [], {}, { a: { b: [1] } }, true, "<img onerror>", "__proto__"];
+  const types = ["transcript", "agent_text_delta", "agent_text_complete", "agent_speech_started", "agent_speech_finished", "user_speech_started",
+    "agent_state_changed", "user_state_changed", "tool_call_started", "tool_call_finished", "turn_metrics", "usage_updated", "agent_handoff",
+    "agent_false_interruption", "agent_error", "agent_process_started", "agent_process_exited", "livekit_x", "stream_gap", "agent_ready",
+    "session_started", "session_ended", "unknown", "constructor", "toString", "__proto__"];
+  const fields = ["text", "delta", "offset", "utterance", "room", "session", "participant", "role", "call_id", "name", "arguments", "output",
+    "message", "source", "new_state", "model_usage", "agent", "reason", "missed", "duration", "timestamp", "final", "interrupted", "position"];
+  const made = new State({ items: 50 });
+  for (const type of types) {
+    for (const field of fields) for (const value of values) made.apply({ type, utterance: "u", [field]: value });
+    for (const value of values) made.apply({ type, ...Object.fromEntries(fields.map((field) => [field, value])) });
+  }
+  for (const value of values) made.apply(value);
+  assert.ok(made.items.length <= 50);
+});

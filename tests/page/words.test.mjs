@@ -1,0 +1,117 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { Seen, parse } from "../../static/cursor.js";
+import { clock, curl, duration, oneLine, pretty } from "../../static/format.js";
+import { latencies } from "../../static/notes.js";
+import { address, read } from "../../static/settings.js";
+import { Store, matcher } from "../../static/store.js";
+import { summary, tone } from "../../static/summary.js";
+
+const one = (n, more = {}) => {
+  const event = { type: "n", n, ...more };
+  return { id: `e-${n}`, data: JSON.stringify(event), type: event.type, room: event.room, session: event.session, at: 0 };
+};
+
+test("numbers are shown as they were written", () => {
+  const data = '{"big":12345678901234567890123,"one":1.0,"exp":1e3,"text":"1.0","deep":[[0.10]]}';
+  assert.equal(pretty(data).replace(/\s/g, ""), data);
+  assert.equal(pretty("no json"), "no json");
+});
+
+test("a curl line that a shell reads as it was meant, without the event_id", () => {
+  assert.equal(
+    curl("http://h:1", `{"type":"t","text":"it's","event_id":"e","n":1.0}`),
+    `curl 'http://h:1/api/agent/data' -H 'Content-Type: application/json' -d '{"type":"t","text":"it'\\''s","n":1.0}'`,
+  );
+});
+
+test("durations and times", () => {
+  assert.deepEqual([0.0004, 0.82, 0.9999, 2.44, 61, 600, 7200, NaN].map(duration), ["0 ms", "820 ms", "1 s", "2.4 s", "61 s", "10 min", "2 h", ""]);
+  assert.match(clock(1695123456.789, true), /^\d\d:\d\d:\d\d\.789$/);
+  assert.deepEqual([clock(undefined), clock(1e20)], ["", "100000000000000000000"]);
+});
+
+test("one line, however long or broken", () => {
+  assert.equal(oneLine("a\nb\u2028c"), "a ⏎ b ⏎ c");
+  assert.equal(oneLine("x".repeat(1000)).length, 301);
+});
+
+test("latencies: the first figure, all of them explained; none is not 0", () => {
+  assert.equal(latencies({ e2e_latency: 0.92, llm_node_ttft: 0.3 }).short, "920 ms");
+  assert.match(latencies({ e2e_latency: 0.92, llm_node_ttft: 0.3 }).long, /llm_node_ttft 300 ms: request until/);
+  assert.equal(latencies({ llm_node_ttft: 0.3 }).short, "llm_node_ttft 300 ms");
+  assert.equal(latencies({}), null);
+});
+
+test("summaries", () => {
+  assert.equal(summary({ type: "transcript", participant: "p", text: "a\nb" }), "p: a ⏎ b");
+  assert.equal(summary({ type: "tool_call_finished", name: "f", output: { a: 1 }, is_error: true, duration: 1.5 }), 'f → failed {"a":1} (1.5 s)');
+  assert.equal(summary({ type: "mine", room: "r", a: { b: [1] } }), '{"a":{"b":[1]}}');
+  assert.equal(summary({ type: "test" }), "");
+  assert.equal(summary({ type: "constructor", a: 1 }), `{"a":1}`);
+  assert.equal(summary({ type: "usage_updated", model_usage: 7 }), '{"model_usage":7}');
+  assert.deepEqual(["agent_error", "tool_call_started", "user_speech_started", "x"].map((type) => tone({ type })), ["error", "tool", "user", ""]);
+});
+
+test("cursors: each event once, whichever way it comes", () => {
+  assert.deepEqual(parse("ab1-20"), { epoch: "ab1", offset: 20 });
+  assert.equal(parse("x"), null);
+  const seen = new Seen();
+  assert.deepEqual(["e-1", "e-2", "e-2", "e-1", "e-5", "f-1", "f-1"].map((id) => seen.take(id)), [true, true, false, false, true, true, false]);
+  seen.gap({ reason: "too_slow", from: "f-1", to: "f-9" });
+  assert.ok(seen.take("f-5"));
+});
+
+test("a hub restored from an older copy gives its offsets anew", () => {
+  const seen = new Seen();
+  seen.take("e-500");
+  seen.gap({ reason: "future_cursor", from: "e-500", to: "e-95" });
+  assert.ok(seen.take("e-96"));
+  const newcomer = new Seen(); // began on the restored hub: nothing to take back
+  newcomer.take("e-100");
+  newcomer.gap({ reason: "future_cursor", from: "e-500", to: "e-95" });
+  assert.ok(!newcomer.take("e-96"));
+});
+
+test("filters: room, types with stars, text in any case; a gap is never hidden", () => {
+  const events = [one(1, { type: "agent_error", room: "a", text: "It's (here)" }), one(2, { type: "transcript", room: "b" }), one(3, { type: "stream_gap" })];
+  const count = (wanted) => events.filter(matcher(wanted)).map((event) => event.id);
+  assert.deepEqual(count({}), ["e-1", "e-2", "e-3"]);
+  assert.deepEqual(count({ room: "a" }), ["e-1", "e-3"]);
+  assert.deepEqual(count({ type: "agent_*, x" }), ["e-1", "e-3"]);
+  assert.deepEqual(count({ type: "TRANSCRIPT" }), ["e-2", "e-3"]);
+  assert.deepEqual(count({ text: "(HERE" }), ["e-1", "e-3"]);
+  assert.deepEqual(count({ type: "(((" }), ["e-3"]);
+});
+
+test("the store keeps the newest, by number and by size, and counts what it let go", () => {
+  const store = new Store({ events: 100, characters: 1e6 });
+  store.filter({ type: "n" });
+  for (let n = 0; n < 1000; n += 1) store.add(one(n));
+  assert.ok(store.all.length <= 100 && store.all.length >= 98);
+  assert.equal(store.all.length + store.forgotten, 1000);
+  assert.equal(store.all.at(-1).id, "e-999");
+  assert.deepEqual(store.shown, store.all);
+  const big = new Store({ events: 100, characters: 1000 });
+  for (let n = 0; n < 50; n += 1) big.add(one(n, { text: "x".repeat(100) }));
+  assert.ok(big.characters <= 1000 && big.all.length > 1);
+  assert.equal(big.characters, big.all.reduce((sum, event) => sum + event.data.length, 0));
+});
+
+test("older events go before the others, as far as there is room", () => {
+  const store = new Store({ events: 5 });
+  store.add(one(9));
+  assert.equal(store.prepend([1, 2, 3, 4, 5, 6].map((n) => one(n))), 4);
+  assert.deepEqual(store.all.map((event) => event.id), ["e-3", "e-4", "e-5", "e-6", "e-9"]);
+});
+
+test("a view is in its address, and back", () => {
+  const view = { room: "a & b", type: "agent_*", theme: "dark", chosen: {} };
+  const link = address("http://h/?old=1#x", view);
+  assert.equal(link, "http://h/?room=a+%26+b&type=agent_*&theme=dark");
+  assert.deepEqual(read(link), { room: "a & b", type: "agent_*", theme: "dark" });
+  const file = address("file:///x/stream-test.html", { hub: "http://h:1", text: "é" });
+  assert.equal(new URL(file).search, "");
+  assert.deepEqual(read(file), { hub: "http://h:1", text: "é" });
+});

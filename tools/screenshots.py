@@ -1,0 +1,67 @@
+"""The pictures of the page in docs/: `python -m tools.screenshots` starts a hub, lets two rooms talk, and takes them."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from playwright.sync_api import Browser, sync_playwright
+
+from tests.browser.chromium import FLAGS
+from tests.hubs import ROOT, HubProcess
+from tests.toolchain import tool
+
+from . import two_rooms
+
+VIEWS = {
+    "page": {"size": (1280, 800), "scheme": "light"},
+    "page-dark": {"size": (1280, 800), "scheme": "dark", "query": "#room=support-7", "chosen": "turn_metrics"},
+    "page-phone": {"size": (390, 844), "scheme": "light"},
+    "page-phone-events": {"size": (360, 740), "scheme": "dark", "query": "#view=log"},
+    "page-empty": {"size": (1280, 800), "scheme": "light", "empty": True},
+}
+
+
+def _take(browser: Browser, hub: HubProcess, name: str, folder: Path) -> None:
+    view = VIEWS[name]
+    width, height = view["size"]
+    page = browser.new_page(
+        viewport={"width": width, "height": height}, color_scheme=view["scheme"], device_scale_factor=1.5
+    )
+    page.on("pageerror", lambda error: print(f"{name}: {error}", file=sys.stderr))
+    page.goto(f"{hub.url}/{view.get('query', '')}")
+    page.wait_for_function("document.getElementById('connection').dataset.state === 'live'")
+    if not view.get("empty"):
+        page.wait_for_function("document.querySelectorAll('#conversation li').length > 5")
+    if "chosen" in view:
+        page.locator(".row", has_text=view["chosen"]).first.click()
+    page.wait_for_timeout(400)  # let what moves come to rest
+    page.screenshot(path=folder / f"{name}.png")
+    page.close()
+
+
+def main(names: list[str]) -> int:
+    folder = Path(os.environ.get("PICTURES", ROOT / "docs" / "pictures"))
+    folder.mkdir(exist_ok=True)
+    os.environ["PLAYWRIGHT_NODEJS_PATH"] = tool("node")
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        HubProcess(Path(scratch), PORT=os.environ.get("PORT", "5000")) as hub,
+        sync_playwright() as play,
+    ):
+        browser = play.chromium.launch(executable_path=tool("chromium"), args=FLAGS)
+        wanted = names or list(VIEWS)
+        for name in sorted(wanted, key=lambda one: not VIEWS[one].get("empty")):
+            if not VIEWS[name].get("empty") and not hub.get("/api/events?limit=1")["events"]:
+                hub.publish(two_rooms.events(time.time()))
+            _take(browser, hub, name, folder)
+            print(f"{folder / name}.png")
+        browser.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
