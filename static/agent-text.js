@@ -84,6 +84,9 @@ export const Agent = {
   },
 };
 
+/** Whose words an item is: the agent's own name rather than what LiveKit calls its participant. */
+export const speaker = (item) => String(item.agent ?? item.participant ?? item.role ?? "somebody");
+
 /**
  * The parts of an agent's item: `spoken`, and `rest`, which was generated and is not (or not yet) said. Whether `rest`
  * was cut off or is still to come, the item's `interrupted` says.

@@ -1,12 +1,13 @@
 // Captions: the last lines of what is being said, large; a live region, so that a screen reader says each line once, when
 // it is complete.
 
-import { parts } from "./agent-text.js";
+import { parts, speaker } from "./agent-text.js";
 import { byId, el, text } from "./dom.js";
 
 const KEPT = 8; // lines; as many as fit are seen
 
-const complete = (item) => (item.role === "agent" ? !item.generating && !item.speaking && (item.said !== null || item.at === null) : !item.interim);
+// An agent's line is complete when it is known what was really said.
+const complete = (item) => !item.interim && (item.role !== "agent" || (item.said !== null && !item.generating));
 
 const words = (item) => {
   if (item.role !== "agent") return item.text;
@@ -75,7 +76,7 @@ export class Captions {
       line = made;
     }
     line.className = `${item.role ?? ""}${done ? "" : " interim"}`;
-    text(line.firstChild, String(item.participant ?? item.role ?? "somebody"));
+    text(line.firstChild, speaker(item));
     text(line.lastChild, value.slice(-1000));
   }
 

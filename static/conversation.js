@@ -1,6 +1,6 @@
 // The conversation: items of the state as list items that change in place. Nothing that is shown moves, but the newest.
 
-import { parts } from "./agent-text.js";
+import { parts, speaker } from "./agent-text.js";
 import { byId, button, el, Follow, text } from "./dom.js";
 import { clock, duration, fullTime, number, plural } from "./format.js";
 import { latencies } from "./notes.js";
@@ -85,7 +85,7 @@ export class Conversation {
     if (item.kind === "said" && item.role === "agent") this.#agent(item, li, name, took, body, show);
     else if (item.kind === "said") {
       li.className = `item said ${item.role === "user" ? "user" : "other"}${item.interim ? " interim" : ""}`;
-      text(name, json(item.participant ?? item.role ?? "somebody"));
+      text(name, speaker(item));
       body.replaceChildren(...show(item.text));
     } else if (item.kind === "tool") {
       li.className = `item tool${item.running ? " running" : ""}${item.failed ? " failed" : ""}`;
@@ -107,7 +107,7 @@ export class Conversation {
     const cut = item.interrupted && !item.generating;
     const kinds = ["item", "said", "agent", item.generating && "generating", cut && "cutoff"];
     li.className = kinds.filter(Boolean).join(" ");
-    text(name, json(item.agent ?? item.participant ?? "agent"));
+    text(name, speaker(item));
     name.title = json(item.participant ?? "");
     const figures = item.metrics && latencies(item.metrics);
     text(took, figures?.short ?? "");

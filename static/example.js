@@ -6,7 +6,7 @@ const agent = (type, utterance, more = {}) => ({ type, utterance, ...more });
 const state = (old_state, new_state) => ({ type: "agent_state_changed", old_state, new_state });
 
 /** What an agent says: its text in pieces while it speaks, then what was said of it. Times in seconds from its start. */
-function* says(utterance, text, { cut = text.length, metrics } = {}) {
+function* says(utterance, text, { heard = text, metrics } = {}) {
   const words = text.match(/\S+\s*/g);
   let offset = 0;
   yield [0, state("thinking", "speaking")];
@@ -16,12 +16,11 @@ function* says(utterance, text, { cut = text.length, metrics } = {}) {
     offset += delta.length;
   }
   yield [words.length * 0.07, agent("agent_text_complete", utterance, { text })];
-  const interrupted = cut < text.length;
-  const spoken = text.slice(0, cut).trimEnd();
-  const position = Number((spoken.length * 0.045).toFixed(2));
+  const interrupted = heard !== text;
+  const position = Number((heard.length * 0.045).toFixed(2));
   const end = Math.max(words.length * 0.07, position) + 0.25;
   yield [end, agent("agent_speech_finished", utterance, { interrupted, position })];
-  yield [end, { type: "transcript", role: "agent", participant: "agent", utterance, text: spoken, final: true, interrupted }];
+  yield [end, { type: "transcript", role: "agent", participant: "agent", utterance, text: heard, final: true, interrupted }];
   yield [end + 0.05, state("speaking", "listening")];
   if (metrics) yield [end + 0.1, { type: "turn_metrics", utterance, ...metrics }];
 }
@@ -54,7 +53,7 @@ export function* conversation() {
   yield* at(says("a1", "Hello, this is the weather desk. Which place would you like to know about?"));
   yield* at(hears("u1", "What will the weather be like in Oslo tomorrow?"));
   yield* at([[0, { type: "tool_call_started", ...call, arguments: { location: "Oslo", day: "tomorrow" } }], [0.7, { type: "tool_call_finished", ...call, output: "sunny, 20 °C, wind 3 m/s", is_error: false, duration: 0.7 }]]);
-  yield* at(says("a2", "In Oslo it will be sunny tomorrow, with twenty degrees and a light wind from the south. In the evening there may be a few clouds over the fjord.", { cut: 62, metrics: { transcription_delay: 0.21, end_of_turn_delay: 0.38, llm_node_ttft: 0.41, tts_node_ttfb: 0.17, e2e_latency: 1.12 } }));
+  yield* at(says("a2", "In Oslo it will be sunny tomorrow, with twenty degrees and a light wind from the south. In the evening there may be a few clouds over the fjord.", { heard: "In Oslo it will be sunny tomorrow, with twenty degrees", metrics: { transcription_delay: 0.21, end_of_turn_delay: 0.38, llm_node_ttft: 0.41, tts_node_ttfb: 0.17, e2e_latency: 1.12 } }));
   yield* at(hears("u2", "Thanks, that is all."));
   yield* at(says("a3", "You are welcome. Goodbye!", { metrics: { llm_node_ttft: 0.33, tts_node_ttfb: 0.15, e2e_latency: 0.84 } }));
   yield* at([[0.3, { type: "usage_updated", model_usage: [{ provider: "example", model: "example-llm", input_tokens: 412, output_tokens: 71 }] }], [0.4, { type: "session_ended", reason: "user_initiated" }]]);

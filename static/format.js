@@ -16,13 +16,14 @@ export function fullTime(seconds) {
   return Number.isFinite(seconds) && !Number.isNaN(at.getTime()) ? `${at.toLocaleString()} (${seconds})` : String(seconds);
 }
 
-/** A duration in seconds as people read it: `820 ms`, `2.4 s`, `3 min`, `2 h`. */
+/** A duration in seconds as people read it: `820 ms`, `2.4 s`, `3 min`, `2 h`, `7 days`. */
 export function duration(seconds) {
   if (!Number.isFinite(seconds)) return "";
   if (seconds < 0.9995) return `${Math.round(seconds * 1000)} ms`;
   if (seconds < 100) return `${Number(seconds.toFixed(1))} s`;
   if (seconds < 6000) return `${Math.round(seconds / 60)} min`;
-  return `${Number((seconds / 3600).toFixed(1))} h`;
+  if (seconds < 172_800) return `${Number((seconds / 3600).toFixed(1))} h`;
+  return `${Number((seconds / 86_400).toFixed(1))} days`;
 }
 
 export const number = (n) => n.toLocaleString("en-US");

@@ -31,7 +31,6 @@ let held = []; // events that wait: for the history, or for "Resume"
 let paused = false;
 let before = null; // where older events begin, in the history
 let skew = 0; // s that the hub's clock is ahead of this one
-let drawing = 0;
 let changed = true;
 let logged = 0; // store.forgotten when the log was last drawn
 
@@ -40,7 +39,7 @@ let logged = 0; // store.forgotten when the log was last drawn
 const status = new Status(hub);
 const conversation = new Conversation();
 const captions = new Captions((on) => set({ captions: on ? "" : "off" }));
-const rooms = new Rooms((session) => set({ room: session?.room ?? "", session: session?.name ?? "", chosen: session }));
+const rooms = new Rooms((session) => set({ room: session?.room ?? "", session: session?.name ?? "", chosen: session?.key }));
 const detail = new Detail(hub, () => {
   log.choose(null);
   byId("log").focus();
@@ -49,10 +48,10 @@ const log = new Log(() => store.shown, (one) => detail.show(one));
 const poster = new Poster(hub);
 const empty = new Empty(hub);
 
-/** The session that the settings name, or null for all. */
+/** The session that was chosen, or that the settings name; null for all. */
 function chosen() {
-  if (!view.room && !view.session && !view.chosen) return null;
-  if (view.chosen && state.sessions.has(view.chosen.key)) return view.chosen;
+  if (view.chosen !== undefined && state.sessions.has(view.chosen)) return state.sessions.get(view.chosen);
+  if (!view.room && !view.session) return null;
   const fits = (one) => (!view.session || one.name === view.session) && (!view.room || one.room === view.room);
   return [...state.sessions.values()].reverse().find(fits) ?? null;
 }
@@ -61,11 +60,11 @@ function wants(item) {
   if (!item.session) return true;
   if (view.session) return item.session.name === view.session;
   if (view.room) return item.session.room === view.room;
-  return !view.chosen || item.session === view.chosen;
+  return view.chosen === undefined || item.session.key === view.chosen;
 }
 
 function draw() {
-  drawing = 0;
+  cancel();
   const changes = state.take();
   conversation.render(changes, state.forgotten);
   captions.render(changes, wants);
@@ -78,9 +77,19 @@ function draw() {
   changed = false;
 }
 
+let cancel = () => {}; // what is to be drawn soon
+let waiting = false;
+
 function soon() {
-  // A hidden tab draws nothing, but what it keeps must not wait for it.
-  drawing ||= document.hidden ? setTimeout(draw, 1000) : requestAnimationFrame(draw);
+  if (waiting) return;
+  // A hidden tab has no frames, but what has changed must not pile up for as long as it is hidden.
+  const drawn = document.hidden ? setTimeout(draw, 1000) : requestAnimationFrame(draw);
+  const forget = document.hidden ? clearTimeout : cancelAnimationFrame;
+  waiting = true;
+  cancel = () => {
+    forget(drawn);
+    waiting = false;
+  };
 }
 
 function count() {
@@ -113,7 +122,7 @@ function redraw() {
 
 function set(some) {
   Object.assign(view, some);
-  if ("room" in some && !("chosen" in some)) view.chosen = null;
+  if ("room" in some && !("chosen" in some)) view.chosen = undefined;
   settings.write(view);
   apply();
 }
@@ -290,7 +299,11 @@ for (const name of ["conversation", "log"]) {
 addEventListener("popstate", () => location.reload());
 addEventListener("hashchange", () => location.reload());
 addEventListener("pageshow", (event) => event.persisted && location.reload());
-document.addEventListener("visibilitychange", () => !document.hidden && soon());
+document.addEventListener("visibilitychange", () => {
+  cancel();
+  soon();
+});
+document.body.classList.remove("bare");
 if (hub !== own) view.hub = hub;
 apply();
 status.render();

@@ -46,6 +46,8 @@ export class Status {
     if (this.label.data !== word) this.label.data = word;
     text(this.count, waiting ? ` in ${left} s` : "");
     byId("try-now").hidden = !waiting;
+    this.wasLive ||= state === "live";
+    if (waiting && !this.wasLive && !this.told) this.told = byId("where").open = true; // nothing else to look at
     const because = byId("reason");
     because.hidden = !reason || state === "live";
     text(because, because.hidden ? "" : `${reason}${/[.!?]$/.test(reason) ? "" : "."}${advice(kind, this.hub)}`);
@@ -54,7 +56,9 @@ export class Status {
 
   #facts(config, skew) {
     const facts = [];
-    if (config) facts.push(["Version", config.version], ["History", `${config.history}, ${duration(config.retention?.age)}`], ["Epoch", config.epoch]);
+    this.version ??= config?.version;
+    const old = config && this.version !== config.version ? ` (this page is of ${this.version}: reload it)` : "";
+    if (config) facts.push(["Version", config.version + old], ["History", `${config.history}, ${duration(config.retention?.age)}`], ["Epoch", config.epoch]);
     if (this.feed) facts.push(["Tabs", HOW[this.feed.how]]);
     if (Math.abs(skew) > 5) {
       facts.push(["Clock", `this browser's is ${duration(Math.abs(skew))} ${skew < 0 ? "ahead of" : "behind"} the hub's`]);

@@ -14,6 +14,7 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
 from ..hubs import ROOT, HubProcess, free_port, until
+from ..wire.slow import Wire
 from .conftest import count, live, shown
 
 Hubs = Callable[..., HubProcess]
@@ -228,7 +229,6 @@ def test_pointed_at_something_that_is_no_hub(
     with something_else(status, kind, body) as url:
         page.goto(f"{hub.url}/?hub={urllib.parse.quote(url)}")
         state(page, "waiting")
-        page.click("#where summary")
         expect(page.locator("#reason")).to_contain_text(says)
         expect(page.locator("#try-now")).to_be_visible()
 
@@ -237,7 +237,6 @@ def test_pointed_at_nothing(page: Page, hub_factory: Hubs) -> None:
     hub = hub_factory().start()
     page.goto(f"{hub.url}/?hub=http://127.0.0.1:{free_port()}")
     state(page, "waiting")
-    page.click("#where summary")
     expect(page.locator("#reason")).to_contain_text("No hub answers at http://127.0.0.1")
     expect(page.locator("#reason")).to_contain_text("HUB_CORS_ORIGINS")
 
@@ -249,7 +248,6 @@ def test_a_hub_that_is_full_is_waited_for(page: Page, hub_factory: Hubs) -> None
         other.next()
         page.goto(f"{hub.url}/")
         state(page, "waiting")
-        page.click("#where summary")
         expect(page.locator("#reason")).to_contain_text("The hub refuses:")
         expect(page.locator("#reason")).to_contain_text("HUB_MAX_SUBSCRIBERS")
     live(page)
@@ -283,29 +281,32 @@ def test_a_browsers_clock_that_is_an_hour_off_shows(page: Page, hub_factory: Hub
     expect(page.locator("#hub-facts")).to_contain_text("this browser's is 60 min ahead of the hub's")
 
 
-def test_what_this_page_was_too_slow_for_is_fetched(page: Page, hub_factory: Hubs) -> None:
-    """The ring passes a stopped browser by; the page fills the gap from the history."""
+def test_what_this_page_was_too_slow_for_is_fetched(context: BrowserContext, page: Page, hub_factory: Hubs) -> None:
+    """The ring passes a slow connection by; the page fills the gap from the history, in its place."""
     hub = hub_factory(HUB_RING="20").start()
-    page.goto(f"{hub.url}/?heartbeats=on")
+    fetched: list[str] = []
+    context.on("request", lambda request: "after=" in request.url and fetched.append(request.url))
+    context.add_init_script(NOTHING_SHARED)  # so that the page's own requests are seen
+    with Wire(hub.port, "/api/stream") as wire:
+        page.goto(f"{hub.url}/?hub={wire.url}")
+        live(page)
+        wire.flows.clear()
+        posted = 0
+        while hub.get("/api/subscribers")["subscribers"][0]["lag"] < 21 and posted < 2000:
+            hub.publish({"type": "n", "n": posted, "text": "x" * 50_000})
+            posted += 1
+        wire.flows.set()
+        count(page, f"{posted} events")
+        assert fetched
+        assert numbers(page) == list(range(posted))
+        page.close()
+
+
+def test_a_bad_address_falls_back_and_a_pasted_one_is_understood(page: Page, hub_factory: Hubs) -> None:
+    hub = hub_factory().start()
+    page.goto(f"{hub.url}/?hub=http://%25%25")
     live(page)
-    session = page.context.new_cdp_session(page)
-    page.add_init_script("delete window.SharedWorker;")
-    page.reload()
+    page.goto(f"{hub.url}/?hub={urllib.parse.quote(hub.url + '/api/stream')}")
     live(page)
-    hub.publish({"type": "n", "n": 0})
-    count(page, "1 event")
-    # what the network holds back piles up at the hub
-    session.send("Network.enable")
-    session.send(
-        "Network.emulateNetworkConditions",
-        {"offline": False, "latency": 0, "downloadThroughput": 60_000, "uploadThroughput": -1},
-    )
-    for n in range(1, 400):
-        hub.publish({"type": "n", "n": n, "text": "x" * 30_000})
-        if n == 30:
-            session.send(
-                "Network.emulateNetworkConditions",
-                {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1},
-            )
-    until(lambda: (numbers(page) or [0])[-1] == 399, "the last event")
-    assert numbers(page) == list(range(400))
+    page.goto(f"{hub.url}/?hub=127.0.0.1:{hub.port}/stream-test.html")
+    live(page)

@@ -130,7 +130,7 @@ def test_pause_holds_the_page_still_and_clear_empties_it(watched: Watched) -> No
 
 
 def test_posting_an_event_from_the_page(watched: Watched) -> None:
-    page, hub = watched
+    page, _ = watched
     page.click("#post")
     expect(page.locator("#poster select option")).not_to_have_count(0)
     page.locator("#poster >> text=Post >> nth=-1").click()
