@@ -33,9 +33,13 @@ const NOTES = {
     title: "Agent process exited",
     text: join(text(e.agent), text(e.reason), e.code !== undefined && e.code !== null && `code ${text(e.code)}`),
   }),
+  events_dropped: (e) => ({
+    title: "Dropped",
+    text: `the publisher had to drop ${Number.isFinite(e.count) ? plural(e.count, "event") : "events"} of its own here: ${text(e.reason) || "no reason given"}`,
+  }),
   stream_gap: (e) => ({
     title: "Gap",
-    text: `${e.missed ? plural(e.missed, "event is", "events are") : "some events are"} missing here: ${GAPS[e.reason] ?? text(e.reason)}`,
+    text: `${Number.isFinite(e.missed) ? plural(e.missed, "event is", "events are") : "some events are"} missing here: ${GAPS[e.reason] ?? text(e.reason)}`,
   }),
 };
 

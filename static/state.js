@@ -156,7 +156,7 @@ export class State {
 const empty = () => ({ added: [], changed: new Set(), removed: [], sessions: new Set() });
 const key = (room, name) => (name !== null ? `s ${name}` : room !== null ? `r ${room}` : "");
 const number = (value) => (Number.isFinite(value) ? value : null);
-const PROCESS = new Set(["agent_process_started", "agent_process_exited"]);
+const PROCESS = new Set(["agent_process_started", "agent_process_exited", "events_dropped"]);
 
 // Nothing of this session is going on any more, as far as anybody knows.
 function settle(state, session) {
@@ -267,5 +267,6 @@ const HANDLERS = {
   },
   agent_process_started: (state, session, event) => void state.note(session, event),
   agent_process_exited: (state, session, event) => void state.note(session, event, event.code ? "error" : "note"),
+  events_dropped: (state, session, event) => void state.note(session, event, "gap"),
   livekit: (state, session, event) => void state.note(session, event),
 };

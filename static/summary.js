@@ -31,7 +31,7 @@ const LINES = {
 
 const NOTED = new Set([
   "agent_ready", "session_started", "session_ended", "agent_handoff", "agent_false_interruption", "agent_error",
-  "agent_process_started", "agent_process_exited", "stream_gap",
+  "agent_process_started", "agent_process_exited", "events_dropped", "stream_gap",
 ]);
 
 /** One line that says what `event` is, beyond its type, room and time. Never throws. */
@@ -50,7 +50,7 @@ export function summary(event) {
 /** What colour an event has in the log: user, agent, tool, delta, error, gap, or none. */
 export function tone(event) {
   const { type } = event;
-  if (type === "stream_gap") return "gap";
+  if (type === "stream_gap" || type === "events_dropped") return "gap";
   if (type === "agent_error" || (type === "agent_process_exited" && event.code)) return "error";
   if (type === "tool_call_finished" && event.is_error) return "error";
   if (type === "agent_text_delta") return "delta";

@@ -34,6 +34,7 @@ _POSTED: tuple[type[Event], ...] = (
     s.AgentError,
     s.AgentProcessStarted,
     s.AgentProcessExited,
+    s.EventsDropped,
 )
 _FROM_THE_HUB: tuple[type[Event], ...] = (h.Heartbeat, h.StreamOpened, h.StreamGap, h.StreamClosing)
 

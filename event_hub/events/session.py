@@ -154,6 +154,17 @@ class AgentProcessExited(Event):
     reason: Text | None = None
 
 
+class EventsDropped(Event):
+    when: ClassVar[str] = "a publisher had to drop events of its own, here"
+    example: ClassVar[dict[str, Any]] = {"type": "events_dropped", "count": 12, "reason": "queue_full"}
+    type: Literal["events_dropped"]
+    count: int = Field(ge=1, description="how many")
+    reason: Text = Field(
+        description="queue_full: the hub was away for too long; too_large: larger than the hub takes; refused: the hub "
+        "did not take it"
+    )
+
+
 class LiveKitWebhook(Event):
     """`livekit_room_started`, `livekit_participant_joined`, `livekit_track_published`, …"""
 

@@ -248,3 +248,20 @@ def test_the_empty_page_teaches(watched: Watched) -> None:
     assert '"status":"ok"' in done.stdout
     expect(page.locator("#conversation .user .text").last).to_have_text("Hello")
     page.close()
+
+
+def test_where_the_hub_can_start_agents_the_empty_page_offers_it(page: Page, hub_factory: Callable[..., HubProcess]) -> None:
+    """The page goes by what `/api/config` names; the answer to the click is the hub's own."""
+    import json
+
+    hub = hub_factory().start()
+    config = {**hub.get("/api/config"), "features": ["agent", "attach"]}
+    page.route("**/api/config", lambda route: route.fulfill(json=json.loads(json.dumps(config))))
+    page.add_init_script("delete window.SharedWorker;")  # a worker's requests cannot be answered here
+    page.goto(f"{hub.url}/")
+    live(page)
+    expect(page.locator("#python-sample")).to_contain_text("attach(session)")
+    with page.expect_request("**/api/agent/start") as asked:
+        page.click("#start >> text=Start an agent")
+    assert asked.value.method == "POST"
+    expect(page.locator("#toast")).not_to_be_empty()

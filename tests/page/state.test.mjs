@@ -110,6 +110,12 @@ test("a gap ends what went on, and stands where it was", () => {
   assert.equal([...made.sessions.values()][0].agentSpeaking, false);
 });
 
+test("what a publisher dropped is shown where it is missing", () => {
+  const made = state([user("a"), { type: "events_dropped", count: 2, reason: "queue_full" }]);
+  assert.deepEqual(made.items.map((item) => item.kind), ["said", "gap"]);
+  assert.match(made.items[1].text, /had to drop 2 events/);
+});
+
 test("tools: started, finished, failed, and finished without a beginning", () => {
   const made = state([
     { type: "tool_call_started", call_id: "1", name: "f", arguments: { a: 1 } },
@@ -171,7 +177,7 @@ test("nothing that an event may hold makes it throw", () => {
   const types = ["transcript", "agent_text_delta", "agent_text_complete", "agent_speech_started", "agent_speech_finished", "user_speech_started",
     "agent_state_changed", "user_state_changed", "tool_call_started", "tool_call_finished", "turn_metrics", "usage_updated", "agent_handoff",
     "agent_false_interruption", "agent_error", "agent_process_started", "agent_process_exited", "livekit_x", "stream_gap", "agent_ready",
-    "session_started", "session_ended", "unknown", "constructor", "toString", "__proto__"];
+    "session_started", "session_ended", "events_dropped", "unknown", "constructor", "toString", "__proto__"];
   const fields = ["text", "delta", "offset", "utterance", "room", "session", "participant", "role", "call_id", "name", "arguments", "output",
     "message", "source", "new_state", "model_usage", "agent", "reason", "missed", "duration", "timestamp", "final", "interrupted", "position"];
   const made = new State({ items: 50 });
