@@ -12,14 +12,6 @@ if __name__ == "__main__":
 
     main()
 else:
-    import sys
-    from pathlib import Path
+    from event_hub.server.wsgi import app
 
-    from event_hub.server import preflight
-    from event_hub.server.app import create_app
-
-    try:
-        app = create_app(preflight.settings(), static=Path(__file__).parent / "static")
-    except preflight.Refused as refused:
-        sys.stderr.write(f"{refused}\n")
-        sys.exit(refused.code)
+    __all__ = ["app"]

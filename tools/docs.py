@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -50,6 +51,18 @@ def errors_page() -> str:
     )
 
 
+def command_line() -> str:
+    """The page of `event-hub`, with what each `--help` says."""
+    text = (ROOT / "docs" / "command-line.md").read_text()
+    for name in ("serve", "tail", "post", "export"):
+        command = [sys.executable, "-m", "event_hub", name, "--help"]
+        shown = subprocess.check_output(command, cwd=ROOT, text=True, env={"COLUMNS": "120", "PATH": ""})
+        before, _, rest = text.partition(f"<!-- help: {name} -->\n")
+        _, _, after = rest.partition(END)
+        text = f"{before}<!-- help: {name} -->\n```\n{shown}```\n{END}{after}"
+    return text
+
+
 def generated() -> dict[Path, str]:
     """Each file and what should be in it."""
     readme = (ROOT / "README.md").read_text()
@@ -59,6 +72,7 @@ def generated() -> dict[Path, str]:
     return {
         ROOT / "README.md": f"{before}{begin}\n{settings_table()}\n{END}{after}",
         ROOT / "docs" / "errors.md": errors_page(),
+        ROOT / "docs" / "command-line.md": command_line(),
         ROOT / "docs" / "events.md": schema.markdown(),
         ROOT / "docs" / "events.schema.json": json.dumps(schema.document(), indent=1, ensure_ascii=False) + "\n",
     }

@@ -11,7 +11,7 @@ from . import preflight
 from .limits import raise_descriptor_limit
 from .settings import Settings
 
-APP = "flask_server:app"
+APP = "event_hub.server.wsgi:app"
 
 
 def _table(ctx: click.Context, param: click.Parameter, value: bool) -> None:
@@ -68,7 +68,7 @@ def _pywsgi(settings: Settings) -> None:
     from gevent.pool import Pool
     from gevent.pywsgi import WSGIHandler, WSGIServer
 
-    from flask_server import app
+    from .wsgi import app
 
     class Handler(WSGIHandler):
         def get_environ(self) -> dict[str, object]:

@@ -1,0 +1,296 @@
+"""`event-hub export` against real hubs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ..hubs import PATIENCE, HubProcess, until
+from .commands import Running, Terminal, run
+
+MANY = 20_000
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubProcess]:
+    """A hub with a history that takes a while to export."""
+    from ..conftest import _kept
+
+    folder = tmp_path_factory.mktemp("full")
+    with HubProcess(folder, HUB_HISTORY=f"sqlite:///{folder / 'hub.db'}") as hub:
+        import psutil
+
+        pids = {child.pid for child in psutil.Process().children(recursive=True)}
+        _kept.update(pids)
+        lines = "".join(
+            json.dumps({"type": "test", "room": f"r{n % 3}", "n": n, "x": "é" * 40}) + "\n" for n in range(MANY)
+        )
+        assert run("post", "-", hub=hub.url, given=lines.encode()).returncode == 0
+        yield hub
+    _kept.difference_update(pids)
+
+
+class SlowLine:
+    """A slow network before a hub: what comes from the hub passes at 1.3 MB/s."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._server.getsockname()[1]}"
+        self._open: list[socket.socket] = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._server.accept()
+            except OSError:
+                return
+            self._open.append(client)
+            try:
+                hub = socket.create_connection(("127.0.0.1", self._port))
+            except OSError:  # it is gone
+                client.shutdown(socket.SHUT_RDWR)
+                continue
+            self._open.append(hub)
+            threading.Thread(target=self._pass, args=(client, hub, 0.0), daemon=True).start()
+            threading.Thread(target=self._pass, args=(hub, client, 0.05), daemon=True).start()
+
+    @staticmethod
+    def _pass(source: socket.socket, target: socket.socket, pause: float) -> None:
+        try:
+            while data := source.recv(65536):
+                target.sendall(data)
+                time.sleep(pause)
+        except OSError:
+            pass
+        finally:
+            for one in (source, target):
+                try:
+                    one.shutdown(socket.SHUT_RDWR)
+                except OSError:
+                    pass
+
+    def __enter__(self) -> SlowLine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for one in (self._server, *self._open):
+            try:
+                one.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+            one.close()
+
+
+def note(output: Path) -> dict[str, Any]:
+    path = output.with_name(output.name + ".part.json")
+    return dict(json.loads(path.read_text())) if path.exists() else {"events": 0}
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("form", ["jsonl", "csv"])
+def test_an_export_goes_on_where_it_was_stopped(
+    full: HubProcess, tmp_path: Path, number: signal.Signals, form: str
+) -> None:
+    output, whole = tmp_path / f"out.{form}", tmp_path / f"whole.{form}"
+    with SlowLine(full.port) as line:
+        with Running(tmp_path, "export", "-o", str(output), "--room", "r[012]", "--room", "r*", hub=line.url) as export:
+            until(lambda: note(output)["events"] > 0, "a first note")
+            code = export.end(number)
+        assert code == (-9 if number == signal.SIGKILL else 130)
+        assert not output.exists()
+        done = note(output)["events"]
+        assert 0 < done < MANY
+        if number == signal.SIGINT:
+            assert f"{output}.part has {done:,} events: the same command goes on from there" in export.err
+    with (output.with_name(output.name + ".part")).open("ab") as part:
+        part.write(b'{"torn')  # what a kill may leave behind the last note
+    again = run("export", "-o", str(output), "--room", "r[012]", "--room", "r*", hub=full.url)
+    assert again.returncode == 0, again.stderr
+    assert f"after {done:,} events" in again.stderr
+    assert run("export", "-o", str(whole), hub=full.url).returncode == 0
+    assert output.read_bytes() == whole.read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == [output.name, whole.name]
+
+
+def test_an_export_survives_its_hub(hub_factory: Callable[..., HubProcess], tmp_path: Path) -> None:
+    hub = hub_factory(HUB_HISTORY=f"sqlite:///{tmp_path / 'hub.db'}").start()
+    lines = b"".join(b'{"type":"test","n":%d,"x":"%s"}\n' % (n, b"x" * 300) for n in range(8000))
+    assert run("post", "-", hub=hub.url, given=lines).returncode == 0
+    output = tmp_path / "out.jsonl"
+    with SlowLine(hub.port) as line, Running(tmp_path, "export", "-o", str(output), hub=line.url) as export:
+        until(lambda: note(output)["events"] > 0, "a first note")
+        hub.kill()
+        assert export.wait() == 3
+        assert "the same command goes on from there" in export.err
+    hub.start()
+    assert run("export", "-o", str(output), hub=hub.url).returncode == 0
+    assert [json.loads(line)["n"] for line in output.read_text().splitlines()] == list(range(8000))
+
+
+def test_what_a_part_is_not_gone_on_with(full: HubProcess, hub: HubProcess, tmp_path: Path) -> None:
+    hub.publish({"type": "test"})
+    output = tmp_path / "out.jsonl"
+    with SlowLine(full.port) as line, Running(tmp_path, "export", "-o", str(output), hub=line.url) as export:
+        until(lambda: note(output)["events"] > 0, "a first note")
+        second = run("export", "-o", str(output), hub=full.url)
+        assert second.returncode == 1
+        assert "another export is writing" in second.stderr
+        export.end(signal.SIGKILL)
+    other_filter = run("export", "-o", str(output), "--room", "r1", hub=full.url)
+    assert other_filter.returncode == 2
+    assert "was begun with other options (room)" in other_filter.stderr
+    other_hub = run("export", "-o", str(output), hub=hub.url)
+    assert other_hub.returncode == 1
+    assert "is another one than that of" in other_hub.stderr
+    assert "unknown_epoch" in other_hub.stderr
+    restart = run("export", "-o", str(output), "--room", "r1", "--restart", hub=full.url)
+    assert restart.returncode == 0
+    assert len(output.read_text().splitlines()) == len(range(1, MANY, 3))
+    exists = run("export", "-o", str(output), hub=full.url)
+    assert exists.returncode == 2
+    assert "exists already: --overwrite replaces it" in exists.stderr
+    assert run("export", "-o", str(output), "--overwrite", "--room", "nothing", hub=full.url).returncode == 0
+    assert output.read_text() == ""
+
+
+def test_stdout_is_what_the_hub_exports(full: HubProcess, tmp_path: Path) -> None:
+    import requests
+
+    headers = {"Accept": "application/x-ndjson"}
+    whole = requests.get(f"{full.url}/api/events", headers=headers, timeout=PATIENCE).content.decode()
+    assert run("export", hub=full.url).stdout == whole
+    ids = [json.loads(line) for line in run("export", "--ids", "--room", "r1", hub=full.url).stdout.splitlines()]
+    assert [one["event"] for one in ids] == [json.loads(line) for line in whole.splitlines()][1::3]
+    after = run("export", "--since", ids[10]["id"], "--before", ids[12]["id"], "--room", "r1", "--ids", hub=full.url)
+    assert [json.loads(line) for line in after.stdout.splitlines()] == [ids[11]]
+    assert run("export", "--since", "1h", hub=full.url).stdout == whole
+
+
+def test_csv_is_read_back(hub: HubProcess, tmp_path: Path) -> None:
+    text = 'a "quoted", text\r\nwith lines; =1+1'
+    hub.publish(
+        {"type": "transcript", "room": "csv", "text": text, "participant": "=cmd()", "n": 10**30, "timestamp": 1.5}
+    )
+    hub.publish({"type": "odd", "room": "csv", "text": {"not": "text"}})
+    output = tmp_path / "out.csv"
+    assert run("export", "--room", "csv", "-o", str(output), hub=hub.url).returncode == 0
+    first, second = csv.DictReader(io.StringIO(output.read_bytes().decode(), newline=""))
+    assert (first["text"], first["participant"], first["timestamp"]) == (text, "=cmd()", "1.5")
+    assert json.loads(first["fields"]) == {"n": 10**30}
+    assert first["id"]
+    assert (second["text"], json.loads(second["fields"])) == ("", {"text": {"not": "text"}})
+    assert output.read_bytes().startswith(b"id,timestamp,room,session,type,participant,role,text,fields\r\n")
+    safe = run("export", "--room", "csv", "--format", "csv", "--spreadsheet", hub=hub.url).stdout
+    assert safe.startswith("\ufeffid,")
+    assert next(csv.DictReader(io.StringIO(safe.removeprefix("\ufeff"), newline="")))["participant"] == "'=cmd()"
+
+
+def call(session: str) -> list[dict[str, Any]]:
+    events: list[dict[str, Any]] = [
+        {"type": "session_started", "timestamp": 1000.0},
+        {"type": "user_speech_started", "participant": "caller_1", "timestamp": 1001.0},
+        {"type": "transcript", "text": "What", "final": False, "role": "user", "participant": "caller_1", "utterance": "u", "timestamp": 1001.4},
+        {"type": "transcript", "text": "What is <b>it</b> -->\n\nnow?", "role": "user", "participant": "caller_1", "utterance": "u", "timestamp": 1003.25},
+        {"type": "agent_speech_started", "utterance": "a", "timestamp": 1004.0},
+        {"type": "transcript", "text": "It is sunny & warm.", "role": "agent", "utterance": "a", "timestamp": 1006.5},
+    ]  # fmt: skip
+    return [{**event, "room": "call", "session": session} for event in events]
+
+
+def test_subtitles_of_a_session(hub: HubProcess, tmp_path: Path) -> None:
+    for event in call("AS_1"):
+        hub.publish(event)
+    srt = run("export", "--format", "srt", "--room", "call", hub=hub.url).stdout
+    assert srt == (
+        "1\n00:00:01,000 --> 00:00:03,250\ncaller_1: What is ‹b>it‹/b> →\nnow?\n\n"
+        "2\n00:00:04,000 --> 00:00:06,500\nagent: It is sunny & warm.\n"
+    )
+    output = tmp_path / "call.vtt"
+    assert run("export", "-o", str(output), "--session", "AS_1", hub=hub.url).returncode == 0
+    assert output.read_text() == (
+        "WEBVTT\n\n00:00:01.000 --> 00:00:03.250\n<v caller_1>What is &lt;b&gt;it&lt;/b&gt; --&gt;\nnow?</v>\n\n"
+        "00:00:04.000 --> 00:00:06.500\n<v agent>It is sunny &amp; warm.</v>\n"
+    )
+    for event in call("AS_2"):
+        hub.publish(event)
+    several = run("export", "--format", "txt", "--room", "call", hub=hub.url)
+    assert several.returncode == 2
+    assert several.stderr == (
+        "event-hub: there are 2 sessions: choose one with --session\n"
+        "  AS_1  room call  1970-01-01 00:16:40 to 1970-01-01 00:16:46  2 transcripts\n"
+        "  AS_2  room call  1970-01-01 00:16:40 to 1970-01-01 00:16:46  2 transcripts\n"
+    )
+    one = run("export", "--format", "txt", "--room", "call", "--session", "AS_2", hub=hub.url).stdout
+    assert one == "[00:00:01] caller_1: What is <b>it</b> --> now?\n[00:00:04] agent: It is sunny & warm.\n"
+    none = run("export", "--format", "txt", "--session", "nobody", hub=hub.url)
+    assert none.returncode == 1
+    assert "no event matches" in none.stderr
+
+
+def test_head_ends_it(full: HubProcess, tmp_path: Path) -> None:
+    import os
+    import subprocess
+
+    from .commands import EVENT_HUB, environ
+
+    reader, writer = os.pipe()
+    process = subprocess.Popen(
+        [EVENT_HUB, "export", "--hub", full.url], stdout=writer, stderr=subprocess.PIPE, env=environ()
+    )
+    os.close(writer)
+    with process, os.fdopen(reader, "rb") as pipe:
+        assert pipe.readline()
+        pipe.close()
+        assert process.wait(PATIENCE) == 0
+        assert process.stderr is not None
+        assert process.stderr.read() == b""
+
+
+def test_wrong_options(tmp_path: Path) -> None:
+    for arguments, text in (
+        (["--ids", "--format", "csv"], "--ids goes with jsonl"),
+        (["--spreadsheet"], "--spreadsheet goes with csv"),
+        (["--format", "srt", "--type", "transcript"], "--type does not go with srt"),
+        (["-o", str(tmp_path / "no" / "file.jsonl")], "there is no folder"),
+        (["--format", "pdf"], "pdf"),
+    ):
+        done = run("export", *arguments)
+        assert done.returncode == 2
+        assert text in done.stderr
+    assert not re.search(r"\.part", " ".join(path.name for path in tmp_path.iterdir()))
+
+
+def test_where_an_export_does_not_go(hub: HubProcess, tmp_path: Path) -> None:
+    hub.publish({"type": "test", "room": "where"})
+    device = run("export", "-o", "/dev/null", "--overwrite", hub=hub.url)
+    assert device.returncode == 2
+    assert "/dev/null is no file" in device.stderr
+    real, link = tmp_path / "real.jsonl", tmp_path / "link.jsonl"
+    link.symlink_to(real)
+    assert run("export", "-o", str(link), "--room", "where", hub=hub.url).returncode == 0
+    assert link.is_symlink()
+    assert len(real.read_text().splitlines()) == 1
+    dashed = run("export", "-o", "-", "--room", "where", hub=hub.url)
+    assert dashed.stdout == real.read_text()
+
+
+def test_a_terminal_gets_no_control_characters_of_others(hub: HubProcess) -> None:
+    hub.publish({"type": "transcript", "room": "raw", "session": "raw", "text": "\x1b]0;owned\x07\x9b31m\u202eabc"})
+    for form in ("jsonl", "csv", "txt"):
+        with Terminal("export", "--format", form, "--room", "raw", hub=hub.url) as terminal:
+            assert terminal.wait() == 0
+        assert "abc" in terminal.text
+        assert not re.search("[\x00-\x09\x0b\x0c\x0e-\x1f\x7f-\x9f\u202e]", terminal.text)

@@ -1,0 +1,115 @@
+"""The command line as a whole: help, its page in the docs, exit codes for what is no hub, quick starts."""
+
+from __future__ import annotations
+
+import http.server
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from event_hub import __version__
+
+from ..hubs import PATIENCE, ROOT, free_port
+from .commands import run
+
+COMMANDS = ("serve", "tail", "post", "export")
+PAGE = ROOT / "docs" / "command-line.md"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help(name: str) -> None:
+    done = run(name, "--help")
+    assert done.returncode == 0
+    assert done.stdout == run(name, "-h").stdout
+    assert done.stdout.startswith(f"Usage: event-hub {name}")
+    if name != "serve":
+        assert "Examples:" in done.stdout
+        assert "Exit codes:" in done.stdout
+    assert max(len(line) for line in done.stdout.splitlines()) <= 120
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_page_has_the_help_as_it_is(name: str) -> None:
+    """To bring it up to date: `COLUMNS=120 event-hub NAME --help` between the markers."""
+    _, _, rest = PAGE.read_text().partition(f"<!-- help: {name} -->\n```\n")
+    assert rest.partition("```\n<!-- end -->")[0] == help_text(name)
+
+
+def help_text(name: str) -> str:
+    return subprocess.check_output(
+        [sys.executable, "-m", "event_hub", name, "--help"],
+        text=True,
+        timeout=PATIENCE,
+        env={"COLUMNS": "120", "PATH": ""},
+    )
+
+
+def test_the_group() -> None:
+    assert run("--version").stdout == f"event-hub {__version__}\n"
+    shown = run("--help").stdout
+    assert all(name in shown for name in COMMANDS)
+    assert run("unknown").returncode == 2
+    assert run("tail", "--unknown").returncode == 2
+
+
+class _Page(http.server.BaseHTTPRequestHandler):
+    """Some other web server."""
+
+    def do_GET(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.send_header("Content-Length", "5")
+        self.end_headers()
+        self.wfile.write(b"hello")
+
+    do_POST = do_GET
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def elsewhere() -> Iterator[str]:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Page) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+ALL = (["tail"], ["tail", "--no-follow"], ["tail", "--no-follow", "--since", "5m"], ["post", "test"], ["export"])
+
+
+@pytest.mark.parametrize("arguments", ALL)
+def test_what_is_no_hub_is_said(elsewhere: str, arguments: list[str]) -> None:
+    done = run(*arguments, hub=elsewhere)
+    assert done.returncode == 3
+    assert "is no LiveKit Event Hub" in done.stderr
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize("arguments", ALL)
+def test_a_hub_that_is_down_is_said(arguments: list[str]) -> None:
+    done = run(*arguments, hub=f"http://127.0.0.1:{free_port()}")
+    assert done.returncode == 3
+    assert "No hub answers at" in done.stderr
+    assert done.stdout == ""
+
+
+def test_wrong_words_need_no_hub_to_be_told() -> None:
+    done = run("post", "text=hello", hub=f"http://127.0.0.1:{free_port()}")
+    assert done.returncode == 2
+    assert "the type comes first" in done.stderr
+
+
+def test_commands_that_only_talk_to_a_hub_import_nothing_of_it() -> None:
+    code = (
+        "import sys; import event_hub.cli.tail, event_hub.cli.post, event_hub.cli.export; "
+        "print([m for m in sys.modules if m.startswith(('event_hub.server', 'flask', 'gevent', 'gunicorn', 'livekit'))])"
+    )
+    assert subprocess.check_output([sys.executable, "-c", code], text=True, timeout=PATIENCE) == "[]\n"
