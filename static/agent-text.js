@@ -1,5 +1,7 @@
 // What the agent says: text as the LLM streams it, what of it is audible, and what was really said. Pure.
 
+import { begun, measure, remember } from "./session.js";
+
 const isText = (value) => typeof value === "string";
 
 // `offset` counts characters as the publisher does (code points), not the halves of which JavaScript's strings consist.
@@ -15,38 +17,53 @@ function reply(state, session, event, fits) {
     const { agent } = session;
     item = state.add(session, "said", event, { role: "agent", agent, participant: null, generated: "", length: 0, lost: 0, said: null });
     if (session.agentSpeaking && session.speakingUtterance === utterance) item.speaking = true;
-    if (utterance !== null) session.replies.set(utterance, item);
-    if (session.replies.size > 50) session.replies.delete(session.replies.keys().next().value);
+    if (utterance !== null) {
+      remember(session.replies, utterance, item);
+      measure(session, utterance, item);
+    }
     session.reply = item;
   }
   item.participant ??= event.participant ?? null;
-  session.spoke = true;
+  begun(session);
   state.touch(item);
   return item;
 }
 
 const open = (item) => item !== null && item.said === null;
 
+/** Add `text`, which begins after `offset` characters: after, over or beyond what there is. */
+function put(item, text, offset) {
+  const size = count(text);
+  if (item.length === 0 && offset > 0) item.generated = "…"; // it began before anybody looked
+  else if (offset > item.length) {
+    item.lost += offset - item.length;
+    item.generated += "…"; // a delta is missing here
+  } else if (offset < item.length && !item.generated.includes("…")) {
+    item.generated = head(item.generated, offset);
+  } else if (offset < item.length) {
+    text = [...text].slice(item.length - offset).join(""); // what is known of it, is there
+  }
+  item.generated += text;
+  item.length = Math.max(offset + size, offset < item.length ? 0 : item.length);
+}
+
 export const Agent = {
   delta(state, session, event) {
     const text = isText(event.delta) ? event.delta : "";
-    const item = reply(state, session, event, (one) => open(one) && one.generating && event.offset !== 0);
-    item.generating = true;
-    if (item.length >= state.limits.text) return;
-    const offset = Number.isInteger(event.offset) ? event.offset : item.length;
-    if (offset > item.length) {
-      item.lost += offset - item.length;
-      item.generated += "…"; // a delta is missing here
-    } else if (offset < item.length) {
-      item.generated = head(item.generated, offset);
-    }
-    item.generated += text;
-    item.length = offset + count(text);
+    const offset = Number.isInteger(event.offset) && event.offset >= 0 ? event.offset : null;
+    const next = (one) => (open(one) && one.generating && offset !== 0) || (one !== null && offset > 0 && one.length === offset);
+    const item = reply(state, session, event, next);
+    item.generating = item.said === null && !item.interrupted; // a delta may come late
+    if (item.length >= state.limits.text) item.short = true;
+    else put(item, text, offset ?? item.length);
   },
 
   complete(state, session, event) {
-    const item = reply(state, session, event, (one) => open(one) && one.generating);
-    item.generated = isText(event.text) ? event.text : item.generated;
+    const text = isText(event.text) ? event.text : null;
+    const same = (one) => (open(one) && one.generating) || Boolean(one?.generated && text?.startsWith(one.generated.trimEnd()));
+    const item = reply(state, session, event, same);
+    item.generated = head(text ?? item.generated, state.limits.text);
+    item.short = text !== null && text.length > state.limits.text;
     item.length = count(item.generated);
     item.lost = 0;
     item.generating = false;
@@ -66,7 +83,10 @@ export const Agent = {
     const item = isText(event.utterance) ? session.replies.get(event.utterance) : session.reply;
     if (!item) return;
     item.speaking = false;
-    if (event.interrupted === true) item.interrupted = true;
+    if (event.interrupted === true) {
+      item.interrupted = true;
+      item.generating = false;
+    }
     if (Number.isFinite(event.position)) item.position = event.position;
     state.touch(item);
   },
@@ -92,7 +112,10 @@ export const speaker = (item) => String(item.agent ?? item.participant ?? item.r
  * was cut off or is still to come, the item's `interrupted` says.
  */
 export function parts(item) {
-  if (item.said === null || item.said === undefined) return { spoken: item.generated ?? "", rest: "" };
+  if (item.said === null || item.said === undefined) {
+    const unheard = item.interrupted && !(item.position > 0); // cut off before it could be heard
+    return unheard ? { spoken: "", rest: item.generated ?? "" } : { spoken: item.generated ?? "", rest: "" };
+  }
   if (!item.interrupted && !item.interim) return { spoken: item.said, rest: "" };
   return { spoken: item.said, rest: after(item.generated, item.said) };
 }

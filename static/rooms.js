@@ -87,7 +87,7 @@ export class Rooms {
       line("agent", agent, ACTIVE.has(agent) && (agent === "speaking" || agent === "thinking"));
       line("user", user, user === "speaking");
       const used = (one.usage ?? []).map((model) => [model?.model, tokens(model)].filter(Boolean).join(" "));
-      if (used.length) lines.push(el("span", "used", used.join(" · ")));
+      if (used.length) lines.push(Object.assign(el("span", "used", used.join(" · ")), { title: used.join("\n") }));
     } else if (sessions.length) lines.push(el("span", "", `${live.length} live of ${sessions.length} sessions`));
     else lines.push(el("span", "", "no session yet"));
     if (this.states.textContent !== lines.map((made) => made.textContent).join("") || speaking.length || one) {

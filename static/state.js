@@ -3,8 +3,9 @@
 
 import { Agent } from "./agent-text.js";
 import { describe } from "./notes.js";
+import { begun, create, forgetInterims, measure, remember, settle } from "./session.js";
 
-export const LIMITS = { items: 2000, sessions: 200, text: 200_000 };
+export const LIMITS = { items: 1000, sessions: 200, text: 100_000 };
 
 const kindOf = Object.prototype.toString;
 const isText = (value) => typeof value === "string";
@@ -18,10 +19,14 @@ export class State {
     this.forgotten = 0; // items that were dropped, beyond the limit
     this.serial = 0;
     this.latest = new Map(); // room → its newest session
+    this.named = new Map(); // name → the newest session of that name
     this.changes = empty();
   }
 
-  /** What has changed since the last call: `added`, `changed`, `removed` items and `sessions`. */
+  /**
+   * What has changed since the last call: `added`, `changed`, `removed` items and `sessions`; `moved`: a session was
+   * given its room or its name, so that items may belong elsewhere.
+   */
   take() {
     const changes = this.changes;
     this.changes = empty();
@@ -32,7 +37,7 @@ export class State {
   apply(event) {
     if (!isObject(event) || !isText(event.type)) return;
     if (event.type === "stream_gap") return this.#gap(event);
-    const handler = HANDLERS[event.type] ?? (event.type.startsWith("livekit_") ? HANDLERS.livekit : undefined);
+    const handler = HANDLERS[event.type === "livekit" ? "" : event.type] ?? (event.type.startsWith("livekit_") ? HANDLERS.livekit : undefined);
     const session = this.#session(event, handler !== undefined);
     if (!handler) return;
     if (session) session.at = number(event.timestamp) ?? session.at;
@@ -46,65 +51,50 @@ export class State {
     const room = isText(event.room) ? event.room : null;
     const name = isText(event.session) ? event.session : null;
     if (name === null && room === null && (!known || PROCESS.has(event.type))) return null;
-    if (name === null) {
-      const latest = room === null ? this.sessions.get("") : this.latest.get(room);
-      return latest ?? this.#begin(room, null);
-    }
-    const found = this.sessions.get(key(null, name));
-    if (found) {
-      if (found.room === null && room !== null) this.#enter(found, room);
-      return found;
-    }
+    const found = this.#find(room, name) ?? this.#begin(room, name);
+    this.sessions.delete(found.key); // the map's order is that of their last events
+    this.sessions.set(found.key, found);
+    return found;
+  }
+
+  #find(room, name) {
+    if (name === null) return room === null ? this.sessions.get(key(null, null)) : this.latest.get(room);
+    if (room === null) return this.named.get(name);
+    const found = this.sessions.get(key(room, name));
+    if (found) return found;
+    const roomless = this.sessions.get(key(null, name));
+    if (roomless) return this.#rename(roomless, room, name);
     // What came of a room before its session was known belongs to that session, unless somebody spoke in it.
-    const nameless = room === null ? undefined : this.sessions.get(key(room, null));
-    if (!nameless || nameless.spoke) return this.#begin(room, name);
-    this.sessions.delete(nameless.key);
-    nameless.name = name;
-    nameless.key = key(null, name);
-    this.sessions.set(nameless.key, nameless);
-    this.changes.sessions.add(nameless);
-    return nameless;
+    const nameless = this.sessions.get(key(room, null));
+    return nameless && !nameless.spoke ? this.#rename(nameless, room, name) : undefined;
+  }
+
+  #rename(session, room, name) {
+    this.sessions.delete(session.key);
+    Object.assign(session, { room, name, key: key(room, name) });
+    this.latest.set(room, session);
+    this.named.set(name, session);
+    this.changes.moved = true;
+    return session;
   }
 
   #begin(room, name) {
-    const session = {
-      key: key(room, name),
-      serial: ++this.serial,
-      room: null,
-      name,
-      agent: null,
-      agentState: null,
-      userState: null,
-      agentSpeaking: false,
-      userSpeaking: false,
-      ended: false,
-      spoke: false,
-      at: null,
-      usage: null,
-      open: new Map(), // speaker or utterance → the interim item that its final replaces
-      replies: new Map(), // utterance → the agent's item
-      reply: null, // the agent's newest item
-      calls: new Map(), // call_id → tool item
-    };
-    this.sessions.set(session.key, session);
-    if (room !== null) this.#enter(session, room);
-    if (this.sessions.size > this.limits.sessions) this.#forgetSession(session);
+    const session = create(key(room, name), ++this.serial, room, name);
+    if (this.sessions.size >= this.limits.sessions) this.#forgetSession();
+    if (room !== null) this.latest.set(room, session);
+    if (name !== null) this.named.set(name, session);
     this.changes.sessions.add(session);
     return session;
   }
 
-  #enter(session, room) {
-    session.room = room;
-    this.latest.set(room, session);
-  }
-
-  #forgetSession(newest) {
-    const all = [...this.sessions.values()].filter((one) => one !== newest);
+  // The one that has been quiet longest goes, ended ones first. What was said in it stays.
+  #forgetSession() {
+    const all = [...this.sessions.values()];
     const gone = all.find((one) => one.ended) ?? all[0];
     this.sessions.delete(gone.key);
     if (this.latest.get(gone.room) === gone) this.latest.delete(gone.room);
-    for (const item of this.items.filter((one) => one.session === gone)) this.remove(item);
-    this.changes.sessions.add(gone);
+    if (this.named.get(gone.name) === gone) this.named.delete(gone.name);
+    settle(this, gone);
   }
 
   // -- items ------------------------------------------------------------------------------------------------------------
@@ -137,7 +127,7 @@ export class State {
     const { session } = item;
     if (!session) return;
     if (session.reply === item) session.reply = null;
-    for (const map of [session.open, session.replies, session.calls]) {
+    for (const map of [session.open, session.replies, session.heard, session.calls]) {
       for (const [name, one] of map) if (one === item) map.delete(name);
     }
   }
@@ -153,34 +143,13 @@ export class State {
   }
 }
 
-const empty = () => ({ added: [], changed: new Set(), removed: [], sessions: new Set() });
-const key = (room, name) => (name !== null ? `s ${name}` : room !== null ? `r ${room}` : "");
+const empty = () => ({ added: [], changed: new Set(), removed: [], sessions: new Set(), moved: false });
+const key = (room, name) => JSON.stringify([room, name]);
 const number = (value) => (Number.isFinite(value) ? value : null);
 const PROCESS = new Set(["agent_process_started", "agent_process_exited", "events_dropped"]);
 
-// Nothing of this session is going on any more, as far as anybody knows.
-function settle(state, session) {
-  session.agentSpeaking = session.userSpeaking = false;
-  session.agentState = session.userState = null;
-  session.open.clear();
-  for (const item of [session.reply, ...session.replies.values()]) {
-    if (item && (item.speaking || item.generating)) {
-      item.speaking = item.generating = false;
-      state.touch(item);
-    }
-  }
-  for (const item of session.calls.values()) {
-    if (item.running) {
-      item.running = false;
-      state.touch(item);
-    }
-  }
-  session.calls.clear();
-  state.changes.sessions.add(session);
-}
-
 function transcript(state, session, event) {
-  session.spoke = true;
+  begun(session);
   if (event.role === "agent" || (isText(event.utterance) && session.replies.has(event.utterance))) {
     Agent.said(state, session, event);
     return;
@@ -197,7 +166,11 @@ function transcript(state, session, event) {
   }
   if (!item) {
     item = state.add(session, "said", event, { role: event.role ?? null, participant: event.participant ?? null });
-    if (interim) session.open.set(name, item);
+    if (interim) remember(session.open, name, item);
+    if (isText(event.utterance)) {
+      remember(session.heard, event.utterance, item);
+      measure(session, event.utterance, item);
+    }
   }
   Object.assign(item, { text, interim });
   state.touch(item);
@@ -206,7 +179,7 @@ function transcript(state, session, event) {
 function toolStarted(state, session, event) {
   const { name, arguments: given } = event;
   const item = state.add(session, "tool", event, { name, given, running: true });
-  session.calls.set(event.call_id, item);
+  remember(session.calls, event.call_id, item);
 }
 
 function toolFinished(state, session, event) {
@@ -223,11 +196,16 @@ function toolFinished(state, session, event) {
   state.touch(item);
 }
 
+// Latencies of one utterance may come in several events, and before what was said.
 function metrics(state, session, event) {
-  const item = session.replies.get(event.utterance) ?? session.reply;
-  if (!item) return;
-  item.metrics = event;
-  state.touch(item);
+  const { utterance } = event;
+  const item = isText(utterance) ? (session.replies.get(utterance) ?? session.heard.get(utterance)) : session.reply;
+  if (item) {
+    item.metrics = { ...item.metrics, ...event };
+    state.touch(item);
+  } else if (isText(utterance)) {
+    remember(session.figures, utterance, { ...session.figures.get(utterance), ...event });
+  }
 }
 
 const HANDLERS = {
@@ -238,10 +216,18 @@ const HANDLERS = {
   agent_speech_started: Agent.speechStarted,
   agent_speech_finished: Agent.speechFinished,
   agent_false_interruption(state, session, event) {
-    if (event.resumed === true && session.reply) session.reply.interrupted = false;
+    const item = session.replies.get(event.utterance) ?? session.reply;
+    if (event.resumed === true && item) {
+      item.interrupted = false;
+      state.touch(item);
+    }
     state.note(session, event);
   },
-  user_speech_started: (state, session) => void (session.userSpeaking = true),
+  user_speech_started(state, session) {
+    begun(session);
+    session.userSpeaking = true;
+    forgetInterims(session);
+  },
   user_speech_finished: (state, session) => void (session.userSpeaking = false),
   agent_state_changed: (state, session, event) => void (session.agentState = String(event.new_state)),
   user_state_changed: (state, session, event) => void (session.userState = String(event.new_state)),
@@ -256,6 +242,12 @@ const HANDLERS = {
   },
   agent_error: (state, session, event) => void state.note(session, event, "error"),
   session_started(state, session, event) {
+    if (session.ended || session.spoke) {
+      // The same name once more: its utterances are other ones.
+      settle(state, session);
+      for (const map of [session.open, session.replies, session.heard, session.figures]) map.clear();
+      session.reply = null;
+    }
     session.ended = false;
     session.agent = event.agent ?? session.agent;
     state.note(session, event);
@@ -268,5 +260,13 @@ const HANDLERS = {
   agent_process_started: (state, session, event) => void state.note(session, event),
   agent_process_exited: (state, session, event) => void state.note(session, event, event.code ? "error" : "note"),
   events_dropped: (state, session, event) => void state.note(session, event, "gap"),
+  livekit_room_finished(state, session, event) {
+    for (const one of state.sessions.values()) {
+      if (one.room !== session.room) continue;
+      settle(state, one);
+      one.ended = true;
+    }
+    state.note(session, event);
+  },
   livekit: (state, session, event) => void state.note(session, event),
 };

@@ -105,7 +105,20 @@ def test_nothing_of_this_machine_is_in_the_repository() -> None:
     ).stdout.split()
     for name in tracked:
         path = Path(ROOT / name)
-        if path.suffix in {".py", ".md", ".toml", ".txt", ".html", ".go", ".json", ".mjs"} or path.name in {
+        if path.suffix in {
+            ".py",
+            ".md",
+            ".toml",
+            ".txt",
+            ".html",
+            ".go",
+            ".json",
+            ".mjs",
+            ".js",
+            ".jsx",
+            ".css",
+            ".sh",
+        } or path.name in {
             "Makefile",
             "run",
         }:

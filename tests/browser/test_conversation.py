@@ -250,7 +250,9 @@ def test_the_empty_page_teaches(watched: Watched) -> None:
     page.close()
 
 
-def test_where_the_hub_can_start_agents_the_empty_page_offers_it(page: Page, hub_factory: Callable[..., HubProcess]) -> None:
+def test_where_the_hub_can_start_agents_the_empty_page_offers_it(
+    page: Page, hub_factory: Callable[..., HubProcess]
+) -> None:
     """The page goes by what `/api/config` names; the answer to the click is the hub's own."""
     import json
 

@@ -1,0 +1,49 @@
+// GET /api/agent-proxy?room=demo: the hub's stream through this server, so that the hub's address and key stay here.
+// Who may reach this route sees every event: put your own check of who asks at its head.
+import { once } from "node:events";
+
+export default async function handler(req, res) {
+  if (req.method !== "GET") {
+    res.setHeader("Allow", "GET");
+    return res.status(405).json({ detail: "This is a stream: only GET." });
+  }
+
+  const hub = (process.env.HUB_URL ?? "http://localhost:5000").replace(/\/+$/, "");
+  const connection = new AbortController();
+  const late = setTimeout(() => connection.abort(new Error("nothing within 10 s")), 10_000);
+  res.on("close", () => connection.abort()); // the browser has gone: so do we
+
+  let stream;
+  try {
+    stream = await fetch(`${hub}/api/stream${new URL(req.url, "http://here").search}`, {
+      headers: {
+        ...(req.headers["last-event-id"] && { "Last-Event-ID": req.headers["last-event-id"] }),
+        ...(process.env.HUB_KEY && { Authorization: `Bearer ${process.env.HUB_KEY}` }),
+      },
+      cache: "no-store",
+      signal: connection.signal,
+    });
+  } catch (error) {
+    console.error(`agent-proxy: no answer from the hub at ${hub}: ${error.cause?.message || error.message}`);
+    return res.status(502).json({ detail: "The hub does not answer. Is it running, and is HUB_URL right?" });
+  } finally {
+    clearTimeout(late);
+  }
+  if (!stream.ok) return res.status(stream.status).json(await stream.json().catch(() => ({ detail: stream.statusText })));
+
+  res.writeHead(200, {
+    "Content-Type": "text/event-stream; charset=utf-8",
+    "Cache-Control": "no-cache, no-transform", // without no-transform Next compresses, and holds events back to do so
+    "X-Accel-Buffering": "no", // the same for nginx in front
+  });
+  res.flushHeaders();
+  try {
+    // As it comes, ids and all, and no faster than the browser takes it.
+    for await (const chunk of stream.body) {
+      if (!res.write(chunk)) await once(res, "drain", { signal: connection.signal });
+    }
+    res.end();
+  } catch {
+    res.destroy(); // one side has left: the other is not kept waiting
+  }
+}

@@ -1,0 +1,181 @@
+"""examples/nextjs_proxy: both routes and the page, from `next start` and from `next dev` (H28)."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from playwright.sync_api import Page, expect
+
+from event_hub.sse import Decoder
+
+from ..hubs import PATIENCE, HubProcess, free_port, until
+from ..toolchain import tool
+from .packages import EXAMPLES, copied, environment
+from .programs import Program, running, unavailable
+
+NEXT = "node_modules/next/dist/bin/next"
+ROUTES = ["agent-proxy", "agent-stream"]
+ACCEPT = {"Accept": "text/event-stream", "Accept-Encoding": "gzip, deflate, br"}  # a browser's
+
+
+@pytest.fixture(scope="module")
+def built() -> Iterator[Path]:
+    """As after `npm install && npm run build`."""
+    with copied("nextjs_proxy") as folder:
+        command = [tool("node"), NEXT, "build"]
+        done = subprocess.run(
+            command, cwd=folder, env=environment(), capture_output=True, text=True, timeout=180, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        yield folder
+
+
+class Site:
+    """The Next server, and its hub."""
+
+    def __init__(self, port: int, hub: HubProcess, program: Program) -> None:
+        self.url, self.hub, self.program = f"http://127.0.0.1:{port}", hub, program
+
+    def get(self, route: str, query: str = "", **headers: str) -> requests.Response:
+        url = f"{self.url}/api/{route}{query}"
+        return requests.get(url, headers={**ACCEPT, **headers}, stream=True, timeout=PATIENCE)
+
+
+@pytest.fixture
+def start(hub_factory: Callable[..., HubProcess], tmp_path: Path, built: Path) -> Iterator[Callable[..., Site]]:
+    """Start the Next server, with a hub of its own that is not started yet."""
+    stack: list[Any] = []
+
+    def make(mode: str = "start") -> Site:
+        hub, port = hub_factory(HUB_HISTORY=f"sqlite:///{tmp_path}/hub.db"), free_port()
+        command = [tool("node"), NEXT, mode, "-H", "127.0.0.1", "-p", str(port)]
+        env = environment(HUB_URL=f"{hub.url}/", HUB_KEY="s3cret")
+        stack.append(running(command, tmp_path / "next", cwd=built, env=env))
+        site = Site(port, hub, stack[-1].__enter__())
+        site.program.wait_answer(site.url)
+        return site
+
+    yield make
+    for one in stack:
+        one.__exit__(None, None, None)
+
+
+def events(response: requests.Response) -> Iterator[dict[str, Any]]:
+    """Each event as soon as its bytes are there, with its id as `_id`."""
+    decoder = Decoder()
+    for piece in response.iter_content(None):
+        for message in decoder.feed(piece):
+            yield {**json.loads(message.data), "_id": message.id}
+
+
+@pytest.mark.parametrize("mode", ["start", "dev"])
+def test_the_stream_through_next(mode: str, start: Callable[..., Site]) -> None:
+    """H28: at once, with the hub's ids; resumes; filters; leaves the hub when the browser leaves; says what is wrong."""
+    site = start(mode)
+    hub = site.hub.start()
+    for route in ROUTES:
+        with site.get(route) as response:
+            assert response.status_code == 200
+            assert response.headers["Content-Type"].startswith("text/event-stream")
+            assert "no-transform" in response.headers["Cache-Control"]
+            assert "Content-Encoding" not in response.headers
+            assert "s3cret" not in str(response.headers)
+            stream = events(response)
+            assert next(stream)["type"] == "stream_opened"
+            hub.wait_count(1)
+            for n in range(5):  # event N is here before event N + 1 is posted
+                posted = hub.publish({"type": "n", "n": n, "room": "demo", "text": "Grüße 👋" * 3000 * (n % 2)})
+                event = next(stream)
+                assert (event["n"], event["_id"]) == (n, posted["id"])
+        hub.wait_count(0)
+
+        hub.publish([{"type": "n", "n": 5, "room": "demo"}, {"type": "n", "n": 6, "room": "other"}])
+        with site.get(route, "?room=demo&type=n", **{"Last-Event-ID": event["_id"]}) as response:
+            stream = events(response)
+            assert next(stream)["resumed"] is True
+            assert next(stream)["n"] == 5
+            hub.publish([{"type": "n", "n": 7, "room": "other"}, {"type": "n", "n": 8, "room": "demo"}])
+            assert next(stream)["n"] == 8
+        hub.wait_count(0)
+
+        # More than the sockets hold: the rest waits for whoever reads, and none of it is lost.
+        hub.publish([{"type": "big", "n": n, "room": route, "text": "x" * 60_000} for n in range(120)])
+        with site.get(route, f"?room={route}&since=all") as response:
+            hub.wait_count(1)
+            stream = events(response)
+            assert next(stream)["replayed"] == 120
+            assert [next(stream)["n"] for _ in range(120)] == list(range(120))
+        hub.wait_count(0)
+
+        with site.get(route, "?since=yesterday") as response:
+            assert response.status_code == 400
+            assert response.json()["code"] == "bad_cursor"
+        assert "Warning" not in site.program.errors()
+        assert requests.post(f"{site.url}/api/{route}", timeout=PATIENCE).status_code == 405
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_without_a_hub(route: str, start: Callable[..., Site]) -> None:
+    """502 and a sentence that does not say where the hub is; a 503 comes through; key and resume id go to the hub."""
+    site = start()
+    with site.get(route) as response:
+        assert response.status_code == 502
+        assert response.json() == {"detail": "The hub does not answer. Is it running, and is HUB_URL right?"}
+    assert site.hub.url in site.program.text() + site.program.errors()
+    with unavailable(site.hub.port) as asked, site.get(route, "?room=a&room=b", **{"Last-Event-ID": "x-1"}) as response:
+        assert response.status_code == 503
+        assert response.json() == {"detail": "The hub is being deployed."}
+    assert asked[0]["path"] == "/api/stream?room=a&room=b"
+    assert asked[0]["authorization"] == "Bearer s3cret"
+    assert asked[0]["last-event-id"] == "x-1"
+
+
+def test_a_hub_that_is_killed(start: Callable[..., Site]) -> None:
+    """The stream through the proxy ends or breaks: it does not hang."""
+    site = start()
+    site.hub.start()
+    for route in ROUTES:
+        with site.get(route) as response:
+            stream = events(response)
+            next(stream)
+            site.hub.kill()
+            with pytest.raises((StopIteration, requests.RequestException)):
+                next(stream)
+        site.hub.start()
+
+
+def test_the_page(page: Page, start: Callable[..., Site]) -> None:
+    """Events in the browser, and back by itself after the hub was away long enough for a 502."""
+    site = start()
+    hub = site.hub.start()
+    seen: list[tuple[str, int]] = []
+    page.on("response", lambda response: seen.append((response.url, response.status)))
+    page.goto(site.url)
+    expect(page.locator("#state")).to_have_text("connected")
+    hub.wait_count(1)
+    hub.publish([{"type": "n", "n": n, "text": "<b>text</b>"} for n in range(50)])
+    expect(page.locator("li")).to_have_count(50)
+    hub.kill()
+    expect(page.locator("#state")).to_have_text("disconnected")
+    until(lambda: page.wait_for_timeout(50) or 502 in [status for _, status in seen], "the page to get a 502")
+    hub.start()
+    hub.publish([{"type": "n", "n": n, "text": "<b>text</b>"} for n in range(50, 60)])
+    expect(page.locator("li")).to_have_count(60)
+    expect(page.locator("#state")).to_have_text("connected")
+    assert [json.loads(text)["n"] for text in page.locator("li").all_text_contents()] == list(range(60))
+    assert {url.split("/api/")[0].split("/_next/")[0].rstrip("/") for url, _ in seen} == {
+        site.url
+    }  # the hub is not named
+    page.close()
+    hub.wait_count(0)
+
+
+def test_both_examples_have_the_same_hook() -> None:
+    hooks = [EXAMPLES / "react/src/useAgentStream.js", EXAMPLES / "nextjs_proxy/lib/useAgentStream.js"]
+    assert hooks[0].read_bytes() == hooks[1].read_bytes()

@@ -1,0 +1,57 @@
+"""The docs quote the samples as they are, and the index names them all."""
+
+from __future__ import annotations
+
+import subprocess
+
+import pytest
+
+from tools.quotes import LANGUAGES, filled, quotes
+
+from ..hubs import ROOT
+from .packages import EXAMPLES, OURS
+
+
+def test_quotes_are_what_the_files_are() -> None:
+    for page, text in quotes().items():
+        assert page.read_text() == text, f"{page.name}: run `make docs`"
+
+
+def test_a_quote_is_made_renewed_and_found_missing() -> None:
+    page = "before\n\n<!-- from: examples/curl/watch.sh -->\n\nafter\n"
+    once = filled(page)
+    assert once.startswith("before\n\n<!-- from: examples/curl/watch.sh -->\n```sh\n#!/bin/sh\n")
+    assert once.endswith("\n```\n\nafter\n")
+    assert filled(once) == once
+    assert filled(once.replace("curl -gsSN", "old")) == once
+    with pytest.raises(FileNotFoundError):
+        filled("<!-- from: examples/gone.py -->\n")
+
+
+def test_every_sample_is_shown_and_named() -> None:
+    samples, index = (ROOT / "docs/samples.md").read_text(), (EXAMPLES / "README.md").read_text()
+    for folder in (path for path in EXAMPLES.iterdir() if path.is_dir()):
+        assert f"]({folder.name}/" in index
+        assert f"<!-- from: examples/{folder.name}/" in samples
+
+
+def test_every_sample_is_text_that_a_newcomer_can_take_in() -> None:
+    """Short, and in the house's way of writing JavaScript."""
+    skip = OURS("", ["node_modules", ".next", "dist", "__pycache__"])
+    for path in EXAMPLES.rglob("*"):
+        if path.suffix in LANGUAGES and not skip & set(path.parts):
+            text = path.read_text()
+            assert len(text.splitlines()) <= 120, path
+            assert "innerHTML =" not in text, path
+            if path.suffix in {".js", ".jsx", ".mjs"}:
+                assert not any(line.endswith((" ", "\t")) or "\t" in line for line in text.splitlines()), path
+
+
+def test_the_examples_have_no_packages_in_them() -> None:
+    """Whoever ran one in place: node_modules and builds are ignored, not committed."""
+    tracked = subprocess.run(
+        ["git", "ls-files", "examples"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
+    )
+    assert not any(
+        part in {"node_modules", ".next", "dist"} for line in tracked.stdout.split() for part in line.split("/")
+    )
