@@ -9,6 +9,8 @@ const KEPT = 8; // lines; as many as fit are seen
 // An agent's line is complete when it is known what was really said.
 const complete = (item) => !item.interim && (item.role !== "agent" || (item.said !== null && !item.generating));
 
+const spoken = (item) => item.kind === "said" && !item.gone;
+
 const words = (item) => {
   if (item.role !== "agent") return item.text;
   const { spoken, rest } = parts(item);
@@ -20,6 +22,7 @@ export class Captions {
     this.box = byId("captions");
     this.lines = byId("caption-lines");
     this.shown = new Map(); // item → its line
+    this.newest = 0; // the serial of the last item that was shown
     byId("captions-full").onclick = () => this.#fullScreen();
     byId("captions-leave").onclick = () => this.#leave();
     document.addEventListener("fullscreenchange", () => document.fullscreenElement || this.#leave());
@@ -49,22 +52,27 @@ export class Captions {
     byId("captions-full").focus();
   }
 
-  reset() {
+  /** Other lines altogether: nobody has just said them, so no screen reader does. */
+  reset(items) {
+    this.lines.ariaLive = "off";
     this.lines.replaceChildren();
     this.shown.clear();
+    this.newest = 0;
+    for (const item of items.filter(spoken).slice(-KEPT)) this.#show(item);
+    setTimeout(() => (this.lines.ariaLive = "polite"), 500);
   }
 
   render({ added, changed, removed }, wants) {
     for (const item of removed) this.#remove(item);
-    const said = [...new Set([...added, ...changed])].filter((item) => item.kind === "said" && !item.gone && wants(item));
-    for (const item of said) this.#show(item);
+    for (const item of new Set([...added, ...changed])) if (spoken(item) && wants(item)) this.#show(item);
     while (this.shown.size > KEPT) this.#remove(this.shown.keys().next().value);
   }
 
   #show(item) {
     const value = words(item);
     let line = this.shown.get(item);
-    if (!line && !value) return;
+    if (!line && (!value || item.serial <= this.newest)) return; // an old line does not come back
+    this.newest = Math.max(this.newest, item.serial);
     const done = complete(item);
     if (!line || (done && line.ariaHidden === "true")) {
       // A line that grows is kept from screen readers; complete, it is a new one, which they say.

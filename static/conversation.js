@@ -2,7 +2,7 @@
 
 import { parts, speaker } from "./agent-text.js";
 import { byId, button, el, Follow, text } from "./dom.js";
-import { clock, duration, fullTime, number, plural } from "./format.js";
+import { clock, day, duration, fullTime, number, plural } from "./format.js";
 import { latencies } from "./notes.js";
 
 const LONG = 3000; // characters that are shown at once of a text that is complete
@@ -28,46 +28,67 @@ export class Conversation {
     this.shown = new Map(); // item → its list item
     this.whole = new WeakSet(); // items whose long text was asked for
     this.follow = new Follow(byId("conversation-scroll"), byId("newest"));
-    this.last = null;
     this.wants = () => true;
   }
 
-  /** Show the items that `wants` takes, of all of them. */
-  reset(items, wants) {
+  /** Show the items that `wants` takes, of all of them. `keep`: what is read stays where it is, as seen from the end. */
+  reset(items, wants, keep = false) {
+    const { scroller } = this.follow;
+    const toEnd = scroller.scrollHeight - scroller.scrollTop;
     this.wants = wants;
     this.list.replaceChildren();
     this.shown.clear();
-    this.last = null;
     for (const item of items) this.#add(item);
-    this.follow.go();
+    if (!keep || this.follow.atEnd) this.follow.go();
+    else scroller.scrollTop = scroller.scrollHeight - toEnd;
   }
 
   render({ added, changed, removed }, forgotten) {
-    for (const item of removed) {
-      this.shown.get(item)?.li.remove();
-      this.shown.delete(item);
-    }
+    for (const item of removed) this.#remove(item);
     for (const item of added) if (!item.gone) this.#add(item);
     for (const item of changed) if (this.shown.has(item)) this.#fill(item);
     const note = byId("forgotten");
     note.hidden = forgotten === 0;
-    text(note, `The oldest ${plural(forgotten, "entry is", "entries are")} no longer shown here; the hub has them.`);
+    text(note, `The oldest ${plural(forgotten, "entry is", "entries are")} no longer shown here.`);
     this.follow.keep();
   }
 
   #add(item) {
     if (!this.wants(item)) return;
     const li = el("li");
+    li.item = item;
     const who = el("div", "who");
     const side = el("div", "side", el("span", "took"), el("time"));
     const body = el("p", "text");
     body.dir = "auto";
-    if (this.last !== item.session && item.session) li.append(el("div", "where", where(item.session)));
-    this.last = item.session ?? this.last;
     li.append(who, body, side);
     this.shown.set(item, { li, who, side, body });
     this.#fill(item);
     this.list.append(li);
+    this.#head(li);
+  }
+
+  #remove(item) {
+    const { li } = this.shown.get(item) ?? {};
+    if (!li) return;
+    const next = li.nextElementSibling;
+    li.remove();
+    this.shown.delete(item);
+    if (next) this.#head(next);
+  }
+
+  // Whose room it is stands above the first of its items, and on which day, where that is not today.
+  #head(li) {
+    const { item } = li;
+    let before = li.previousElementSibling?.item;
+    while (before && !before.session) before = this.shown.get(before)?.li.previousElementSibling?.item;
+    const words = item.session && before?.session !== item.session ? where(item.session) : "";
+    const on = day(item.at);
+    const heading = [words, on === day(before?.at ?? Date.now() / 1000) ? "" : on].filter(Boolean).join(" · ");
+    const there = li.firstElementChild.className === "where" ? li.firstElementChild : null;
+    if (!heading) there?.remove();
+    else if (there) text(there, heading);
+    else li.prepend(el("div", "where", heading));
   }
 
   #fill(item) {
@@ -81,8 +102,14 @@ export class Conversation {
       this.whole.add(item);
       this.#fill(item);
     };
-    const show = (value) => shortened(value, this.whole.has(item) || item.interim || item.generating, expand);
-    if (item.kind === "said" && item.role === "agent") this.#agent(item, li, name, took, body, show);
+    const figures = item.metrics && latencies(item.metrics);
+    if (figures) {
+      text(took, figures.short);
+      took.title = figures.long;
+    }
+    const growing = item.interim || item.generating;
+    const show = (value) => (growing ? [value.length > LONG ? `…${value.slice(-LONG)}` : value] : shortened(value, this.whole.has(item), expand));
+    if (item.kind === "said" && item.role === "agent") this.#agent(item, li, name, body, show);
     else if (item.kind === "said") {
       li.className = `item said ${item.role === "user" ? "user" : "other"}${item.interim ? " interim" : ""}`;
       text(name, speaker(item));
@@ -92,32 +119,31 @@ export class Conversation {
       text(name, "tool");
       text(took, Number.isFinite(item.duration) ? duration(item.duration) : "");
       const call = `${json(item.name)}(${item.given === undefined || item.given === null ? "" : json(item.given)})`;
-      const output = item.finished ? `${item.failed ? "failed: " : ""}${json(item.output) || "no output"}` : "";
+      const output = item.finished ? `${item.failed ? "failed: " : ""}${item.output === null ? "no output" : json(item.output) || "no output"}` : "";
       body.replaceChildren(...show(call), el("span", "output", " → ", ...show(output)));
       if (!item.finished && !item.running) body.lastChild.replaceChildren(" → no answer seen");
     } else {
       li.className = `item ${item.kind}`;
       text(name, item.title);
+      name.title = item.title;
       body.replaceChildren(...show(item.text));
     }
   }
 
-  #agent(item, li, name, took, body, show) {
+  #agent(item, li, name, body, show) {
     const { spoken, rest } = parts(item);
     const cut = item.interrupted && !item.generating;
     const kinds = ["item", "said", "agent", item.generating && "generating", cut && "cutoff"];
     li.className = kinds.filter(Boolean).join(" ");
     text(name, speaker(item));
     name.title = json(item.participant ?? "");
-    const figures = item.metrics && latencies(item.metrics);
-    text(took, figures?.short ?? "");
-    took.title = figures?.long ?? "";
     body.replaceChildren(...(item.speaking ? [bars()] : []), el("span", "spoken", ...show(spoken)));
     if (rest) body.append(rest.match(/^\s*/)[0], el(cut ? "s" : "span", "rest", ...show(rest.trimStart())));
     if (cut) {
       const after = Number.isFinite(item.position) ? ` after ${duration(item.position)}` : "";
       body.append(" ", el("span", "mark", `cut off${after}`));
     }
+    if (item.short) body.append(" ", el("span", "lost", "the rest of this long text is not shown"));
     if (item.lost) body.append(" ", el("span", "lost", `${plural(item.lost, "character")} missing`));
   }
 }

@@ -11,14 +11,16 @@ export function parse(id) {
  * that pass on the hub's events one after the other. Within an epoch offsets grow, so the last one seen is enough.
  */
 export class Seen {
-  last = null;
+  #epochs = new Map(); // epoch → the last offset of it that was seen
+  #kept = 20;
 
   /** True, once, for each event; false where it was seen before. */
   take(id) {
     const at = parse(id);
     if (!at) return true;
-    if (this.last && this.last.epoch === at.epoch && at.offset <= this.last.offset) return false;
-    this.last = at;
+    if (at.offset <= (this.#epochs.get(at.epoch) ?? -1)) return false;
+    this.#epochs.set(at.epoch, at.offset);
+    if (this.#epochs.size > this.#kept) this.#epochs.delete(this.#epochs.keys().next().value);
     return true;
   }
 
@@ -26,7 +28,7 @@ export class Seen {
   gap(event) {
     const from = parse(event.from);
     const to = parse(event.to);
-    if (event.reason !== "future_cursor" || !from || !to || !this.last) return;
-    if (this.last.epoch === from.epoch && this.last.offset >= from.offset) this.last = to;
+    if (event.reason !== "future_cursor" || !from || !to || from.epoch !== to.epoch) return;
+    if (this.#epochs.get(from.epoch) >= from.offset) this.#epochs.set(to.epoch, to.offset);
   }
 }

@@ -12,23 +12,39 @@ function sample(lines, id) {
 }
 
 export class Empty {
-  constructor(hub) {
+  /** `all()`: show all rooms. */
+  constructor(hub, all) {
     this.hub = hub;
+    this.all = all;
     this.box = byId("empty");
     this.drawn = "";
   }
 
-  /** `config`: the hub's, where it is known; `quiet`: no event at all has come yet. */
-  render(shown, config, quiet) {
+  /**
+   * `config`: the hub's, where it is known; `events`: how many there are all the same; `room`: only of this one;
+   * `cleared`: they were there once; `failed`: why the history could not be loaded.
+   */
+  render(shown, { config, events, room, cleared, failed }) {
     this.box.hidden = !shown;
-    const key = JSON.stringify([config?.features, quiet, config !== undefined]);
+    const key = JSON.stringify([config?.features, events === 0, room, cleared, failed]);
     if (!shown || key === this.drawn) return;
     this.drawn = key;
+    if (failed) this.#say("The history could not be loaded", `${failed}. It is tried again; what comes from now on shows up here.`);
+    else if (room) this.#say(`Nothing was said in ${room}`, "", button("Show all rooms", this.all));
+    else if (cleared) this.#say("The page was cleared", "What comes from now on shows up here. The hub has its history: reload the page to see it.");
+    else this.#teach(config, events === 0);
+  }
+
+  #say(title, sentence, action = null) {
+    this.box.replaceChildren(el("h2", "", title), el("p", "", sentence), action ?? "");
+  }
+
+  #teach(config, quiet) {
     const features = new Set(config?.features ?? []);
     const { hub } = this;
     const start = features.has("agent")
       ? button("Start an agent", () => this.#start())
-      : button("Play an example conversation", () => this.#play());
+      : button("Play an example conversation", () => this.#play(start));
     start.className = "primary";
     start.id = "start";
     const python = features.has("attach")
@@ -49,12 +65,10 @@ export class Empty {
     );
   }
 
-  async #play() {
-    try {
-      await play((body) => publish(this.hub, body));
-    } catch (error) {
-      toast(error.message);
-    }
+  async #play(start) {
+    start.disabled = true;
+    await play((body) => publish(this.hub, body)).catch((error) => toast(error.message));
+    start.disabled = false;
   }
 
   async #start() {

@@ -22,14 +22,21 @@ async function shared(hub, take) {
   const worker = new SharedWorker(new URL("worker.js", import.meta.url), { type: "module", name: `${hub} ${VERSION}` });
   const { port } = worker;
   const say = (what) => port.postMessage(what);
-  await new Promise((done, failed) => {
-    worker.onerror = failed;
-    setTimeout(failed, PATIENCE);
-    port.onmessage = ({ data }) => {
-      done();
-      take(data);
-    };
-  });
+  try {
+    await new Promise((done, failed) => {
+      worker.onerror = failed;
+      setTimeout(failed, PATIENCE);
+      port.onmessage = ({ data }) => {
+        done();
+        take(data);
+      };
+    });
+  } catch (error) {
+    port.onmessage = null;
+    say({ bye: true });
+    port.close();
+    throw error;
+  }
   const lock = `tab ${crypto.randomUUID?.() ?? Math.random()}`;
   navigator.locks?.request(lock, () => {
     say({ lock });
@@ -45,14 +52,14 @@ async function shared(hub, take) {
 
 async function elected(hub, take) {
   const name = `event hub ${VERSION} ${hub}`;
+  await navigator.locks.query(); // throws where a page may not share anything
   const channel = new BroadcastChannel(name);
-  await navigator.locks.query();
   let source = null;
   let last = ""; // where the tab that held the stream had got, when this one takes over
   let leave = () => {};
   const closed = new Promise((done) => (leave = done));
   channel.onmessage = ({ data }) => {
-    if (data.events) last = data.events.at(-1)[0];
+    last = data.events?.at(-1)[0] ?? data.status?.last ?? last;
     if (data.events || data.status) take(data);
     else if (source && data.hello) channel.postMessage({ status: source.status });
     else if (source && data.retry) source.retry();

@@ -10,6 +10,13 @@ export function clock(seconds, milliseconds = false) {
   return milliseconds ? `${text}.${String(at.getMilliseconds()).padStart(3, "0")}` : text;
 }
 
+/** The day of a timestamp, `2026-11-21`, in local time; "" where there is none. */
+export function day(seconds) {
+  const at = new Date(seconds * 1000);
+  if (!Number.isFinite(seconds) || Number.isNaN(at.getTime())) return "";
+  return `${at.getFullYear()}-${String(at.getMonth() + 1).padStart(2, "0")}-${String(at.getDate()).padStart(2, "0")}`;
+}
+
 /** A timestamp in full, for a tooltip. */
 export function fullTime(seconds) {
   const at = new Date(seconds * 1000);

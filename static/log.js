@@ -1,7 +1,7 @@
 // Every event, one line each. Only the lines that are seen exist: the list may have 50,000 of them.
 
 import { byId, el, Follow } from "./dom.js";
-import { clock, duration, fullTime } from "./format.js";
+import { clock, day, duration, fullTime } from "./format.js";
 import { summary, tone } from "./summary.js";
 
 const HEIGHT = 22; // px of a line, as in the style sheet
@@ -33,7 +33,10 @@ export class Log {
     });
   }
 
-  /** After the events have changed. `dropped`: lines that are gone from the beginning, so that what is seen stays. */
+  /**
+   * After the events have changed. `dropped`: lines that are gone from the beginning (negative: that were
+   * put there), so that what is seen stays.
+   */
   render(dropped = 0) {
     const height = `${this.events().length * HEIGHT}px`;
     if (this.rows.style.height !== height) this.rows.style.height = height;
@@ -49,6 +52,7 @@ export class Log {
     const count = Math.ceil(this.box.clientHeight / HEIGHT) + 2 * BEYOND;
     while (this.pool.length < count) this.pool.push(this.#row());
     const size = this.pool.length;
+    this.box.removeAttribute("aria-activedescendant"); // until its line is among those that are drawn
     for (let n = 0; n < size; n += 1) {
       const index = first + n;
       this.#fill(this.pool[index % size], events[index], index, events.length);
@@ -83,7 +87,8 @@ export class Log {
     const event = JSON.parse(one.data);
     const [at, room, type, sum] = row.children;
     row.className = `row ${tone(event)}`;
-    at.textContent = clock(one.at, true) || "–";
+    const on = day(one.at);
+    at.textContent = on === day(Date.now() / 1000) ? clock(one.at, true) : on ? `${on.slice(5)} ${clock(one.at)}` : "–";
     at.className = one.off ? "at off" : "at";
     at.title = one.off ? `${fullTime(one.at)}\nits publisher's clock is ${clockOff(one.off)} the hub's` : fullTime(one.at);
     room.textContent = one.room ?? "";
@@ -93,7 +98,6 @@ export class Log {
 
   choose(one) {
     this.chosen = one;
-    if (!one) this.box.removeAttribute("aria-activedescendant");
     this.open(one);
     if (one) this.#reveal(this.events().indexOf(one));
     this.#draw();

@@ -2,7 +2,7 @@
 
 import { Captions } from "./captions.js";
 import { Conversation } from "./conversation.js";
-import { Seen } from "./cursor.js";
+import { Seen, parse } from "./cursor.js";
 import { Detail } from "./detail.js";
 import { byId, copy, el, text, toast } from "./dom.js";
 import { Empty } from "./empty.js";
@@ -26,13 +26,17 @@ const store = new Store();
 const seen = new Seen();
 let state = new State();
 
-let ready = false; // the history is there; until then what is live waits
+let ready = false; // the history is there, or could not be had; until then what is live waits
 let held = []; // events that wait: for the history, or for "Resume"
+let heldCharacters = 0;
 let paused = false;
-let before = null; // where older events begin, in the history
+let older = null; // whether the hub has older events than the page: null until that is known
+let mixed = false; // events of another history came first: nothing older can be put before them
+let failed = null; // why the history could not be loaded
+let cleared = false;
 let skew = 0; // s that the hub's clock is ahead of this one
 let changed = true;
-let logged = 0; // store.forgotten when the log was last drawn
+let logged = 0; // store.hidden when the log was last drawn
 
 // -- views --------------------------------------------------------------------------------------------------------------
 
@@ -46,7 +50,7 @@ const detail = new Detail(hub, () => {
 });
 const log = new Log(() => store.shown, (one) => detail.show(one));
 const poster = new Poster(hub);
-const empty = new Empty(hub);
+const empty = new Empty(hub, () => set({ room: "", session: "" }));
 
 /** The session that was chosen, or that the settings name; null for all. */
 function chosen() {
@@ -58,22 +62,26 @@ function chosen() {
 
 function wants(item) {
   if (!item.session) return true;
-  if (view.session) return item.session.name === view.session;
+  if (view.session) return item.session.name === view.session && (!view.room || item.session.room === view.room);
   if (view.room) return item.session.room === view.room;
   return view.chosen === undefined || item.session.key === view.chosen;
 }
 
 function draw() {
   cancel();
+  if (store.forgotten > 0 && older !== null) older = !mixed;
   const changes = state.take();
-  conversation.render(changes, state.forgotten);
-  captions.render(changes, wants);
+  if (changes.moved && (view.room || view.session)) redraw();
+  else {
+    conversation.render(changes, state.forgotten);
+    captions.render(changes, wants);
+  }
   if (changes.sessions.size || changed) rooms.render(new Set(state.sessions.values()), chosen());
-  const dropped = store.forgotten - logged;
-  logged = store.forgotten;
-  log.render(dropped);
+  log.render(store.hidden - logged);
+  logged = store.hidden;
   count();
-  empty.render(conversation.list.childElementCount === 0 && ready, status.status.config, store.all.length === 0);
+  const quiet = conversation.list.childElementCount === 0;
+  empty.render(quiet && ready, { config: status.status.config, events: store.all.length, room: view.room || view.session, cleared, failed });
   changed = false;
 }
 
@@ -95,36 +103,42 @@ function soon() {
 function count() {
   const { all, shown, forgotten, types } = store;
   const some = `${shown.length === all.length ? "" : `${number(shown.length)} of `}${plural(all.length, "event")}`;
-  const gone = forgotten ? ` · ${number(forgotten)} older ones let go, the hub has them` : "";
+  const gone = forgotten ? ` · ${number(forgotten)} older ones let go here` : "";
   text(byId("count"), all.length ? some + gone : "no events yet");
   text(byId("tab-count"), all.length ? number(all.length) : "");
-  byId("older").hidden = before === null;
+  byId("older").hidden = !older || mixed;
   suggest("types", [...types.keys()]);
   suggest("rooms", [...new Set([...state.sessions.values()].map((one) => one.room).filter(Boolean))]);
 }
 
 function suggest(id, names) {
   const list = byId(id);
-  if (list.childElementCount === names.length) return;
+  const key = names.join("\n");
+  if (list.names === key) return;
+  list.names = key;
   list.replaceChildren(...names.map((name) => Object.assign(el("option"), { value: name })));
 }
 
-function redraw() {
+/** Draw all of it anew: other rooms, or another state. `keep`: the conversation stays where it is read. */
+function redraw(keep = false) {
   changed = true;
   state.take(); // all of it is drawn now
-  conversation.reset(state.items, wants);
-  captions.reset();
-  captions.render({ added: state.items.slice(-50), changed: [], removed: [] }, wants);
+  conversation.reset(state.items, wants, keep);
+  captions.reset(state.items.filter(wants));
   soon();
 }
 
 // -- settings -----------------------------------------------------------------------------------------------------------
 
 function set(some) {
+  const where = () => JSON.stringify([view.room, view.session, view.chosen]);
+  const was = where();
+  if (some.heartbeats === "") store.drop("heartbeat");
   Object.assign(view, some);
   if ("room" in some && !("chosen" in some)) view.chosen = undefined;
   settings.write(view);
   apply();
+  if (where() !== was) redraw();
 }
 
 function apply() {
@@ -134,11 +148,11 @@ function apply() {
     byId(id).classList.toggle("on", Boolean(value));
   }
   byId("filter-heartbeats").checked = view.heartbeats === "on";
-  store.filter(view);
+  store.filter({ ...view, nameless: view.chosen !== undefined && !view.room && !view.session });
   captions.show(view.captions !== "off");
   theme(view.theme);
   show(view.view === "log" ? "log" : "conversation");
-  redraw();
+  soon();
 }
 
 function theme(name = "") {
@@ -156,88 +170,123 @@ function show(name) {
 
 // -- what comes in ------------------------------------------------------------------------------------------------------
 
-function take(id, data, live) {
+const AFRESH = new Set(["unknown_epoch", "unknown_cursor", "future_cursor"]);
+
+function entry(id, data, event) {
+  const { type, room, session, timestamp: at } = event;
+  return { id, data, type, room, session, at };
+}
+
+/** Take one event. `arrived`: epoch seconds when it came, for those that are live. */
+function take(id, data, arrived) {
   let event;
   try {
     event = JSON.parse(data);
   } catch {
     return;
   }
-  const { type, room, session, timestamp: at } = event;
-  const one = { id, data, type, room, session, at };
-  if (type === "heartbeat") {
+  const one = entry(id, data, event);
+  if (one.type === "heartbeat") {
     if (view.heartbeats === "on") store.add(one);
     return;
   }
-  if (type === "stream_gap") seen.gap(event);
-  else if (!seen.take(id)) return;
-  const off = at - (Date.now() / 1000 + skew);
-  if (live && Math.abs(off) > OFF) one.off = off;
+  if (one.type === "stream_gap") {
+    seen.gap(event);
+    if (AFRESH.has(event.reason)) mixed = store.all.length > 0;
+  } else if (!seen.take(id)) return;
+  const off = one.at - (arrived + skew);
+  if (Math.abs(off) > OFF) one.off = off;
   store.add(one);
   state.apply(event);
 }
 
 function intake(events) {
-  if (!ready || paused) {
-    held = held.concat(events);
-    if (held.length > store.limits.events) {
-      store.forgotten += held.length - store.limits.events;
-      held = held.slice(-store.limits.events);
+  const now = Date.now() / 1000;
+  for (const [id, data, live] of events) {
+    const arrived = live ? now : NaN;
+    if (ready && !paused) take(id, data, arrived);
+    else if (!data.startsWith('{"type":"heartbeat"')) {
+      held.push([id, data, arrived]);
+      heldCharacters += data.length;
     }
-    status.paused = paused ? held.length : null;
-    return status.render();
   }
-  for (const [id, data, live] of events) take(id, data, live);
+  if (held.length > store.limits.events || heldCharacters > store.limits.characters) shorten();
+  if (paused) hold();
   soon();
+}
+
+// What waits is bounded like what is shown.
+function shorten() {
+  let count = Math.max(0, held.length - Math.floor(store.limits.events * 0.98));
+  heldCharacters -= held.slice(0, count).reduce((sum, [, data]) => sum + data.length, 0);
+  for (; heldCharacters > store.limits.characters * 0.98; count += 1) heldCharacters -= held[count][1].length;
+  held.splice(0, count);
+  store.forgotten += count;
+}
+
+function hold() {
+  status.paused = paused ? held.length : null;
+  status.render();
 }
 
 function release() {
   const events = held;
   held = [];
-  intake(events);
+  heldCharacters = 0;
+  for (const [id, data, arrived] of events) take(id, data, arrived);
+  soon();
+}
+
+/** Load a page of the history before the oldest event that there is. */
+async function load() {
+  const oldest = () => store.all.find((one) => !/^(heartbeat|stream_)/.test(one.type))?.id;
+  const before = oldest();
+  const page = await history(hub, { limit: PAST, ...(before ? { before } : {}) });
+  const first = parse(oldest()); // what came live meanwhile may be on the page, too
+  const wanted = page.events.filter(([id]) => !first || parse(id).epoch !== first.epoch || parse(id).offset < first.offset);
+  const was = store.shown.length;
+  const taken = store.prepend(wanted.map(([id, data]) => entry(id, data, JSON.parse(data))));
+  seen.take(page.after);
+  older = page.more && taken === wanted.length;
+  // What was said earlier changes how what came later is read: the state is made anew, from all of it.
+  state = new State();
+  for (const { data } of store.all) state.apply(JSON.parse(data));
+  log.render(was - store.shown.length);
+  redraw(true);
+  return page;
 }
 
 let loading = false;
 
 /** What was before: the newest events of the history, then on from there with what has come meanwhile. */
 async function begin() {
-  if (ready || loading) return;
+  if ((ready && failed === null) || loading) return;
   loading = true;
   try {
-    const page = await history(hub, { limit: PAST });
-    for (const [id, data] of page.events) take(id, data, false);
-    seen.take(page.after);
-    before = page.more ? page.before : null;
+    const page = await load();
+    failed = null;
+    // Held events from before the history began anew are no part of it; those after are all in it.
+    const end = parse(page.after)?.epoch;
+    const fresh = held.findLastIndex(([, data]) => isAfresh(data, end));
+    held.splice(0, fresh + 1);
   } catch (error) {
-    toast(`The history could not be loaded: ${error.message}`);
+    failed = error.message;
+    setTimeout(() => status.status.state === "live" && begin(), error.again ?? 3000);
   }
-  ready = true;
-  changed = true;
-  const wasPaused = paused;
-  paused = false;
-  release();
-  paused = wasPaused;
+  loading = false;
+  if (!ready) {
+    ready = true;
+    conversation.follow.go();
+    if (paused) hold();
+    else release();
+  }
+  soon();
 }
 
-async function older() {
-  byId("older").disabled = true;
-  try {
-    const page = await history(hub, { limit: PAST, before });
-    const events = page.events.map(([id, data]) => {
-      const { type, room, session, timestamp: at } = JSON.parse(data);
-      return { id, data, type, room, session, at };
-    });
-    const taken = store.prepend(events);
-    before = page.more && taken === events.length ? page.before : null;
-    // What was said earlier changes how what came later is read: the state is made anew, from all of it.
-    state = new State();
-    for (const { data } of store.all) state.apply(JSON.parse(data));
-    log.box.scrollTop += store.shown.findIndex((one) => one.id === events.at(-1)?.id) * 22;
-    redraw();
-  } catch (error) {
-    toast(error.message);
-  }
-  byId("older").disabled = false;
+function isAfresh(data, epoch) {
+  if (!data.startsWith('{"type":"stream_gap"')) return false;
+  const gap = JSON.parse(data);
+  return AFRESH.has(gap.reason) && parse(gap.to)?.epoch === epoch;
 }
 
 openFeed(hub, (message) => {
@@ -256,28 +305,36 @@ openFeed(hub, (message) => {
 
 function pause(on) {
   paused = on;
-  byId("pause").ariaPressed = String(on);
   byId("pause").textContent = on ? "Resume" : "Pause";
-  status.paused = on ? held.length : null;
-  status.render();
+  hold();
   if (!on && ready) release();
 }
 
 function clear() {
   store.clear();
   held = [];
+  heldCharacters = 0;
   logged = 0;
-  before = null;
+  older = null;
+  mixed = false;
+  cleared = true;
   state = new State();
   log.choose(null);
+  hold();
   redraw();
+}
+
+async function loadOlder() {
+  byId("older").disabled = true;
+  await load().catch((error) => toast(error.message));
+  byId("older").disabled = false;
 }
 
 byId("pause").onclick = () => pause(!paused);
 byId("clear").onclick = clear;
 byId("post").onclick = () => poster.open(status.status.config, view.room);
 byId("theme").onclick = () => set({ theme: { "": "dark", dark: "light", light: "" }[view.theme ?? ""] });
-byId("older").onclick = older;
+byId("older").onclick = loadOlder;
 byId("copy-shown").onclick = () => copy(store.shown.map((one) => one.data).join("\n"), plural(store.shown.length, "event is", "events are"));
 byId("filters").onsubmit = (event) => event.preventDefault();
 byId("filter-heartbeats").onchange = (event) => set({ heartbeats: event.target.checked ? "on" : "" });
@@ -306,4 +363,5 @@ document.addEventListener("visibilitychange", () => {
 document.body.classList.remove("bare");
 if (hub !== own) view.hub = hub;
 apply();
+redraw();
 status.render();

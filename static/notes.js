@@ -61,13 +61,23 @@ const LATENCIES = {
   playback_latency: "first audio until it is heard",
 };
 
+const SHORT = {
+  e2e_latency: "",
+  transcription_delay: "STT ",
+  end_of_turn_delay: "turn ",
+  on_user_turn_completed_delay: "callback ",
+  llm_node_ttft: "LLM ",
+  tts_node_ttfb: "TTS ",
+  playback_latency: "playback ",
+};
+
 /** The latencies of a `turn_metrics` event: `{short, long}`, the figure to show and all of them; null where there are none. */
 export function latencies(event) {
   const known = Object.entries(LATENCIES).filter(([name]) => Number.isFinite(event[name]));
   if (!known.length) return null;
   const [first] = known;
   return {
-    short: first[0] === "e2e_latency" ? duration(event.e2e_latency) : `${first[0]} ${duration(event[first[0]])}`,
+    short: `${SHORT[first[0]]}${duration(event[first[0]])}`,
     long: known.map(([name, about]) => `${name} ${duration(event[name])}: ${about}`).join("\n"),
   };
 }

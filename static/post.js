@@ -43,7 +43,7 @@ export class Poster {
     const chosen = this.types.value || "test";
     this.types.replaceChildren(...[...this.examples.keys()].map((type) => Object.assign(el("option", "", type), { value: type })));
     this.types.value = this.examples.has(chosen) ? chosen : "test";
-    if (!this.body.value) this.#example();
+    if (!this.body.value || this.body.value === this.shown) this.#example();
     this.#say("");
     this.dialog.showModal();
     this.body.focus();
@@ -51,7 +51,8 @@ export class Poster {
 
   #example() {
     const { type, ...rest } = this.examples.get(this.types.value);
-    this.body.value = JSON.stringify({ type, ...(this.room ? { room: this.room } : {}), ...rest }, null, 2);
+    this.shown = JSON.stringify({ type, ...(this.room ? { room: this.room } : {}), ...rest }, null, 2);
+    this.body.value = this.shown;
   }
 
   #say(message, bad = false) {
@@ -77,6 +78,7 @@ export class Poster {
   #copy() {
     try {
       copy(curl(this.hub, this.body.value), "The command is");
+      this.#say("The command is copied");
     } catch (error) {
       this.#say(`This is not JSON: ${error.message}`, true);
     }

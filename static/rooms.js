@@ -48,6 +48,7 @@ export class Rooms {
         this.entries.delete(key);
       }
     }
+    const focused = document.activeElement;
     wanted.forEach((key, n) => {
       const entry = this.entries.get(key) ?? this.#entry(key, () => this.choose(key));
       if (key === all) text(entry.id, sessions.size ? plural(sessions.size, "session") : "none yet");
@@ -55,6 +56,7 @@ export class Rooms {
       entry.button.setAttribute("aria-current", String((chosen ?? all) === key));
       if (this.rail.children[n] !== entry.button) this.rail.insertBefore(entry.button, this.rail.children[n] ?? null);
     });
+    if (focused !== document.activeElement && this.rail.contains(focused)) focused.focus(); // moving it took the focus away
     this.#what(newest, chosen);
   }
 

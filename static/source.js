@@ -9,6 +9,8 @@ const LONGEST = 10_000;
 const REFUSED = 30_000; // where asking again soon will not help
 const TOGETHER = 25; // ms within which events are handed on together
 const HEARTBEAT = 15; // s, until the hub has said its own
+const PATIENCE = 15_000; // ms for an answer
+const FILLED = 50_000; // events at the most that are fetched to fill a gap
 
 /** Why a hub could not be watched. `again`: milliseconds to wait, where it is known. */
 class Trouble extends Error {
@@ -23,10 +25,10 @@ class Trouble extends Error {
 export async function ask(url, options, reviver) {
   let answer;
   try {
-    answer = await fetch(url, { cache: "no-store", signal: AbortSignal.timeout(15_000), ...options });
+    answer = await fetch(url, { cache: "no-store", signal: AbortSignal.timeout(PATIENCE), ...options });
   } catch (error) {
     const slow = error.name === "TimeoutError";
-    throw new Trouble("unreachable", `${slow ? "No answer from" : "No hub answers at"} ${new URL(url).origin}`);
+    throw new Trouble("unreachable", `${slow ? "No answer from" : "No hub answers at"} ${url.replace(/\/api\/.*$/, "")}`);
   }
   const kind = answer.headers.get("Content-Type") ?? "no content type";
   if (/^application\/(json|problem\+json)/.test(kind)) {
@@ -34,7 +36,7 @@ export async function ask(url, options, reviver) {
     if (answer.ok && body !== null) return body;
     if (body?.detail) throw refusal(answer, body);
   }
-  throw new Trouble("foreign", `${new URL(url).origin} is no hub: it answers ${answer.status} with ${kind.split(";")[0]}`, REFUSED / 3);
+  throw new Trouble("foreign", `${url.replace(/\/api\/.*$/, "")} is no hub: it answers ${answer.status} with ${kind.split(";")[0]}`, REFUSED / 3);
 }
 
 function refusal(answer, problem) {
@@ -62,7 +64,8 @@ export class Source {
   /**
    * `emit({events: [[id, data, live], …]})`: what the hub sent, as text, oldest first; `live` where it is no replay.
    * `emit({status})`: the connection's state, `connecting`, `live` or `waiting`, with `reason`, `kind` and `retryAt`
-   * (epoch ms) where it waits, the hub's `config`, and `skew`, the seconds that its clock is ahead of this one.
+   * (epoch ms) where it waits, the hub's `config`, `last`, the id that it has reached, and `skew`, the seconds that the
+   * hub's clock is ahead of this one.
    * `after`: the id after which to begin; without it, with what happens from now on.
    */
   constructor(hub, emit, after = "") {
@@ -75,7 +78,7 @@ export class Source {
 
   /** Do not wait any longer. */
   retry() {
-    if (this.status.state === "waiting") this.#open();
+    if (this.status.state !== "live") this.#open();
   }
 
   close() {
@@ -92,7 +95,7 @@ export class Source {
   }
 
   #say(status) {
-    this.status = { config: this.status.config, skew: this.status.skew, ...status };
+    this.status = { config: this.status.config, skew: this.status.skew, last: this.#last, ...status };
     this.#flush();
     this.#emit({ status: this.status });
   }
@@ -126,6 +129,7 @@ export class Source {
     run = this.#run;
     if (wasLive) return this.#wait(new Trouble("unreachable", "The connection to the hub broke"));
     const abort = new AbortController();
+    setTimeout(() => abort.abort(), PATIENCE);
     let trouble = new Trouble("unreachable", `No hub answers at ${this.#hub}`);
     try {
       const answer = await fetch(`${this.#hub}/api/stream`, { cache: "no-store", signal: abort.signal });
@@ -160,7 +164,7 @@ export class Source {
     if (data.includes('"stream_') || this.status.state !== "live") {
       const event = JSON.parse(data);
       if (event.type === "stream_opened") return this.#opened(id, event);
-      if (event.type === "stream_closing") return this.#closing(id);
+      if (event.type === "stream_closing") return this.#closing(id, event.retry);
       if (event.type === "stream_gap" && event.reason === "too_slow") this.#fill(event);
       else this.#push(id, data);
     } else this.#push(id, data);
@@ -174,14 +178,15 @@ export class Source {
     this.#say({ state: "live", since: Date.now(), skew: timestamp - Date.now() / 1000 });
   }
 
-  #closing(id) {
+  // Each subscriber is told a delay of its own, so that they do not all come back at once.
+  #closing(id, retry = FIRST * 2) {
     this.#last = id || this.#last;
-    this.#wait(new Trouble("closing", "The hub is shutting down or restarting", FIRST * 2));
+    this.#wait(new Trouble("closing", "The hub is shutting down or restarting", retry));
   }
 
   #push(id, data) {
     if (data.startsWith('{"type":"heartbeat"')) this.#replayed = 0;
-    this.#replayed -= 1;
+    else if (!data.startsWith('{"type":"stream_gap"')) this.#replayed -= 1;
     this.#pending.push([id, data, this.#replayed < 0]);
     if (this.#flushing || this.#filling) return;
     // A browser slows the timers of a hidden tab down, up to a minute; another tab may be waiting for what this one has.
@@ -215,8 +220,10 @@ export class Source {
 async function missing(hub, gap) {
   const found = [];
   const end = parse(gap.to).offset;
-  try {
-    for (let after = gap.from, more = true; more; ) {
+  let after = gap.from;
+  let tries = 0;
+  for (let more = true; more && found.length < FILLED; ) {
+    try {
       const page = await history(hub, { after, limit: 1000 });
       if (page.gap) found.push([page.gap.to, JSON.stringify({ type: "stream_gap", ...page.gap }), false]);
       for (const [id, data] of page.events) {
@@ -224,10 +231,16 @@ async function missing(hub, gap) {
         found.push([id, data, false]);
       }
       ({ after, more } = page);
+      tries = 0;
+      if (parse(after)?.offset >= end) return found;
+    } catch (trouble) {
+      tries += 1;
+      if (tries > 5) break;
+      await new Promise((done) => setTimeout(done, trouble.again ?? FIRST * 2 ** tries));
     }
-  } catch {
-    found.push([gap.to, JSON.stringify(gap), false]); // then it is a gap after all
   }
+  const missed = end - (parse(after)?.offset ?? NaN);
+  if (missed !== 0) found.push([gap.to, JSON.stringify({ ...gap, from: after, missed: missed > 0 ? missed : gap.missed }), false]);
   return found;
 }
 

@@ -41,10 +41,10 @@ export class Status {
     const trouble = waiting || (state === "connecting" && reason);
     const words = { connecting: reason ? "reconnecting" : "connecting", live: "live", waiting: kind === "foreign" ? "not a hub" : kind === "refused" ? "refused" : "reconnecting" };
     this.word.dataset.state = this.paused !== null && state === "live" ? "paused" : trouble ? "waiting" : state;
-    const held = this.paused ? ` · ${plural(this.paused, "event")} held` : "";
-    const word = this.paused !== null ? `paused${state === "live" ? "" : `, ${words[state]}`}${held}` : words[state];
+    const word = this.paused !== null ? `paused${state === "live" ? "" : `, ${words[state]}`}` : words[state];
+    document.body.dataset.connection = state;
     if (this.label.data !== word) this.label.data = word;
-    text(this.count, waiting ? ` in ${left} s` : "");
+    text(this.count, (waiting ? ` in ${left} s` : "") + (this.paused ? ` · ${plural(this.paused, "event")} held` : ""));
     byId("try-now").hidden = !waiting;
     this.wasLive ||= state === "live";
     if (waiting && !this.wasLive && !this.told) this.told = byId("where").open = true; // nothing else to look at
@@ -74,5 +74,6 @@ function advice(kind, hub) {
   if (kind === "foreign") return " Check the address: a hub's looks like http://localhost:5000.";
   if (kind !== "unreachable") return "";
   const elsewhere = new URL(hub).origin !== location.origin;
+  if (location.protocol === "https:" && hub.startsWith("http:")) return " A page over https may not ask a hub over http.";
   return ` If it is not running, start it with “make run”.${elsewhere ? " If it is, it may not allow pages of this origin (HUB_CORS_ORIGINS)." : ""}`;
 }

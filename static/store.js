@@ -2,9 +2,13 @@
 
 export const LIMITS = { events: 50_000, characters: 48_000_000 };
 
-/** What a filter takes: `{room, session, type, text}`; each may be empty. `type` may name several, with `*`. */
-export function matcher({ room, session, type, text }) {
+/**
+ * What a filter takes: `{room, session, type, text}`; each may be empty. `type` may name several, with `*`; `nameless`:
+ * what belongs to no room and no session.
+ */
+export function matcher({ room, session, type, text, nameless }) {
   const tests = [];
+  if (nameless) tests.push((one) => !one.room && !one.session);
   if (room) tests.push((one) => one.room === room);
   if (session) tests.push((one) => one.session === session);
   if (type) {
@@ -13,7 +17,9 @@ export function matcher({ room, session, type, text }) {
     if (globs.length) tests.push((one) => pattern.test(one.type));
   }
   if (text) {
-    const pattern = new RegExp(text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"), "i");
+    // As it stands in the JSON, or as it reads: a quotation mark is written \" there.
+    const forms = [...new Set([text, JSON.stringify(text).slice(1, -1)])].map((form) => form.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"));
+    const pattern = new RegExp(forms.join("|"), "i");
     tests.push((one) => pattern.test(one.data));
   }
   return (one) => one.type === "stream_gap" || tests.every((test) => test(one));
@@ -30,6 +36,7 @@ export class Store {
     this.shown = []; // those that the filter takes
     this.characters = 0;
     this.forgotten = 0; // dropped beyond the limits
+    this.hidden = 0; // as many of those as were shown
     this.types ??= new Map(); // type → how many were seen
     this.matches ??= matcher({});
   }
@@ -37,10 +44,14 @@ export class Store {
   add(one) {
     this.all.push(one);
     this.characters += one.data.length;
-    this.types.set(one.type, (this.types.get(one.type) ?? 0) + 1);
-    if (this.types.size > 500) this.types.delete(this.types.keys().next().value);
+    this.#count(one);
     if (this.matches(one)) this.shown.push(one);
     if (this.all.length > this.limits.events || this.characters > this.limits.characters) this.#forget();
+  }
+
+  #count({ type }) {
+    this.types.set(type, (this.types.get(type) ?? 0) + 1);
+    if (this.types.size > 500) this.types.delete(this.types.keys().next().value);
   }
 
   /** Put older events before the others, as many as there is room for. */
@@ -49,8 +60,17 @@ export class Store {
     const taken = room ? older.slice(-room) : [];
     this.all = [...taken, ...this.all];
     this.characters += taken.reduce((sum, one) => sum + one.data.length, 0);
+    for (const one of taken) this.#count(one);
     this.shown = this.all.filter(this.matches);
     return taken.length;
+  }
+
+  /** Let go of all events of a type. */
+  drop(type) {
+    this.all = this.all.filter((one) => one.type !== type);
+    this.shown = this.all.filter(this.matches);
+    this.characters = this.all.reduce((sum, one) => sum + one.data.length, 0);
+    this.types.delete(type);
   }
 
   filter(wanted) {
@@ -74,5 +94,6 @@ export class Store {
     this.shown.splice(0, hidden);
     this.characters = characters;
     this.forgotten += count;
+    this.hidden += hidden;
   }
 }

@@ -7,13 +7,20 @@ const tabs = new Set();
 const hub = self.name.split(" ")[0];
 let source = null;
 
+function leave(port) {
+  tabs.delete(port);
+  if (tabs.size) return;
+  source?.close();
+  source = null;
+}
+
 self.onconnect = ({ ports: [port] }) => {
   tabs.add(port);
   port.onmessage = ({ data }) => {
-    if (data.retry) source.retry();
-    if (data.bye) tabs.delete(port);
+    if (data.retry) source?.retry();
+    if (data.bye) leave(port);
     // A tab that crashed says no goodbye, but it lets go of its lock.
-    if (data.lock) navigator.locks?.request(data.lock, () => tabs.delete(port));
+    if (data.lock) navigator.locks?.request(data.lock, () => leave(port));
   };
   source ??= new Source(hub, (message) => tabs.forEach((tab) => tab.postMessage(message)));
   port.postMessage({ status: source.status });

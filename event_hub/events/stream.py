@@ -63,7 +63,12 @@ class StreamClosing(Event):
         "timestamp": 1695123456.789,
         "cursor": "3f9ac0d1-162",
         "reason": "shutdown",
+        "retry": 1250,
     }
     type: Literal["stream_closing"]
     cursor: Text = Field(description="the last place that this subscriber has reached: resume after it")
     reason: Text = Field(description="shutdown")
+    retry: int = Field(
+        ge=0,
+        description="milliseconds to wait before coming back, as in the `retry:` that precedes it: a share of one's own",
+    )

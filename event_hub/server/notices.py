@@ -36,5 +36,6 @@ def gap(missed: int | None, from_: str | None, to: Cursor, reason: str, now: flo
 
 
 def closing(cursor: Cursor, now: float, *, retry_ms: int) -> bytes:
-    """The last bytes of a stream."""
-    return sse.retry(retry_ms) + _frame(cursor, "stream_closing", now, {"cursor": str(cursor), "reason": "shutdown"})
+    """The last bytes of a stream. A script in a page cannot see `retry:`, so the event says it too."""
+    fields = {"cursor": str(cursor), "reason": "shutdown", "retry": retry_ms}
+    return sse.retry(retry_ms) + _frame(cursor, "stream_closing", now, fields)

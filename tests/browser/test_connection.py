@@ -254,6 +254,16 @@ def test_a_hub_that_is_full_is_waited_for(page: Page, hub_factory: Hubs) -> None
     until(lambda: hub.count() == 1, "the page")
 
 
+def test_the_hub_says_when_to_come_back(page: Page, hub_factory: Hubs) -> None:
+    """At a shutdown each subscriber is told a delay of its own; a script sees it in the event."""
+    hub = hub_factory().start()
+    with hub.stream() as other:
+        other.next()
+        hub.stop()
+        closing = other.until("stream_closing")
+    assert 0 < closing["retry"] == other.decoder.retry
+
+
 def test_try_now_does_not_wait(page: Page, hub_factory: Hubs, tmp_path: Path) -> None:
     hub = hub_factory(HUB_HISTORY=f"sqlite:///{tmp_path}/hub.db").start()
     page.goto(f"{hub.url}/")

@@ -191,6 +191,40 @@ def test_it_scrolls_along_only_for_who_is_at_the_end(watched: Watched) -> None:
     )
 
 
+def test_settings_leave_the_conversation_where_it_is_read(watched: Watched) -> None:
+    """And no screen reader hears old lines again."""
+    page, hub = watched
+    hub.publish([user(f"Line {n}", utterance=f"u{n}") for n in range(100)])
+    expect(page.locator("#conversation .said")).to_have_count(100)
+    box = page.locator("#conversation-scroll")
+    box.evaluate("e => { e.scrollTop = 200; }")
+    page.evaluate(
+        """() => {
+          window.announced = 0;
+          new MutationObserver((records) => records.forEach((r) => (window.announced += r.addedNodes.length)))
+            .observe(document.getElementById("caption-lines"), { childList: true });
+        }"""
+    )
+    page.click("#theme")
+    page.fill("#filter-text", "Line 7")
+    count(page, "11 of 100 events")
+    page.check("#filter-heartbeats")
+    assert box.evaluate("e => e.scrollTop") == 200
+    hub.publish({"type": "turn_metrics", "utterance": "u60", "end_of_turn_delay": 0.3})
+    expect(page.locator("#conversation .took", has_text="300 ms")).to_have_count(1)
+    assert page.evaluate("window.announced") == 0
+
+
+def test_a_heading_belongs_to_the_room_below_it(watched: Watched) -> None:
+    page, hub = watched
+    hub.publish(user("from a", room="a", session="1"))
+    hub.publish(user("hm", room="b", session="2", final=False))
+    expect(page.locator("#conversation .where")).to_have_text(["a · 1", "b · 2"])
+    hub.publish([user("", room="b", session="2"), user("from b", room="b", session="2")])
+    expect(page.locator("#conversation .said .text")).to_have_text(["from a", "from b"])
+    expect(page.locator("#conversation .where")).to_have_text(["a · 1", "b · 2"])
+
+
 def test_nothing_moves_while_text_streams(watched: Watched) -> None:
     """No layout jumps: Chromium's own measure of them stays at nothing."""
     page, hub = watched

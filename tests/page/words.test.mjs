@@ -40,7 +40,7 @@ test("one line, however long or broken", () => {
 test("latencies: the first figure, all of them explained; none is not 0", () => {
   assert.equal(latencies({ e2e_latency: 0.92, llm_node_ttft: 0.3 }).short, "920 ms");
   assert.match(latencies({ e2e_latency: 0.92, llm_node_ttft: 0.3 }).long, /llm_node_ttft 300 ms: request until/);
-  assert.equal(latencies({ llm_node_ttft: 0.3 }).short, "llm_node_ttft 300 ms");
+  assert.equal(latencies({ llm_node_ttft: 0.3 }).short, "LLM 300 ms");
   assert.equal(latencies({}), null);
 });
 
@@ -63,6 +63,11 @@ test("cursors: each event once, whichever way it comes", () => {
   assert.ok(seen.take("f-5"));
 });
 
+test("two histories by turns: each event of each once", () => {
+  const seen = new Seen();
+  assert.deepEqual(["e-1", "f-1", "e-1", "f-1", "e-2"].map((id) => seen.take(id)), [true, true, false, false, true]);
+});
+
 test("a hub restored from an older copy gives its offsets anew", () => {
   const seen = new Seen();
   seen.take("e-500");
@@ -82,6 +87,8 @@ test("filters: room, types with stars, text in any case; a gap is never hidden",
   assert.deepEqual(count({ type: "agent_*, x" }), ["e-1", "e-3"]);
   assert.deepEqual(count({ type: "TRANSCRIPT" }), ["e-2", "e-3"]);
   assert.deepEqual(count({ text: "(HERE" }), ["e-1", "e-3"]);
+  assert.deepEqual([one(1, { text: 'say "hi" \\o/' })].filter(matcher({ text: '"hi" \\o' })).length, 1);
+  assert.deepEqual(count({ nameless: true }), ["e-3"]);
   assert.deepEqual(count({ type: "(((" }), ["e-3"]);
 });
 
