@@ -16,7 +16,7 @@ run: $(VENV)/.run ## install what the hub needs, then start it on http://localho
 test: $(VENV)/.test ## install what the tests need (Chromium, curl, Node), then lint, type-check and test
 	@$(BIN)/python -m tests.toolchain
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
-	@$(BIN)/python -W error::SyntaxWarning -m pytest $(ARGS)
+	@$(BIN)/python -W error::SyntaxWarning -m pytest -n auto --maxprocesses 4 --dist worksteal $(ARGS)
 
 bench: $(VENV)/.bench ## measure the hub beside nchan (root: installs nginx and nchan), write docs/performance.md
 	@$(BIN)/python -m bench $(ARGS)
