@@ -44,7 +44,7 @@ export class Empty {
     const { hub } = this;
     const start = features.has("agent")
       ? button("Start an agent", () => this.#start())
-      : button("Play an example conversation", () => this.#play(start));
+      : button("Play an example conversation", () => this.play());
     start.className = "primary";
     start.id = "start";
     const python = features.has("attach")
@@ -65,10 +65,12 @@ export class Empty {
     );
   }
 
-  async #play(start) {
-    start.disabled = true;
+  /** Play the example conversation, unless it is playing. */
+  async play() {
+    if (this.playing) return;
+    this.playing = true;
     await play((body) => publish(this.hub, body)).catch((error) => toast(error.message));
-    start.disabled = false;
+    this.playing = false;
   }
 
   async #start() {

@@ -49,8 +49,8 @@ const detail = new Detail(hub, () => {
   byId("log").focus();
 });
 const log = new Log(() => store.shown, (one) => detail.show(one));
-const poster = new Poster(hub);
 const empty = new Empty(hub, () => set({ room: "", session: "" }));
+const poster = new Poster(hub, () => empty.play());
 
 /** The session that was chosen, or that the settings name; null for all. */
 function chosen() {

@@ -10,7 +10,8 @@ export function publish(hub, body) {
 }
 
 export class Poster {
-  constructor(hub) {
+  /** `play()`: play the example conversation. */
+  constructor(hub, play) {
     this.hub = hub;
     this.dialog = byId("poster");
     this.types = el("select");
@@ -28,7 +29,7 @@ export class Poster {
       this.types,
       this.body,
       this.answer,
-      el("div", "actions", button("Copy as curl", () => this.#copy()), button("Close", () => this.dialog.close()), send),
+      el("div", "actions", button("Play an example conversation", () => this.#play(play)), button("Copy as curl", () => this.#copy()), button("Close", () => this.dialog.close()), send),
     );
     this.types.onchange = () => this.#example();
     this.dialog.addEventListener("keydown", (event) => event.key === "Escape" && this.dialog.close());
@@ -47,6 +48,11 @@ export class Poster {
     this.#say("");
     this.dialog.showModal();
     this.body.focus();
+  }
+
+  #play(play) {
+    this.dialog.close();
+    play();
   }
 
   #example() {

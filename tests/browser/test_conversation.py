@@ -278,6 +278,9 @@ def test_the_empty_page_teaches(watched: Watched) -> None:
     expect(page.locator("#rail button", has_text="example")).to_be_visible()
     expect(page.locator("#conversation .agent .text").first).to_contain_text("weather desk")
     expect(page.locator("#empty")).to_be_hidden()
+    page.click("#post")
+    expect(page.locator("#poster button", has_text="Play an example conversation")).to_be_visible()
+    page.keyboard.press("Escape")
     done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=30, check=True)
     assert '"status":"ok"' in done.stdout
     expect(page.locator("#conversation .user .text").last).to_have_text("Hello")
