@@ -113,6 +113,7 @@ export class Conversation {
     else if (item.kind === "said") {
       li.className = `item said ${item.role === "user" ? "user" : "other"}${item.interim ? " interim" : ""}`;
       text(name, speaker(item));
+      name.title = speaker(item);
       body.replaceChildren(...show(item.text));
     } else if (item.kind === "tool") {
       li.className = `item tool${item.running ? " running" : ""}${item.failed ? " failed" : ""}`;
