@@ -62,16 +62,19 @@ export function pretty(data) {
   }
 }
 
-/** The JSON text `data` without the top-level field `name`, its numbers as they were written. */
-export function without(data, name) {
+/** The JSON text `data` without these top-level fields, its numbers as they were written. */
+export function without(data, ...names) {
   const event = JSON.parse(data, exact);
-  delete event[name];
+  for (const name of names) delete event[name];
   return JSON.stringify(event);
 }
 
 const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
 
-/** A command that posts the event `data` once more. Its `event_id` stays behind: with it, it would be a duplicate. */
+/**
+ * A command that posts the event `data` once more, as one of now: its `event_id`, with which it would be a duplicate, and
+ * its `timestamp` stay behind.
+ */
 export function curl(hub, data) {
-  return `curl ${quoted(`${hub}/api/agent/data`)} -H 'Content-Type: application/json' -d ${quoted(without(data, "event_id"))}`;
+  return `curl ${quoted(`${hub}/api/agent/data`)} -H 'Content-Type: application/json' -d ${quoted(without(data, "event_id", "timestamp"))}`;
 }

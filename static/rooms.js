@@ -90,7 +90,7 @@ export class Rooms {
       line("user", user, user === "speaking");
       const used = (one.usage ?? []).map((model) => [model?.model, tokens(model)].filter(Boolean).join(" "));
       if (used.length) lines.push(Object.assign(el("span", "used", used.join(" · ")), { title: used.join("\n") }));
-    } else if (sessions.length) lines.push(el("span", "", `${live.length} live of ${sessions.length} sessions`));
+    } else if (sessions.length) lines.push(el("span", "", `${plural(sessions.length, "session")}, ${live.length} live`));
     else lines.push(el("span", "", "no session yet"));
     if (this.states.textContent !== lines.map((made) => made.textContent).join("") || speaking.length || one) {
       this.states.replaceChildren(...lines);

@@ -84,7 +84,11 @@ def command(
 ) -> int:
     """Write the history, oldest first: as JSON lines, as a table, or one session's conversation as subtitles."""
     wanted: Wanted = {"room": rooms, "type": types, "session": sessions}
-    form = form or _SUFFIXES.get(output.suffix.lower() if output else "", "jsonl")
+    suffix = output.suffix.lower() if output else ""
+    if form is None and suffix and suffix not in _SUFFIXES:
+        known = ", ".join(_SUFFIXES)
+        raise click.UsageError(f"{suffix} is no format here: there are {known}; or say which with --format.")
+    form = form or _SUFFIXES.get(suffix, "jsonl")
     spoken = form in ("srt", "vtt", "txt")
     if ids and form != "jsonl":
         raise click.UsageError("--ids goes with jsonl: csv has them anyway, subtitles have none.")

@@ -187,6 +187,9 @@ def event_of(words: list[str]) -> dict[str, Any]:
             try:
                 event[name] = decode(value.encode("utf-8", "surrogateescape"))
             except ValueError as error:
+                json_words = {"True": "true", "False": "false", "None": "null"}
+                if value in json_words:
+                    raise ValueError(f"{field}: JSON writes {name}:={json_words[value]}") from None
                 raise ValueError(f"{field}: {error}; for text write {name}={value}") from None
     return event
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -58,6 +59,7 @@ class SubscribersQuery(_Query):
 
 def parse(model: type[_Model], arguments: MultiDict[str, str]) -> _Model:
     """The query of a request as `model`; raises `HubError` that names the parameter."""
+    _misspelled(model, arguments)
     values: dict[str, Any] = {}
     for name, field in model.model_fields.items():
         given = arguments.getlist(name)
@@ -70,3 +72,28 @@ def parse(model: type[_Model], arguments: MultiDict[str, str]) -> _Model:
         name = str(first["loc"][0])
         text = f"{name}: {first['msg'][:1].lower()}{first['msg'][1:]}"
         raise HubError("bad_parameter", text, field=name) from None
+
+
+_ELSEWHERE = {
+    "since": "/api/stream",
+    "replay": "/api/stream",
+    "last_event_id": "/api/stream",
+    "after": "/api/events",
+    "before": "/api/events",
+}
+
+
+def _misspelled(model: type[BaseModel], arguments: MultiDict[str, str]) -> None:
+    """A filter with a slip of the pen would filter nothing: what is close to a parameter, or one of another address, is
+    refused. What is like none of ours (a cache buster, a tracker) passes."""
+    for name in arguments:
+        if name in model.model_fields:
+            continue
+        near = difflib.get_close_matches(name.lower(), list(model.model_fields), 1, 0.75)
+        if near:
+            raise HubError("bad_parameter", f"{name} is no parameter; do you mean {near[0]}?", field=name)
+        if name in _ELSEWHERE:
+            here = ", ".join(model.model_fields)
+            raise HubError(
+                "bad_parameter", f"{name} is a parameter of {_ELSEWHERE[name]}; here there are {here}", field=name
+            )

@@ -294,3 +294,10 @@ def test_a_terminal_gets_no_control_characters_of_others(hub: HubProcess) -> Non
             assert terminal.wait() == 0
         assert "abc" in terminal.text
         assert not re.search("[\x00-\x09\x0b\x0c\x0e-\x1f\x7f-\x9f\u202e]", terminal.text)
+
+
+def test_a_suffix_that_is_no_format_is_refused(full: HubProcess, tmp_path: Path) -> None:
+    done = run("export", "-o", str(tmp_path / "events.xlsx"), hub=full.url)
+    assert done.returncode == 2
+    assert ".xlsx is no format here: there are" in done.stderr
+    assert list(tmp_path.iterdir()) == []

@@ -53,6 +53,7 @@ def test_one_event(hub: HubProcess) -> None:
         (["test", "hello"], 2, "'hello' is no field: write name=text, or name:=JSON"),
         (["test", "a=1", "a=2"], 2, "a is given twice"),
         (["test", "a:=x"], 2, "a:=x: not JSON"),
+        (["test", "a:=True"], 2, "a:=True: JSON writes a:=true"),
         ([], 2, "Give an event, or - for stdin"),
         (["--file", "/nowhere/events.ndjson"], 2, "does not exist"),
         (["test", "--rate", "fast"], 2, "--rate fast is no rate"),

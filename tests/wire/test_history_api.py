@@ -119,3 +119,18 @@ def test_an_export_is_not_held_in_memory(hub_factory: Callable[..., HubProcess],
                 assert hub.get("/api/health")["status"] == "ok"
     assert size > 60_000_000
     assert most - before < 25_000_000
+
+
+def test_a_slip_of_the_pen_does_not_filter_nothing(hub: HubProcess) -> None:
+    import requests
+
+    for path, says in (
+        ("/api/events?rooom=demo", "rooom is no parameter; do you mean room?"),
+        ("/api/stream?sesion=x", "sesion is no parameter; do you mean session?"),
+        ("/api/events?since=5m", "since is a parameter of /api/stream; here there are"),
+        ("/api/stream?after=x", "after is a parameter of /api/events"),
+    ):
+        answer = requests.get(f"{hub.url}{path}", timeout=30)
+        assert answer.status_code == 400
+        assert says in answer.json()["detail"]
+    assert requests.get(f"{hub.url}/api/events?_=1699999999&utm_source=x", timeout=30).status_code == 200
