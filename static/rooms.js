@@ -3,8 +3,6 @@
 import { byId, el, text } from "./dom.js";
 import { plural } from "./format.js";
 
-const ACTIVE = new Set(["thinking", "initializing", "idle", "listening", "away", "speaking"]);
-
 /** What a session is doing, in a word or two, and whose colour it has. */
 export function doing(session) {
   if (session.ended) return ["ended", ""];
@@ -86,15 +84,13 @@ export class Rooms {
     else if (one) {
       const agent = one.agentSpeaking ? "speaking" : (one.agentState ?? "–");
       const user = one.userSpeaking ? "speaking" : (one.userState ?? "–");
-      line("agent", agent, ACTIVE.has(agent) && (agent === "speaking" || agent === "thinking"));
+      line("agent", agent, agent === "speaking" || agent === "thinking");
       line("user", user, user === "speaking");
       const used = (one.usage ?? []).map((model) => [model?.model, tokens(model)].filter(Boolean).join(" "));
       if (used.length) lines.push(Object.assign(el("span", "used", used.join(" · ")), { title: used.join("\n") }));
     } else if (sessions.length) lines.push(el("span", "", `${plural(sessions.length, "session")}, ${live.length} live`));
     else lines.push(el("span", "", "no session yet"));
-    if (this.states.textContent !== lines.map((made) => made.textContent).join("") || speaking.length || one) {
-      this.states.replaceChildren(...lines);
-    }
+    this.states.replaceChildren(...lines);
   }
 }
 

@@ -37,7 +37,7 @@ export class State {
   apply(event) {
     if (!isObject(event) || !isText(event.type)) return;
     if (event.type === "stream_gap") return this.#gap(event);
-    const handler = HANDLERS[event.type === "livekit" ? "" : event.type] ?? (event.type.startsWith("livekit_") ? HANDLERS.livekit : undefined);
+    const handler = HANDLERS[event.type] ?? (event.type.startsWith("livekit_") ? webhook : undefined);
     const session = this.#session(event, handler !== undefined);
     if (!handler) return;
     if (session) session.at = number(event.timestamp) ?? session.at;
@@ -208,6 +208,8 @@ function metrics(state, session, event) {
   }
 }
 
+const webhook = (state, session, event) => void state.note(session, event);
+
 const HANDLERS = {
   __proto__: null, // a type is anything, "constructor" too
   transcript,
@@ -268,5 +270,4 @@ const HANDLERS = {
     }
     state.note(session, event);
   },
-  livekit: (state, session, event) => void state.note(session, event),
 };

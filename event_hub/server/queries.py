@@ -75,11 +75,9 @@ def parse(model: type[_Model], arguments: MultiDict[str, str]) -> _Model:
 
 
 _ELSEWHERE = {
-    "since": "/api/stream",
-    "replay": "/api/stream",
-    "last_event_id": "/api/stream",
-    "after": "/api/events",
-    "before": "/api/events",
+    name: path
+    for path, model in (("/api/stream", StreamQuery), ("/api/events", EventsQuery))
+    for name in model.model_fields
 }
 
 
