@@ -151,3 +151,18 @@ def unavailable(port: int) -> Iterator[list[dict[str, str]]]:
 
     with _serving(Handler, port):
         yield seen
+
+
+@contextmanager
+def built(name: str, script: str) -> Iterator[Path]:
+    """A copy of a sample as after `npm install && npm run build`; `script`: its build tool, below the copy."""
+    from ..toolchain import tool
+    from .packages import copied, environment
+
+    with copied(name) as folder:
+        command = [tool("node"), script, "build"]
+        done = subprocess.run(
+            command, cwd=folder, env=environment(), capture_output=True, text=True, timeout=180, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        yield folder

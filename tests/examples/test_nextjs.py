@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,8 @@ from event_hub.sse import Decoder
 
 from ..hubs import PATIENCE, HubProcess, free_port, until
 from ..toolchain import tool
-from .packages import EXAMPLES, copied, environment
-from .programs import Program, running, unavailable
+from .packages import EXAMPLES, environment
+from .programs import Program, built, running, unavailable
 
 NEXT = "node_modules/next/dist/bin/next"
 ROUTES = ["agent-proxy", "agent-stream"]
@@ -25,15 +24,9 @@ ACCEPT = {"Accept": "text/event-stream", "Accept-Encoding": "gzip, deflate, br"}
 
 
 @pytest.fixture(scope="module")
-def built() -> Iterator[Path]:
-    """As after `npm install && npm run build`."""
-    with copied("nextjs_proxy") as folder:
-        command = [tool("node"), NEXT, "build"]
-        done = subprocess.run(
-            command, cwd=folder, env=environment(), capture_output=True, text=True, timeout=180, check=False
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        yield folder
+def folder() -> Iterator[Path]:
+    with built("nextjs_proxy", NEXT) as path:
+        yield path
 
 
 class Site:
@@ -48,7 +41,7 @@ class Site:
 
 
 @pytest.fixture
-def start(hub_factory: Callable[..., HubProcess], tmp_path: Path, built: Path) -> Iterator[Callable[..., Site]]:
+def start(hub_factory: Callable[..., HubProcess], tmp_path: Path, folder: Path) -> Iterator[Callable[..., Site]]:
     """Start the Next server, with a hub of its own that is not started yet."""
     stack: list[Any] = []
 
@@ -56,7 +49,7 @@ def start(hub_factory: Callable[..., HubProcess], tmp_path: Path, built: Path) -
         hub, port = hub_factory(HUB_HISTORY=f"sqlite:///{tmp_path}/hub.db"), free_port()
         command = [tool("node"), NEXT, mode, "-H", "127.0.0.1", "-p", str(port)]
         env = environment(HUB_URL=f"{hub.url}/", HUB_KEY="s3cret")
-        stack.append(running(command, tmp_path / "next", cwd=built, env=env))
+        stack.append(running(command, tmp_path / "next", cwd=folder, env=env))
         site = Site(port, hub, stack[-1].__enter__())
         site.program.wait_answer(site.url)
         return site

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,34 +13,28 @@ from playwright.sync_api import Page, expect
 
 from ..hubs import HubProcess, free_port, until
 from ..toolchain import tool
-from .packages import copied, environment
-from .programs import running, unavailable
+from .packages import environment
+from .programs import built, running, unavailable
 
 VITE = "node_modules/vite/bin/vite.js"
 IMG = "<img src=x onerror=\"document.title='XSS'\">"
 
 
 @pytest.fixture(scope="module")
-def built() -> Iterator[Path]:
-    """As after `npm install && npm run build`."""
-    with copied("react") as folder:
-        command = [tool("node"), VITE, "build"]
-        done = subprocess.run(
-            command, cwd=folder, env=environment(), capture_output=True, text=True, timeout=180, check=False
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        yield folder
+def folder() -> Iterator[Path]:
+    with built("react", VITE) as path:
+        yield path
 
 
 @pytest.fixture
-def serve(built: Path, tmp_path: Path) -> Iterator[Callable[[str], str]]:
+def serve(folder: Path, tmp_path: Path) -> Iterator[Callable[[str], str]]:
     """Start Vite's server for "dev" or for "preview"; returns its address."""
     with ExitStack() as stack:
 
         def start(mode: str) -> str:
             url = f"http://127.0.0.1:{(port := free_port())}/"
             command = [tool("node"), VITE, mode, "--host", "127.0.0.1", "--port", str(port), "--strictPort"]
-            vite = stack.enter_context(running(command, tmp_path / mode, cwd=built, env=environment()))
+            vite = stack.enter_context(running(command, tmp_path / mode, cwd=folder, env=environment()))
             vite.wait_answer(url)
             return url
 
