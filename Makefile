@@ -32,11 +32,11 @@ $(VENV)/bin/python:
 	@$(PYTHON) -m venv $(VENV) || { echo "make: needs Python 3.11 or later with venv (Debian: apt install python3-venv), or PYTHON=python3.12 make …"; rm -rf $(VENV); exit 1; }
 
 # What each command installs. `fast` is tried apart: without a wheel of it for this machine it needs a C compiler.
-$(VENV)/.run: EXTRA :=
+$(VENV)/.run: EXTRA := [local]
 $(VENV)/.test: EXTRA := [test]
 $(VENV)/.bench: EXTRA := [bench]
 $(VENV)/.run $(VENV)/.test $(VENV)/.bench: pyproject.toml constraints.txt | $(VENV)/bin/python
-	@echo "Installing the hub$(if $(EXTRA), and what make $(patsubst .%,%,$(notdir $@)) needs) (a minute at the most, once)"
+	@echo "Installing the hub, the voice agent$(if $(filter %.run,$@),, and what make $(patsubst .%,%,$(notdir $@)) needs) (two minutes at the most, once)"
 	@$(PIP) install -q -c constraints.txt -e '.$(EXTRA)'
 	@$(PIP) install -q -c constraints.txt -e '.[fast]' >/dev/null 2>&1 || \
 	  echo "gunicorn's parser in C could not be built here (apt install gcc python3-dev): all works without it, a POST takes a little longer"

@@ -68,6 +68,9 @@ class Describer:
                 del self._calls[next(iter(self._calls))]
             self._calls[event.get("session"), event.get("call_id")] = call
             return call, "tool"
+        if kind == "tool_call_updated":
+            call = self._calls.get((event.get("session"), event.get("call_id")), _text(event.get("call_id")))
+            return f"{call}: {_text(event.get('message'))}", "tool"
         if kind == "tool_call_finished":
             call = self._calls.pop((event.get("session"), event.get("call_id")), "")
             return _finished(event, call or _text(event.get("name")) or _text(event.get("call_id")))

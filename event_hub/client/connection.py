@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import ipaddress
 import socket
 import time
@@ -15,6 +16,7 @@ from requests.auth import AuthBase
 from urllib3.exceptions import ProtocolError
 
 from .errors import HubError, NotAHub, Refused, Unreachable
+from .light_http import LightHTTP, light
 from .records import Posted
 
 _T = TypeVar("_T")
@@ -37,6 +39,11 @@ class Connection:
         self._session.headers.update({"Accept": "application/json", "User-Agent": "livekit-event-hub-client"})
         # HTTP_PROXY is for the world outside; a proxy's own localhost is another one.
         self._session.trust_env = not _loopback(url)
+        self._light = LightHTTP(url, timeout) if light(url, self._session.trust_env) else None
+        self._post_headers = {name: str(value) for name, value in self._session.headers.items()}
+        self._post_headers["Content-Type"] = "application/x-ndjson"
+        if key:
+            self._post_headers["Authorization"] = f"Bearer {key}"
 
     def get(self, path: str, shape: type[_T], query: Pairs | None = None, *, also: tuple[int, ...] = ()) -> _T:
         """GET JSON of this shape. `also`: statuses beside 200 that come with it. Raises `HubError`."""
@@ -45,8 +52,7 @@ class Connection:
 
     def post(self, lines: bytes) -> Posted:
         """POST events as NDJSON. Raises `HubError`."""
-        headers = {"Content-Type": "application/x-ndjson"}
-        with self._request("POST", "/api/agent/data", data=lines, headers=headers) as response:
+        with self._post("/api/agent/data", lines) as response:
             return self._decode(response, Posted, (200,))
 
     def stream(self, query: Pairs, last_event_id: str, silence: float) -> requests.Response:
@@ -67,8 +73,18 @@ class Connection:
     def close(self) -> None:
         """Close what is open. The connection can be used again: it opens what it needs."""
         self._session.close()
+        if self._light:
+            self._light.close()
 
     # -- inside ------------------------------------------------------------------------------------------------------
+
+    def _post(self, path: str, body: bytes) -> requests.Response:
+        if self._light is None:
+            return self._request("POST", path, data=body, headers={"Content-Type": "application/x-ndjson"})
+        try:
+            return self._light.post(path, body, self._post_headers)
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise self.unreachable(error) from error
 
     def _request(self, method: str, path: str, **options: Any) -> requests.Response:
         options = {"timeout": self.timeout, "stream": True, "allow_redirects": False, **options}

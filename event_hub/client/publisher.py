@@ -139,12 +139,28 @@ class Publisher:
             raise
         except Exception as error:  # whatever a foreign object does when it is looked at
             raise InvalidEvent("", f"the event cannot be written as JSON: {type(error).__name__}: {error}") from None
+        self._put(data)
+        return str(event_id)
+
+    def put(self, event: dict[str, Any]) -> None:
+        """Queue one event of a producer that builds them right and has no time: at a third of the cost of `publish`.
+
+        It is not checked here: one of a wrong shape is refused by the hub, and counted as `refused`. `timestamp` and
+        `event_id` are written into it where they are missing; defaults are not added. Raises TypeError where it cannot
+        be written as JSON.
+        """
+        if "timestamp" not in event:
+            event["timestamp"] = time.time()
+        if "event_id" not in event:
+            event["event_id"] = new_id()
+        self._put(_encode(event))
+
+    def _put(self, data: bytes) -> None:
         if not self._outbox.put(data) and not self._said_closed:
             self._said_closed = True
             logger.warning("Events for %s are published after the publisher was closed: they are dropped.", self.url)
         if self._thread is None:
             self._start()
-        return str(event_id)
 
     def flush(self, timeout: float | None = None) -> bool:
         """Wait until all that was published before is at the hub, at most `timeout` seconds (None: for ever). False:

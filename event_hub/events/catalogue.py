@@ -26,6 +26,7 @@ _POSTED: tuple[type[Event], ...] = (
     s.AgentStateChanged,
     s.UserStateChanged,
     s.ToolCallStarted,
+    s.ToolCallUpdated,
     s.ToolCallFinished,
     s.TurnMetrics,
     s.UsageUpdated,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -23,6 +23,15 @@ class Transcript(Event):
     text: Text
     final: bool | None = Field(None, description="false for an interim; without it the transcript counts as final")
     interrupted: bool | None = Field(None, description="the user cut the agent off here")
+    typed: bool | None = Field(None, description="the user wrote it instead of saying it")
+
+
+Source = Annotated[
+    Text | None,
+    Field(
+        description="where it was read: `transcription`, as the session gives it out, or `llm`, as the model writes it"
+    ),
+]
 
 
 class AgentTextDelta(Event):
@@ -31,6 +40,7 @@ class AgentTextDelta(Event):
     type: Literal["agent_text_delta"]
     delta: Text
     offset: int | None = Field(None, ge=0, description="characters before this delta, so that a lost one shows")
+    source: Source = None
 
 
 class AgentTextComplete(Event):
@@ -38,6 +48,7 @@ class AgentTextComplete(Event):
     example: ClassVar[dict[str, Any]] = {"type": "agent_text_complete", "text": "It is sunny.", "utterance": "a1"}
     type: Literal["agent_text_complete"]
     text: Text
+    source: Source = None
 
 
 class AgentSpeechStarted(Event):

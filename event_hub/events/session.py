@@ -8,12 +8,15 @@ from pydantic import Field
 
 from .envelope import Event, Name, Seconds, Text
 
+AgentId = Annotated[Name | None, Field(description="which agent process it is, where a hub has started it")]
+
 
 class AgentReady(Event):
     when: ClassVar[str] = "the agent is in the room and listening"
     example: ClassVar[dict[str, Any]] = {"type": "agent_ready", "message": "Voice agent is ready and listening"}
     type: Literal["agent_ready"]
     message: Text | None = None
+    agent_id: AgentId = None
 
 
 class SessionStarted(Event):
@@ -65,6 +68,18 @@ class ToolCallStarted(Event):
     arguments: dict[str, Any] | Text | None = Field(None, description="an object, or the model's own JSON text")
 
 
+class ToolCallUpdated(Event):
+    when: ClassVar[str] = "a tool that takes long tells how far it is"
+    example: ClassVar[dict[str, Any]] = {
+        "type": "tool_call_updated",
+        "call_id": "call_1",
+        "message": "asking the second weather station",
+    }
+    type: Literal["tool_call_updated"]
+    call_id: Name
+    message: Text
+
+
 class ToolCallFinished(Event):
     when: ClassVar[str] = "the tool has answered or failed; exception text is never published"
     example: ClassVar[dict[str, Any]] = {
@@ -80,6 +95,7 @@ class ToolCallFinished(Event):
     name: Name | None = None
     output: Any = Field(None, description="what the model was given")
     is_error: bool | None = None
+    status: Text | None = Field(None, description="LiveKit's: done, error, cancelled")
     duration: Seconds | None = None
 
 
@@ -130,6 +146,7 @@ class AgentError(Event):
     message: Text
     source: Text | None = Field(None, description="which part: stt, llm, tts, vad, realtime, …")
     recoverable: bool | None = Field(None, description="the session goes on")
+    agent_id: AgentId = None
 
 
 class AgentProcessStarted(Event):

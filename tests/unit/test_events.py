@@ -19,7 +19,7 @@ json_values = st.recursive(
     max_leaves=10,
 )
 DESIGN_TYPES = """agent_ready session_started session_ended transcript agent_text_delta agent_text_complete agent_speech_started
-agent_speech_finished user_speech_started user_speech_finished agent_state_changed user_state_changed tool_call_started
+agent_speech_finished user_speech_started user_speech_finished agent_state_changed user_state_changed tool_call_started tool_call_updated
 tool_call_finished turn_metrics usage_updated agent_handoff agent_false_interruption agent_error agent_process_started
 agent_process_exited events_dropped""".split()
 SEEDS: list[dict[str, Any]] = [

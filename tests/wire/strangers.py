@@ -36,7 +36,7 @@ def refuse(handler: Handler, status: int, code: str, **more: Any) -> None:
 class Stranger:
     """A server of our own: `answer` is called with each request and the events in its body."""
 
-    def __init__(self, answer: Callable[[Handler, list[dict[str, Any]]], None]) -> None:
+    def __init__(self, answer: Callable[[Handler, list[dict[str, Any]]], None], port: int = 0) -> None:
         self.posts: list[list[dict[str, Any]]] = []
         stranger = self
 
@@ -58,7 +58,7 @@ class Stranger:
             def log_message(self, *_: object) -> None:
                 pass
 
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer)
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Answer)
         self.server.daemon_threads = True
         self.server.block_on_close = False
         self.server.bare = False  # type: ignore[attr-defined]

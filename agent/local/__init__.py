@@ -1,0 +1,55 @@
+"""Speech without a key and without a network: pocketsphinx hears, flite or espeak-ng speaks, a script answers.
+
+Ordinary LiveKit plugins: `AgentSession(stt=local_stt(), llm=local_llm(), tts=local_tts())` works in any agent.
+"""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING, Any
+
+from livekit.agents import inference
+
+from ..failure import Failure
+from .answers import answer
+
+if TYPE_CHECKING:
+    from livekit.agents import llm, stt, tts
+    from livekit.agents.vad import VAD
+
+INSTALL = "pip install 'livekit-event-hub[local]'"
+
+
+def local_stt(vad: VAD | None = None) -> stt.STT[Any]:
+    """pocketsphinx, for English. Raises Failure where it is not installed."""
+    try:
+        from .sphinx import PocketSphinxSTT
+    except ImportError:
+        raise Failure(f"The local STT is not installed: {INSTALL}", "stt") from None
+    return PocketSphinxSTT(vad=vad or inference.VAD())
+
+
+def local_tts(voice: str | None = None) -> tts.TTS[Any]:
+    """flite where it is installed, for it is the one that is understood well; else espeak-ng. Raises Failure."""
+    from .flite import VOICES, FliteTTS
+
+    if shutil.which("flite"):
+        if voice is not None and voice not in VOICES:
+            raise Failure(f"AGENT_TTS=local:{voice}: flite has no such voice, it has {', '.join(VOICES)}.", "tts")
+        return FliteTTS(voice=voice)
+    try:
+        from .espeak import EspeakTTS
+
+        return EspeakTTS(voice=voice)
+    except ImportError:
+        raise Failure(f"The local TTS is not installed: apt install flite, or {INSTALL}", "tts") from None
+
+
+def local_llm() -> llm.LLM[Any]:
+    """A script that answers what it hears."""
+    from ..scripted.llm import ScriptedLLM
+
+    return ScriptedLLM(answer)
+
+
+__all__ = ["local_llm", "local_stt", "local_tts"]

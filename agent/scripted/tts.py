@@ -1,0 +1,80 @@
+"""A TTS whose audio is silence, as long as the text would take to say, with the time of each word."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from livekit.agents import tts
+from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS, APIConnectOptions, TimedString
+from livekit.agents.utils import shortuuid
+
+from .pace import spoken
+
+SAMPLE_RATE = 16000
+FIRST_AUDIO = 0.12
+"""Seconds until the first audio."""
+
+
+class ScriptedTTS(tts.TTS[Any]):
+    """`speed` shortens the wait for the first audio; the audio itself is as long as at human speed, always."""
+
+    def __init__(self, *, speed: float = 1.0) -> None:
+        super().__init__(
+            capabilities=tts.TTSCapabilities(streaming=True, aligned_transcript=True),
+            sample_rate=SAMPLE_RATE,
+            num_channels=1,
+        )
+        self.speed = speed
+
+    @property
+    def model(self) -> str:
+        return "scripted"
+
+    @property
+    def provider(self) -> str:
+        return "event-hub"
+
+    def synthesize(
+        self, text: str, *, conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS
+    ) -> tts.ChunkedStream:
+        return self._synthesize_with_stream(text, conn_options=conn_options)
+
+    def stream(self, *, conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS) -> tts.SynthesizeStream:
+        return _Stream(self, conn_options)
+
+
+class _Stream(tts.SynthesizeStream):
+    def __init__(self, voice: ScriptedTTS, conn_options: APIConnectOptions) -> None:
+        super().__init__(tts=voice, conn_options=conn_options)
+        self._speed = voice.speed
+
+    async def _run(self, output_emitter: tts.AudioEmitter) -> None:
+        output_emitter.initialize(
+            request_id=shortuuid("scripted_"),
+            sample_rate=SAMPLE_RATE,
+            num_channels=1,
+            mime_type="audio/pcm",
+            stream=True,
+        )
+        output_emitter.start_segment(segment_id=shortuuid("segment_"))
+        said, pending, first = 0.0, "", True
+
+        def say(words: list[str]) -> None:
+            nonlocal said
+            for word in words:
+                seconds = spoken(word)
+                output_emitter.push_timed_transcript(TimedString(f"{word} ", start_time=said, end_time=said + seconds))
+                output_emitter.push(bytes(2 * round(seconds * SAMPLE_RATE)))
+                said += seconds
+
+        async for piece in self._input_ch:
+            if isinstance(piece, str):
+                self._mark_started()
+                if first:
+                    first = False
+                    await asyncio.sleep(FIRST_AUDIO / self._speed)
+                *whole, pending = (pending + piece).split(" ")
+                say([word for word in whole if word])
+        say(pending.split())
+        output_emitter.end_segment()

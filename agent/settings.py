@@ -1,0 +1,91 @@
+"""What the agent is to do: from the command line, else from the environment, else the default."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from event_hub import providers
+
+from .failure import Failure
+
+Mode = Literal["worker", "room", "scripted"]
+MODES: tuple[Mode, ...] = ("worker", "room", "scripted")
+LIVEKIT = ("LIVEKIT_URL", "LIVEKIT_API_KEY", "LIVEKIT_API_SECRET")
+SCRIPTED_ROOM = "scripted"
+"""The `room` of scripted conversations, where no other is given: something to filter by."""
+
+
+@dataclass(frozen=True, slots=True)
+class LiveKit:
+    url: str
+    key: str
+    secret: str
+
+    @classmethod
+    def of(cls, environ: Mapping[str, str]) -> LiveKit:
+        """Raises Failure naming what is missing."""
+        absent = [name for name in LIVEKIT if not environ.get(name)]
+        if absent:
+            raise Failure(
+                f"{_list(absent)} {'is' if len(absent) == 1 else 'are'} not set: set {'it' if len(absent) == 1 else 'them'}"
+                " (`livekit-server --dev` has ws://127.0.0.1:7880, devkey and secret), or use the mode scripted.",
+                "livekit",
+            )
+        url = environ["LIVEKIT_URL"].strip()
+        if not url.lower().startswith(("ws://", "wss://", "http://", "https://")):
+            raise Failure(f"LIVEKIT_URL is {url}, which is no address: write ws://host:7880 or wss://….", "livekit")
+        return cls(url, environ["LIVEKIT_API_KEY"], environ["LIVEKIT_API_SECRET"])
+
+
+def choose_mode(environ: Mapping[str, str]) -> tuple[Mode, str]:
+    """The mode where none is asked for, and a sentence that says why."""
+    absent = [name for name in LIVEKIT if not environ.get(name)] + missing_keys(environ)
+    if absent:
+        return "scripted", f"{_list(absent)} not set: playing a scripted conversation."
+    return "worker", "The LiveKit and provider keys are set: registering as a worker."
+
+
+def missing_keys(environ: Mapping[str, str]) -> list[str]:
+    """Environment variables that the chosen providers need and that are not set; raises Failure."""
+    try:
+        return providers.missing(environ)
+    except ValueError as error:
+        raise Failure(str(error)) from None
+
+
+def require_keys(environ: Mapping[str, str]) -> None:
+    """Raises Failure naming the providers' keys that are missing."""
+    absent = missing_keys(environ)
+    if absent:
+        raise Failure(
+            f"{_list(absent)} {'is' if len(absent) == 1 else 'are'} not set, and the chosen providers need "
+            f"{'it' if len(absent) == 1 else 'them'}: set {'it' if len(absent) == 1 else 'them'}, or "
+            "AGENT_PROVIDERS=local, which needs no key."
+        )
+
+
+def mode_of(text: str) -> Mode:
+    if text not in MODES:
+        raise Failure(f"There is no mode {text[:40]!r}: it is worker, room or scripted.")
+    return text
+
+
+def number(name: str, default: float, *, least: float = 0.0) -> float:
+    """A setting that is a number; raises Failure."""
+    text = os.environ.get(name, "").strip()
+    if not text:
+        return default
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not least <= value < 1e6:
+        raise Failure(f"{name} is {text[:40]!r}: it has to be a number of at least {least:g}.")
+    return value
+
+
+def _list(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -1,0 +1,109 @@
+"""The taps on a session's outputs: where text and playback are noticed, without being in anybody's way."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Literal
+
+from livekit.agents import Agent, AgentSession, llm
+
+from .agent_speech import AgentSpeech
+from .llm_tap import LLMTap
+from .quietly import Failed, handler
+from .text_tap import TextTap
+
+
+def agent_of(session: AgentSession[Any]) -> Agent | None:
+    """The agent that has the floor, or None before there is one."""
+    try:
+        return session.current_agent
+    except RuntimeError:
+        return None
+
+
+class Taps:
+    """Tells an `AgentSpeech` what the outputs of one session do. `text`: where text is read; `failed`: gets faults."""
+
+    def __init__(self, text: Literal["transcription", "llm"], failed: Failed) -> None:
+        self._failed = failed
+        self._source = text
+        self._started = handler(self._on_playback_started, failed)
+        self._finished = handler(self._on_playback_finished, failed)
+        self._text = handler(self._on_text, failed)
+        self._flushed = handler(self._on_flush, failed)
+        self._speech: AgentSpeech | None = None
+        self._audio: Any = None
+        self._text_tap: TextTap | None = None
+        self._llm_tap: LLMTap | None = None
+
+    def look(self, session: AgentSession[Any], speech: AgentSpeech) -> None:
+        """Be on the outputs that the session has now; `speech` is told from here on."""
+        self._speech = speech
+        output = session.output
+        self._listen_to(output.audio)
+        speech.audio = output.audio is not None and output.audio_enabled
+        agent = agent_of(session)
+        model = agent.llm if agent and isinstance(agent.llm, llm.LLM | llm.RealtimeModel) else session.llm
+        speech.segments = isinstance(model, llm.RealtimeModel)
+        if self._source == "llm" and not speech.segments:
+            if agent and (self._llm_tap is None or self._llm_tap.agent is not agent):
+                self._remove_llm_tap()
+                self._llm_tap = LLMTap(agent, speech, self._failed)
+        elif self._text_tap is None or not _in_chain(output.transcription, self._text_tap):
+            if self._text_tap:
+                self._text_tap.active = False
+            self._text_tap = TextTap(
+                handler(self._on_text, self._failed), handler(self._on_flush, self._failed), output.transcription
+            )
+            output.transcription = self._text_tap
+
+    def remove(self, session: AgentSession[Any]) -> None:
+        """Leave the session as it was. A tap that others were put in front of stays, and only passes on."""
+        self._speech = None
+        self._listen_to(None)
+        self._remove_llm_tap()
+        tap, self._text_tap = self._text_tap, None
+        if tap:
+            tap.active = False
+            if session.output.transcription is tap:
+                session.output.transcription = tap.next_in_chain
+
+    def _remove_llm_tap(self) -> None:
+        tap, self._llm_tap = self._llm_tap, None
+        if tap:
+            tap.remove()
+
+    def _listen_to(self, audio: Any) -> None:
+        if audio is not self._audio:
+            if self._audio is not None:
+                self._audio.off("playback_started", self._started)
+                self._audio.off("playback_finished", self._finished)
+            if audio is not None:
+                audio.on("playback_started", self._started)
+                audio.on("playback_finished", self._finished)
+            self._audio = audio
+
+    def _on_playback_started(self, ev: Any) -> None:
+        if self._speech:
+            self._speech.playback_started(ev.created_at)
+
+    def _on_playback_finished(self, ev: Any) -> None:
+        if self._speech:
+            heard = ev.synchronized_transcript
+            self._speech.playback_finished(ev.playback_position, ev.interrupted, heard, time.time())
+
+    def _on_text(self, text: str) -> None:
+        if self._speech:
+            self._speech.text(str(text))
+
+    def _on_flush(self) -> None:
+        if self._speech:
+            self._speech.flush()
+
+
+def _in_chain(output: Any, tap: TextTap) -> bool:
+    while output is not None:
+        if output is tap:
+            return True
+        output = output.next_in_chain
+    return False

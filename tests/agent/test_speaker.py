@@ -1,0 +1,87 @@
+"""The loudspeaker without a device keeps LiveKit's contract: each segment is finished exactly once, with what was heard."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from livekit import rtc
+from livekit.agents.types import USERDATA_TIMED_TRANSCRIPT, TimedString
+
+from agent.scripted.speaker import Speaker
+
+SPEED = 20
+
+
+def frame(seconds: float, *words: str) -> rtc.AudioFrame:
+    """Audio in which these words are spread evenly."""
+    samples = round(seconds * 16000)
+    made = rtc.AudioFrame(bytes(2 * samples), 16000, 1, samples)
+    made.userdata[USERDATA_TIMED_TRANSCRIPT] = [
+        TimedString(f"{word} ", start_time=seconds * place / len(words)) for place, word in enumerate(words)
+    ]
+    return made
+
+
+def listen(speaker: Speaker) -> list[Any]:
+    finished: list[Any] = []
+    speaker.on("playback_finished", finished.append)
+    return finished
+
+
+def test_a_whole_segment_takes_its_time_and_is_finished_once() -> None:
+    async def scenario() -> None:
+        speaker = Speaker(SPEED)
+        finished, loop = listen(speaker), asyncio.get_running_loop()
+        speaker.flush()
+        speaker.clear_buffer()
+        assert finished == [], "nothing was captured: nothing is finished"
+        began = loop.time()
+        for _ in range(4):
+            await speaker.capture_frame(frame(1.0))
+        speaker.flush()
+        event = await asyncio.wait_for(speaker.wait_for_playout(), 10)
+        assert loop.time() - began >= 4 / SPEED
+        assert (event.playback_position, event.interrupted, len(finished)) == (4.0, False, 1)
+        speaker.clear_buffer()
+        assert len(finished) == 1
+
+    asyncio.run(scenario())
+
+
+def test_an_interrupted_segment_says_what_was_heard() -> None:
+    async def scenario() -> None:
+        speaker = Speaker(SPEED)
+        finished = listen(speaker)
+        await speaker.capture_frame(frame(10.0, *"one two three four five six seven eight nine ten".split()))
+        speaker.flush()
+        await speaker.reach(1, 3.5)
+        speaker.clear_buffer()
+        speaker.clear_buffer()
+        (event,) = finished
+        assert event.interrupted
+        assert 3.5 <= event.playback_position < 10
+        assert event.synchronized_transcript.startswith("one two three four")
+        assert not event.synchronized_transcript.endswith("ten")
+
+    asyncio.run(scenario())
+
+
+def test_paused_twice_it_stands_still_and_goes_on() -> None:
+    async def scenario() -> None:
+        speaker = Speaker(SPEED)
+        finished = listen(speaker)
+        await speaker.capture_frame(frame(4.0))
+        speaker.flush()
+        await speaker.reach(1, 1.0)
+        speaker.pause()
+        speaker.pause()
+        position = speaker.position
+        await asyncio.sleep(4 / SPEED)
+        assert (speaker.position, finished) == (position, [])
+        speaker.resume()
+        speaker.resume()
+        event = await asyncio.wait_for(speaker.wait_for_playout(), 10)
+        assert (event.playback_position, event.interrupted) == (4.0, False)
+
+    asyncio.run(scenario())

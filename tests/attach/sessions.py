@@ -1,0 +1,101 @@
+"""Real AgentSessions for the tests of attach: a scripted model, a voice and a loudspeaker that take no time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from livekit.agents import Agent, AgentSession, ToolError, function_tool, llm
+
+from agent.scripted.llm import Answer, Reply, ScriptedLLM
+from agent.scripted.speaker import Speaker
+from agent.scripted.tts import ScriptedTTS
+from event_hub.client import Publisher
+
+SPEED = 50.0
+SECRET = "the password is hunter2"
+
+
+class Clerk(Agent):
+    """Greets; has tools that work, that fail, and that say why."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(instructions="Be kind.", **options)
+
+    async def on_enter(self) -> None:
+        self.session.generate_reply()
+
+    @function_tool
+    async def lookup_weather(self, location: str) -> str:
+        """The weather."""
+        return f"sunny in {location}"
+
+    @function_tool
+    async def broken(self) -> str:
+        """Fails."""
+        raise RuntimeError(SECRET)
+
+    @function_tool
+    async def refused(self) -> str:
+        """Fails, and tells the model why."""
+        raise ToolError(SECRET)
+
+    @function_tool
+    async def hand_over(self) -> Agent:
+        """Hands over."""
+        return Cashier(instructions="Take the money.")
+
+
+class Cashier(Agent):
+    pass
+
+
+def answer(context: llm.ChatContext) -> Reply:
+    """What the model says to the last item."""
+    last = context.items[-1]
+    if last.type == "function_call_output":
+        return Reply("Sorry, that did not work." if last.is_error else f"It is {last.output}.")
+    if last.type != "message" or last.role != "user":
+        return Reply("Hello, what can I do for you?")
+    asked = last.text_content or ""
+    if "weather" in asked:
+        return Reply(tool="lookup_weather", arguments={"location": "Oslo"})
+    for tool in ("broken", "refused", "hand_over"):
+        if tool in asked:
+            return Reply(tool=tool)
+    if "fail once" in asked:
+        return Reply("Now it works.", failures=1)
+    if "story" in asked:
+        return Reply("Once upon a time there was a fox. " * 40)
+    return Reply("Fine.")
+
+
+def text_session(answers: Answer = answer, **options: Any) -> AgentSession[Any]:
+    return AgentSession(
+        llm=ScriptedLLM(answers, speed=SPEED), vad=None, turn_handling={"turn_detection": None}, **options
+    )
+
+
+def voice_session(speed: float = SPEED, **options: Any) -> AgentSession[Any]:
+    session = text_session(tts=ScriptedTTS(speed=speed), use_tts_aligned_transcript=True, **options)
+    session.output.audio = Speaker(speed)
+    return session
+
+
+async def greeted(session: AgentSession[Any]) -> None:
+    """Wait until the agent has said hello."""
+    assert session.current_speech is not None
+    await session.current_speech
+
+
+def run(body: Callable[[], Awaitable[None]]) -> None:
+    async def limited() -> None:
+        await asyncio.wait_for(body(), 60)
+
+    asyncio.run(limited())
+
+
+async def sent(publisher: Publisher) -> None:
+    """Wait until all of it is at the hub."""
+    assert await asyncio.to_thread(publisher.flush, 30)
