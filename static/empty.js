@@ -42,11 +42,11 @@ export class Empty {
   #teach(config, quiet) {
     const features = new Set(config?.features ?? []);
     const { hub } = this;
-    const start = features.has("agent")
-      ? button("Start an agent", () => this.#start())
-      : button("Play an example conversation", () => this.play());
-    start.className = "primary";
-    start.id = "start";
+    const example = button("Play an example conversation", () => this.play());
+    example.id = "example";
+    const ways = features.has("agent") ? [button("Start an agent", () => this.#start()), example] : [example];
+    ways[0].className = "primary";
+    ways[0].id = "start";
     const python = features.has("attach")
       ? ["In your LiveKit agent", "from event_hub.livekit import attach\n\nattach(session)"]
       : ["From Python", `from event_hub.client import Publisher\n\nPublisher("${hub}").publish({"type": "transcript", "role": "agent", "text": "Hello"})`];
@@ -54,7 +54,7 @@ export class Empty {
       el("h2", "", quiet ? "Nothing has happened yet" : "Nothing has been said yet"),
       el("p", "", quiet ? "Whatever agents post to this hub shows up here, live. Three ways to begin:" : "The events so far are in the log. What makes a conversation:"),
       el("h3", "", "See what it looks like"),
-      start,
+      el("div", "actions", ...ways),
       el("h3", "", "From a terminal"),
       sample(
         `curl ${hub}/api/agent/data \\\n  -H 'Content-Type: application/json' \\\n  -d '{"type":"transcript","text":"Hello","participant":"caller_1","role":"user","room":"demo"}'`,
@@ -76,7 +76,7 @@ export class Empty {
   async #start() {
     try {
       const answer = await ask(`${this.hub}/api/agent/start`, { method: "POST" });
-      toast(`The agent is ${answer.status ?? "starting"}`);
+      toast(`The agent is ${answer.status ?? "starting"}${answer.mode === "scripted" ? ": a scripted one, which needs no key" : ""}`);
     } catch (error) {
       toast(error.message);
     }

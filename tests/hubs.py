@@ -62,8 +62,12 @@ class HubProcess:
         self.folder = folder
         self.port = int(environ.get("PORT") or free_port())
         self.arguments, own = SERVERS[server]
-        clean = {k: v for k, v in os.environ.items() if not k.startswith(("HUB_", "LIVEKIT_", "PORT"))}
-        self.environ = {**clean, "HUB_HISTORY": "memory:", **own, **environ, "PORT": str(self.port)}
+        self.cwd = ROOT
+        clean = {
+            k: v for k, v in os.environ.items() if not k.startswith(("HUB_", "LIVEKIT_", "AGENT_", "OPENAI_", "PORT"))
+        }
+        defaults = {"HUB_HISTORY": "memory:", "HUB_AGENT_STATE": str(folder / "agents")}
+        self.environ = {**clean, **defaults, **own, **environ, "PORT": str(self.port)}
         self.log = folder / f"hub-{self.port}.log"
         self.preexec = preexec
         self.process: subprocess.Popen[bytes] | None = None
@@ -77,7 +81,7 @@ class HubProcess:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, *self.arguments],
-                cwd=ROOT,
+                cwd=self.cwd,
                 env=self.environ,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

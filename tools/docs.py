@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from event_hub.events import schema
+from event_hub.server.agents import states
 from event_hub.server.errors import CATALOGUE
 from event_hub.server.settings import Settings
 from tools.quotes import quotes
@@ -64,15 +65,27 @@ def command_line() -> str:
     return text
 
 
+def with_parts(name: str, parts: dict[str, str]) -> str:
+    """The page with each of its generated parts in place."""
+    text = (ROOT / name).read_text()
+    for part, content in parts.items():
+        begin = BEGIN.format(part)
+        before, found, rest = text.partition(begin)
+        _, _, after = rest.partition(END)
+        if not found:
+            raise SystemExit(f"{name} has no place for its part {part}: {begin}")
+        text = f"{before}{begin}\n{content}\n{END}{after}"
+    return text
+
+
 def generated() -> dict[Path, str]:
     """Each file and what should be in it."""
-    readme = (ROOT / "README.md").read_text()
-    begin = BEGIN.format("settings")
-    before, _, rest = readme.partition(begin)
-    _, _, after = rest.partition(END)
     return {
         **quotes(),
-        ROOT / "README.md": f"{before}{begin}\n{settings_table()}\n{END}{after}",
+        ROOT / "README.md": with_parts("README.md", {"settings": settings_table()}),
+        ROOT / "docs" / "launcher.md": with_parts(
+            "docs/launcher.md", {"states": states.markdown(), "states diagram": states.mermaid()}
+        ),
         ROOT / "docs" / "errors.md": errors_page(),
         ROOT / "docs" / "command-line.md": command_line(),
         ROOT / "docs" / "events.md": schema.markdown(),

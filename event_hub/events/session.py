@@ -155,6 +155,9 @@ class AgentProcessStarted(Event):
     type: Literal["agent_process_started"]
     agent: Name
     pid: int = Field(ge=1)
+    mode: Text | None = Field(None, description="worker, room or scripted")
+    restarts: int | None = Field(None, ge=0, description="how often it was started again after a crash")
+    found: bool | None = Field(None, description="an earlier hub had started it")
 
 
 class AgentProcessExited(Event):
@@ -167,8 +170,10 @@ class AgentProcessExited(Event):
     }
     type: Literal["agent_process_exited"]
     agent: Name
-    code: int | None = Field(None, description="exit code; negative: ended by that signal")
-    reason: Text | None = None
+    code: int | None = Field(None, description="exit code; negative: ended by that signal; null: nobody knows")
+    reason: Text | None = Field(None, description="stopped, killed, finished, crashed, wrong settings or gone")
+    status: Text | None = Field(None, description="the launcher's state from here on")
+    error: Text | None = Field(None, description="why, in one sentence that says what to do")
 
 
 class EventsDropped(Event):

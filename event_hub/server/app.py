@@ -16,8 +16,10 @@ from .errors import HubError
 from .history import HistoryError, open_history
 from .hub import Hub
 from .limits import descriptor_limit
-from .routes import data, docs, events, operations, page
+from .routes import data, docs, events, operations, page, webhook
 from .routes import stream as stream_route
+from .routes.agent import AgentRoutes
+from .routes.token import TokenRoute
 from .settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -80,8 +82,8 @@ def create_app(settings: Settings | None = None, *, static: Path | None = None) 
     origins = Origins(settings)
     origins.install(app)
 
-    def route(path: str, view: Callable[[Hub], Response]) -> None:
-        app.add_url_rule(path, path, lambda: view(app.hub()))
+    def route(path: str, view: Callable[[Hub], Response], method: str = "GET") -> None:
+        app.add_url_rule(path, path, lambda: view(app.hub()), methods=[method])
 
     route("/api/stream", lambda hub: stream_route.stream(hub, origins.headers(request.headers.get("Origin"))))
     route("/api/events", events.events)
@@ -89,6 +91,13 @@ def create_app(settings: Settings | None = None, *, static: Path | None = None) 
     route("/api/subscribers", operations.subscribers)
     route("/api/config", operations.config)
     route("/metrics", operations.prometheus)
+    agents = AgentRoutes(origins)
+    route("/api/agent/start", agents.start, "POST")
+    route("/api/agent/stop", agents.stop, "POST")
+    route("/api/agent/status", agents.status)
+    route("/api/agent/logs", agents.logs)
+    route("/api/token", TokenRoute(origins), "POST")
+    route(webhook.PATH, webhook.webhook, "POST")
     # POST is served by `_Direct`; Flask knows the address for its answers to OPTIONS and to wrong methods.
     app.add_url_rule(data.PATH, data.PATH, lambda: Response(status=405), methods=["POST"])
     docs.install(app)
@@ -102,8 +111,12 @@ def create_app(settings: Settings | None = None, *, static: Path | None = None) 
 
 
 def _problem(app: HubApp, error: HubError) -> Response:
-    app.count_refused(error.kind.code)
-    response = Response(error.body(), error.status, error.headers())
+    code, answer = error.kind.code, error.body()
+    app.count_refused(code)
+    headers = [*error.headers(), ("Content-Length", str(len(answer)))]
+    response = Response(
+        data.ThenClose(answer, request.environ) if code in data.UNREAD else answer, error.status, headers
+    )
     if error.status == 405:
         response.headers["Allow"] = error.more.get("allow", "")
     return response

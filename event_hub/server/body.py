@@ -1,4 +1,4 @@
-"""The body of a POST: read it within limits, and decode it into events."""
+"""The body of a POST: read it within limits, and decode it into events, or whatever a route takes."""
 
 from __future__ import annotations
 
@@ -113,6 +113,17 @@ def decode(body: bytes, content_type: str, most: int) -> tuple[list[Any], bool]:
         raise HubError("unsupported_media_type", f"the content type is {kind or 'missing'}")
     value = _json(body, "the body")
     return (value, True) if type(value) is list else ([value], False)
+
+
+def one(environ: dict[str, Any], limit: int, timeout: float) -> Any:
+    """The one JSON value in the body of a request, None where there is no body; raises `HubError`."""
+    raw = read(environ, limit, timeout)
+    if not raw.strip():
+        return None
+    kind = environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
+    if kind != "application/json" and not (kind.startswith("application/") and kind.endswith("+json")):
+        raise HubError("unsupported_media_type", f"the content type is {kind or 'missing'}")
+    return _json(raw, "the body")
 
 
 def _lines(body: bytes, most: int) -> list[Any]:

@@ -29,19 +29,28 @@ _KINDS = (
     Kind("bad_filter", 400, "Not a filter", "Name fewer or shorter rooms, types and sessions, or use a glob such as room=support-*."),
     Kind("bad_parameter", 400, "A parameter is wrong", "Correct the parameter that `field` names."),
     Kind("bad_request", 400, "Not understood", "Send a well-formed HTTP request."),
+    Kind("bad_signature", 401, "The signature does not fit", "Let LiveKit sign its webhooks with this hub's LIVEKIT_API_KEY and LIVEKIT_API_SECRET."),
+    Kind("forbidden_origin", 403, "Not from this page", "Open the page from the hub itself or from this machine, or name its origin in HUB_CORS_ORIGINS (`*` is not enough)."),
     Kind("not_found", 404, "Nothing here", "Look at /docs for what there is."),
+    Kind("unknown_agent", 404, "No such agent", "Look at /api/agent/status for those that there are."),
     Kind("method_not_allowed", 405, "Not with this method", "Look at /docs for how this address is used."),
     Kind("body_timeout", 408, "The body did not arrive", "Send the whole body without pauses.", retry=True),
+    Kind("agent_running", 409, "It is running already", "Use the one that `agent` describes, or stop it first."),
     Kind("body_too_large", 413, "The body is too large", "Split it into smaller batches (HUB_MAX_BODY)."),
     Kind("event_too_large", 413, "An event is too large", "Shorten it, or raise HUB_MAX_EVENT on the hub."),
     Kind("too_many_events", 413, "Too many events at once", "Split it into smaller batches."),
     Kind("unsupported_media_type", 415, "Not a content type of events", "Send it with -H 'Content-Type: application/json' (or application/x-ndjson)."),
     Kind("unsupported_encoding", 415, "Compressed bodies are not taken", "Send it without Content-Encoding."),
     Kind("bad_event", 422, "An event has a wrong shape", "Correct the field that `field` names; /docs/events has every type."),
+    Kind("bad_field", 422, "A field is wrong", "Correct the field that `field` names; /docs has every one."),
+    Kind("agent_not_configured", 422, "The agent's settings are not complete", "Set what `detail` names, in the environment or in .env, and restart the hub."),
     Kind("hub_only_type", 422, "A type of the hub's own", "Give your event another type."),
     Kind("too_many_filters", 429, "Too many different globs are watched", "Watch exact names, or come back later (HUB_MAX_GLOBS).", retry=True),
+    Kind("too_many_agents", 429, "Enough agents are running", "Stop one first; one worker takes any number of rooms.", retry=True),
     Kind("internal", 500, "The hub has failed", "Look at the hub's log, and tell us what you find there."),
     Kind("too_many_subscribers", 503, "The hub is full", "Come back later, or raise HUB_MAX_SUBSCRIBERS (and ulimit -n).", retry=True),
+    Kind("agent_unavailable", 503, "The agent cannot be started", "`detail` says what the operator has to mend: HUB_AGENT or HUB_AGENT_STATE."),
+    Kind("livekit_not_configured", 503, "No LiveKit server is configured", "Set what `missing` names, in the environment or in .env, and restart the hub."),
     Kind("history_unavailable", 503, "The history cannot be used", "Try again; `detail` says what the operator has to mend.", retry=True),
     Kind("draining", 503, "The hub is shutting down", "Try again in a moment, when the next one is up.", retry=True),
 )  # fmt: skip
@@ -85,4 +94,6 @@ class HubError(Exception):
         headers = [("Content-Type", "application/problem+json"), ("Cache-Control", "no-store")]
         if self.kind.retry:
             headers.append(("Retry-After", str(RETRY_AFTER)))
+        if self.status == 401:
+            headers.append(("WWW-Authenticate", "Bearer"))
         return headers

@@ -14,6 +14,8 @@ import msgspec
 
 from .. import events as vocabulary
 from .. import sse
+from .agents import Launcher
+from .agents.launcher import REPORTS
 from .broadcast import Broadcast
 from .errors import HubError
 from .filters import Filter
@@ -29,6 +31,8 @@ MAX_BATCH = 10_000
 """Events in one POST: about 100 ms of work, during which nobody else is served."""
 _MAINTAIN = 1.0
 """Seconds between two looks at retention."""
+_AGENTS_SHARE = 0.7
+"""Of the drain's time, what agents may take; subscribers need the rest."""
 _CHECKPOINT = 5.0
 """Seconds between two checkpoints."""
 
@@ -61,6 +65,7 @@ class Hub:
         self.active = 0
         """Requests under way that are no streams."""
         self.history_error: str | None = None
+        self.agents = Launcher(settings, lambda event: self.publish([event], batch=False))
         self.registry = registry(self)
         self._ids = itertools.count(1)
         self._stopped = threading.Event()
@@ -77,6 +82,7 @@ class Hub:
         self.broadcast.start()
         _in_real_thread(lambda: None)  # the pool begins now, while there are descriptors
         self._maintainer.start()
+        self.agents.open()
 
     # -- publishing --------------------------------------------------------------------------------------------------
 
@@ -135,10 +141,13 @@ class Hub:
             self.figures.append.observe(clock() - began)
             self.history_error = None
             notified: set[View] = set()
+            reports: list[bytes] = []
             accepted = 0
             for draft, (offset, duplicate) in zip(drafts, appended, strict=True):
                 if not duplicate:
                     accepted += 1
+                    if draft.type in REPORTS:
+                        reports.append(draft.data)
                     frame = sse.chunk(sse.frame(epoch, offset, draft.data))
                     notified.update(broadcast.publish(offset, frame, draft.type, draft.room, draft.session))
             if self._behind:  # under a load that never pauses the loop beside would not keep up
@@ -146,6 +155,8 @@ class Hub:
                     self._behind = self._behind and self._trim_some(now)
             clients = sum(len(view.subscribers) for view in notified)
         broadcast.wake()
+        for report in reports:
+            self.agents.reported(report)
         self.figures.published += accepted
         self.figures.duplicates += len(drafts) - accepted
         cursor = self.history.epochs.cursor
@@ -258,6 +269,10 @@ class Hub:
 
     # -- the end -----------------------------------------------------------------------------------------------------
 
+    def end_agents(self) -> None:
+        """Agents end first, while everything is still served: their last events are taken, and theirs who stopped them."""
+        self.agents.end(min(self.settings.agent_grace, _AGENTS_SHARE * self.settings.drain))
+
     def begin_drain(self) -> None:
         """From here on: no new event, no new stream."""
         with self.broadcast.lock:
@@ -289,6 +304,7 @@ class Hub:
     def close(self) -> None:
         """Stop the loops and close the history."""
         self._stopped.set()
+        self.agents.close()
         self.broadcast.stop()
         if self._maintainer.is_alive():
             self._maintainer.join(5)

@@ -11,6 +11,8 @@ from prometheus_client import CollectorRegistry, PlatformCollector, ProcessColle
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
 
+from .agents.states import State
+
 if TYPE_CHECKING:
     from .hub import Hub
 
@@ -83,6 +85,10 @@ class _Collector:
         yield _gauge("hub_history_events", "Events in the history.", hub.history.head - hub.history.floor)
         yield _gauge("hub_history_bytes", "What the history takes.", hub.history_size())
         yield _gauge("hub_history_up", "1 while the history takes events.", 0 if hub.history_error else 1)
+
+        states = hub.agents.states()
+        yield _gauge("hub_agents", "Agents, by state.", {str(state): states[state] for state in State}, "state")
+        yield _counter("hub_agent_restarts", "Agents started again after a crash.", hub.agents.restarts)
 
         yield _counter("hub_events_published", "Events that were taken.", figures.published)
         yield _counter("hub_events_duplicate", "Events whose event_id was there before.", figures.duplicates)

@@ -3,7 +3,7 @@ models and the catalogue of errors, so that there is nothing in it that the hub 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from apispec import APISpec
 from pydantic import BaseModel
@@ -11,38 +11,102 @@ from pydantic import BaseModel
 from .. import __version__
 from ..events import HUB_ONLY, KNOWN
 from ..events.schema import json_schemas
+from .agents.states import State
 from .errors import CATALOGUE
-from .queries import EventsQuery, StreamQuery, SubscribersQuery
+from .queries import (
+    EventsQuery,
+    LogsQuery,
+    StartBody,
+    StopBody,
+    StopQuery,
+    StreamQuery,
+    SubscribersQuery,
+    TokenBody,
+)
 
 _REF = "#/components/schemas/{model}"
 
-# path, method, tag, summary, query, what 200 carries (media type → schema), error codes
 _JSON = "application/json"
-_TABLE: tuple[tuple[str, str, str, str, type[BaseModel] | None, dict[str, Any], tuple[str, ...]], ...] = (
-    (
+
+
+class _Row(NamedTuple):
+    """One operation. `answers`: what success carries, media type → schema; `body`: a model, or ready for OpenAPI."""
+
+    path: str
+    method: str
+    tag: str
+    summary: str
+    query: type[BaseModel] | None
+    answers: dict[str, Any]
+    errors: tuple[str, ...] = ()
+    success: tuple[str, ...] = ("200",)
+    body: type[BaseModel] | None = None
+
+
+def _ref(model: str) -> dict[str, Any]:
+    return {"$ref": _REF.format(model=model)}
+
+
+_BODY_ERRORS = (
+    "bad_json",
+    "bad_body",
+    "body_timeout",
+    "body_too_large",
+    "unsupported_media_type",
+    "unsupported_encoding",
+)
+_TABLE: tuple[_Row, ...] = (
+    _Row(
         "/api/stream", "get", "stream", "Every event, live, as Server-Sent Events", StreamQuery,
         {"text/event-stream": {"type": "string", "examples": ['id: 3f9ac0d1-42\ndata: {"type":"agent_ready"}\n\n']}},
         ("bad_cursor", "bad_filter", "bad_parameter", "too_many_filters", "too_many_subscribers", "history_unavailable", "draining"),
     ),
-    (
+    _Row(
         "/api/agent/data", "post", "publish", "Publish one event, an array of events, or NDJSON: all of it or nothing", None,
-        {_JSON: {"anyOf": [{"$ref": _REF.format(model="Published")}, {"$ref": _REF.format(model="BatchPublished")}]}},
-        (
-            "bad_json", "bad_body", "body_timeout", "body_too_large", "event_too_large", "too_many_events",
-            "unsupported_media_type", "unsupported_encoding", "bad_event", "hub_only_type", "history_unavailable", "draining",
-        ),
+        {_JSON: {"anyOf": [_ref("Published"), _ref("BatchPublished")]}},
+        (*_BODY_ERRORS, "event_too_large", "too_many_events", "bad_event", "hub_only_type", "history_unavailable", "draining"),
     ),
-    (
+    _Row(
         "/api/events", "get", "history", "The history, a page at a time; all of it with Accept: application/x-ndjson", EventsQuery,
-        {_JSON: {"$ref": _REF.format(model="EventsPage")}, "application/x-ndjson": {"type": "string"}},
+        {_JSON: _ref("EventsPage"), "application/x-ndjson": {"type": "string"}},
         ("bad_cursor", "bad_filter", "bad_parameter", "history_unavailable"),
     ),
-    ("/api/health", "get", "operations", "Whether the hub takes events; 503 with the same facts where it does not", None,
-     {_JSON: {"$ref": _REF.format(model="Health")}}, ()),
-    ("/api/subscribers", "get", "operations", "Who is watching", SubscribersQuery,
-     {_JSON: {"$ref": _REF.format(model="Subscribers")}}, ("bad_parameter",)),
-    ("/api/config", "get", "operations", "Limits, retention and known types", None, {_JSON: {"type": "object"}}, ()),
-    ("/metrics", "get", "operations", "Everything that is counted, for Prometheus", None, {"text/plain": {"type": "string"}}, ()),
+    _Row(
+        "/api/agent/start", "post", "agents", "Start an agent; without a body, what the settings allow", None, {_JSON: _ref("AgentBrief")},
+        (
+            *_BODY_ERRORS, "bad_field", "forbidden_origin", "agent_running", "agent_not_configured", "too_many_agents",
+            "agent_unavailable", "draining",
+        ),
+        ("202",), StartBody,
+    ),
+    _Row(
+        "/api/agent/stop", "post", "agents", "Stop one agent, or all: 202 while one is stopping, 200 where none is running any more", StopQuery,
+        {_JSON: _ref("AgentsStopped")}, (*_BODY_ERRORS, "bad_field", "bad_parameter", "forbidden_origin", "unknown_agent"),
+        ("200", "202"), StopBody,
+    ),
+    _Row("/api/agent/status", "get", "agents", "All agents, the newest first, those that are over included", None, {_JSON: _ref("AgentsStatus")}),
+    _Row(
+        "/api/agent/logs", "get", "agents", "The last lines that an agent has written", LogsQuery,
+        {"text/plain": {"type": "string"}, _JSON: _ref("AgentLog"), "application/x-ndjson": {"type": "string"}},
+        ("bad_parameter", "forbidden_origin", "unknown_agent"),
+    ),
+    _Row(
+        "/api/token", "post", "livekit", "A token to join a room with, as LiveKit's clients ask for it", None, {_JSON: _ref("Token")},
+        (*_BODY_ERRORS, "bad_field", "forbidden_origin", "livekit_not_configured"), ("201",), TokenBody,
+    ),
+    _Row(
+        "/api/livekit/webhook", "post", "livekit", "LiveKit's own webhooks, signed by it, broadcast as livekit_… events", None,
+        {_JSON: _ref("WebhookTaken")},
+        (
+            "bad_json", "bad_body", "body_timeout", "body_too_large", "unsupported_encoding", "bad_field", "bad_signature",
+            "event_too_large", "livekit_not_configured", "history_unavailable", "draining",
+        ),
+    ),
+    _Row("/api/health", "get", "operations", "Whether the hub takes events; 503 with the same facts where it does not", None,
+         {_JSON: _ref("Health")}),
+    _Row("/api/subscribers", "get", "operations", "Who is watching", SubscribersQuery, {_JSON: _ref("Subscribers")}, ("bad_parameter",)),
+    _Row("/api/config", "get", "operations", "Limits, retention and known types", None, {_JSON: {"type": "object"}}),
+    _Row("/metrics", "get", "operations", "Everything that is counted, for Prometheus", None, {"text/plain": {"type": "string"}}),
 )  # fmt: skip
 
 _text: dict[str, Any] = {"type": "string"}
@@ -51,8 +115,15 @@ _cursor: dict[str, Any] = {"type": "string", "pattern": "^[0-9a-z]{1,16}-[0-9]+$
 _cursor_or_null: dict[str, Any] = {"anyOf": [_cursor, {"type": "null"}]}
 
 
-def _object(**properties: Any) -> dict[str, Any]:
-    return {"type": "object", "properties": properties, "required": list(properties)}
+_text_or_null: dict[str, Any] = {"anyOf": [_text, {"type": "null"}]}
+_count_or_null: dict[str, Any] = {"anyOf": [{"type": "integer"}, {"type": "null"}]}
+_state: dict[str, Any] = {"enum": [str(state) for state in State]}
+_lines: dict[str, Any] = {"type": "array", "items": _text}
+
+
+def _object(*optional: str, **properties: Any) -> dict[str, Any]:
+    required = [name for name in properties if name not in optional]
+    return {"type": "object", "properties": properties, "required": required}
 
 
 _ANSWERS: dict[str, dict[str, Any]] = {
@@ -81,6 +152,51 @@ _ANSWERS: dict[str, dict[str, Any]] = {
         max_subscribers=_count,
         history={"type": "object"},
     ),
+    "AgentBrief": _object(
+        "room",
+        "pid",
+        "note",
+        "error",
+        agent_id=_text,
+        mode=_text,
+        room=_text,
+        pid=_count,
+        status=_state,
+        note=_text,
+        error=_text,
+    ),
+    "AgentsStopped": _object(
+        status={"enum": ["stopping", "stopped", "none"]}, agents={"type": "array", "items": _ref("AgentBrief")}
+    ),
+    "AgentFacts": _object(
+        agent_id=_text,
+        mode=_text,
+        room=_text_or_null,
+        pid=_count_or_null,
+        status=_state,
+        since={"type": "number", "description": "epoch seconds of its latest change of state"},
+        started={"type": "number", "description": "epoch seconds"},
+        restarts={**_count, "description": "after crashes"},
+        exit_code={**_count_or_null, "description": "of the last program that ended; negative: the signal"},
+        error={**_text_or_null, "description": "what is wrong, in one sentence"},
+        hint={**_text_or_null, "description": "what to do about one that takes long to get ready"},
+        message={**_text_or_null, "description": "what it said when it got ready"},
+        note=_text_or_null,
+        found={"type": "boolean", "description": "an earlier hub has started it"},
+        log={**_lines, "description": "its last lines, where the asker may see them"},
+    ),
+    "AgentsStatus": _object(
+        status={"enum": ["none", *_state["enum"]], "description": "of the newest agent"},
+        agents={"type": "array", "items": _ref("AgentFacts")},
+    ),
+    "AgentLog": _object(agent_id=_text_or_null, lines=_lines),
+    "Token": _object(
+        **dict.fromkeys(
+            ("server_url", "participant_token", "room_name", "participant_name", "participant_identity"), _text
+        ),
+        **dict.fromkeys(("serverUrl", "participantToken", "roomName", "participantName", "participantIdentity"), _text),
+    ),
+    "WebhookTaken": _object(status={"const": "ok"}, id=_cursor, duplicate={"type": "boolean"}),
     "Subscribers": _object(count=_count, subscribers={"type": "array", "items": {"type": "object"}}),
     "Problem": {
         **_object(
@@ -106,21 +222,22 @@ def describe() -> dict[str, Any]:
         info={"description": "Every event of every running voice agent, live, to everybody who watches."},
         servers=[{"url": "/"}],
     )
-    for name, schema in {**json_schemas(_REF), **_ANSWERS}.items():
+    for name, schema in {**json_schemas(_REF), **_inner(TokenBody), **_ANSWERS}.items():
         spec.components.schema(name, schema)
-    for path, method, tag, summary, query, answers, codes in _TABLE:
+    for row in _TABLE:
+        content = {t: {"schema": s} for t, s in row.answers.items()}
         operation: dict[str, Any] = {
-            "tags": [tag],
-            "summary": summary,
-            "operationId": f"{method}_{path.strip('/').replace('/', '_')}",
-            "responses": {"200": {"description": "OK", "content": {t: {"schema": s} for t, s in answers.items()}}},
+            "tags": [row.tag],
+            "summary": row.summary,
+            "operationId": f"{row.method}_{row.path.strip('/').replace('/', '_')}",
+            "responses": {code: {"description": _SUCCESS[code], "content": content} for code in row.success},
         }
-        if query:
-            operation["parameters"] = [*_parameters(query), *([_LAST_EVENT_ID] if query is StreamQuery else [])]
-        if method == "post":
-            operation["requestBody"] = _body()
-        operation["responses"].update(_problems(codes))
-        spec.path(path=path, operations={method: operation})
+        if row.query:
+            operation["parameters"] = [*_parameters(row.query), *([_LAST_EVENT_ID] if row.query is StreamQuery else [])]
+        if row.method == "post":
+            operation["requestBody"] = _json_body(row.body) if row.body else _bodies[row.path]
+        operation["responses"].update(_problems(row.errors))
+        spec.path(path=row.path, operations={row.method: operation})
     result: dict[str, Any] = spec.to_dict()
     return result
 
@@ -142,7 +259,27 @@ def _parameters(query: type[BaseModel]) -> list[dict[str, Any]]:
     return parameters
 
 
-def _body() -> dict[str, Any]:
+_SUCCESS = {"200": "OK", "201": "Created", "202": "Accepted: it has begun"}
+
+
+def _json_body(model: type[BaseModel]) -> dict[str, Any]:
+    """An optional body; what is within it is written out, for these models are nobody else's."""
+    schema = model.model_json_schema(ref_template=_REF, by_alias=True)
+    schema.pop("$defs", None)
+    return {"required": False, "content": {_JSON: {"schema": schema}}}
+
+
+def _inner(model: type[BaseModel]) -> dict[str, Any]:
+    """The models within a model."""
+    found: dict[str, Any] = model.model_json_schema(ref_template=_REF).get("$defs", {})
+    return found
+
+
+def _webhook() -> dict[str, Any]:
+    return {"required": True, "content": {"application/webhook+json": {"schema": {"type": "object"}}}}
+
+
+def _events() -> dict[str, Any]:
     one = {"$ref": _REF.format(model="Event")}
     examples = {name: {"value": model.example} for name, model in KNOWN.items() if name not in HUB_ONLY}
     return {
@@ -162,3 +299,6 @@ def _problems(codes: tuple[str, ...]) -> dict[str, Any]:
     return {
         status: {"description": " · ".join(names), "content": problem} for status, names in sorted(by_status.items())
     }
+
+
+_bodies = {"/api/agent/data": _events(), "/api/livekit/webhook": _webhook()}

@@ -109,6 +109,7 @@ def banner(settings: Settings) -> str:
             f"  page     {settings.url}/",
             f"  stream   curl -N {settings.url}/api/stream",
             f"  publish  curl {settings.url}/api/agent/data -H 'Content-Type: application/json' -d '{{\"type\":\"test\"}}'",
+            f"  agent    curl -X POST {settings.url}/api/agent/start",
             f"  docs     {settings.url}/docs",
             f"  history  {kept}",
             "  Ctrl-C stops it; nothing is lost.",

@@ -1,17 +1,30 @@
-"""The parameters of each route: one model each, with which requests are checked and the API description is made."""
+"""The parameters and bodies of each route: one model each, with which requests are checked and the API description is made."""
 
 from __future__ import annotations
 
 import difflib
-from typing import Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+)
+from pydantic.alias_generators import to_camel
 from werkzeug.datastructures import MultiDict
 
 from .errors import HubError
 from .filters import BadFilter, Filter
+from .settings import seconds
 
 _Model = TypeVar("_Model", bound=BaseModel)
+
+
+_LONGEST_WAIT = 60.0
+"""Seconds: proxies cut a request off that takes longer."""
 
 
 class _Query(BaseModel):
@@ -57,6 +70,174 @@ class SubscribersQuery(_Query):
     limit: int = Field(1000, ge=1, le=100_000, description="subscribers to list; `count` has them all")
 
 
+def _wait(text: str) -> str:
+    if seconds(text) > _LONGEST_WAIT:
+        raise ValueError("is more than a minute")
+    return text
+
+
+class StopQuery(_Query):
+    wait: Annotated[str, AfterValidator(_wait)] = Field(
+        "0s", description="answer when they are gone, after so long at the latest; at most a minute", examples=["15s"]
+    )
+
+
+class LogsQuery(_Query):
+    agent_id: str | None = Field(None, description="whose log; without it the newest agent's")
+    lines: int = Field(200, ge=1, le=2000, description="so many of the newest lines")
+
+
+class StatusQuery(_Query):
+    """Takes none."""
+
+
+# -- bodies ----------------------------------------------------------------------------------------------------------
+
+_INSTRUCTIONS = 32 << 10
+"""Bytes: they go through the environment, where Linux allows 128 KiB for one value."""
+_METADATA = 16 << 10
+"""Bytes of metadata and of attributes, each: a token is a part of an address."""
+
+
+def _printable(text: str) -> str:
+    if any(ord(character) < 32 or ord(character) == 127 for character in text):
+        raise ValueError("has control characters")
+    return text
+
+
+def _instructions(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("has a character of code 0")
+    if len(text.encode()) > _INSTRUCTIONS:
+        raise ValueError(f"takes {len(text.encode())} bytes, the limit is {_INSTRUCTIONS}")
+    return text
+
+
+def _small(value: Any) -> Any:
+    size = (
+        len(value.encode())
+        if isinstance(value, str)
+        else sum(len(k.encode()) + len(v.encode()) for k, v in value.items())
+    )
+    if size > _METADATA:
+        raise ValueError(f"takes {size} bytes, the limit is {_METADATA}")
+    return value
+
+
+_Name = Annotated[str, Field(min_length=1, max_length=256), AfterValidator(_printable)]
+_Seconds = Annotated[int, Field(ge=0, le=0xFFFFFFFF)]
+
+
+class _Body(BaseModel):
+    """Strict: text is text, and what is unknown is refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, populate_by_name=True)
+
+
+class StartBody(_Body):
+    mode: Literal["worker", "room", "scripted"] | None = Field(
+        None,
+        description="`worker` takes the rooms that LiveKit sends it, `room` joins one room, `scripted` plays a "
+        "conversation and needs neither key nor network; without it, what the settings allow",
+    )
+    room: _Name | None = Field(None, description="LiveKit's room")
+    instructions: Annotated[str, AfterValidator(_instructions)] | None = Field(
+        None, description="what the agent is told to be, instead of its own; at most 32 KiB"
+    )
+
+
+class StopBody(_Body):
+    agent_id: _Name | None = Field(None, description="which one; without it all")
+
+
+def _either(name: str, default: Any, about: str) -> Any:
+    """A field that is also known by its name in camelCase; both spellings are LiveKit's own clients'."""
+    return Field(default, description=about, validation_alias=AliasChoices(name, to_camel(name)))
+
+
+class AgentDispatch(_Body):
+    agent_name: Annotated[str, Field(max_length=256)] = _either(
+        "agent_name", "", "the name that a worker registers under"
+    )
+    metadata: Annotated[str, AfterValidator(_small)] = Field("", description="for the agent's job")
+    restart_policy: str | int | None = _either("restart_policy", None, "LiveKit's own")
+    deployment: str | None = Field(None, description="LiveKit's own")
+    attributes: Annotated[dict[str, str], AfterValidator(_small)] | None = Field(None, description="for the agent")
+
+
+class RoomConfig(_Body):
+    """LiveKit's `RoomConfiguration`, without `egress`: who may join a room may not have it recorded at your cost."""
+
+    name: str | None = Field(None, max_length=256, description="a configuration that LiveKit's server knows")
+    empty_timeout: _Seconds | None = _either(
+        "empty_timeout", None, "seconds that it stays open while nobody has joined"
+    )
+    departure_timeout: _Seconds | None = _either(
+        "departure_timeout", None, "seconds that it stays open when all have left"
+    )
+    max_participants: _Seconds | None = _either("max_participants", None, "how many may be in it")
+    metadata: Annotated[str, AfterValidator(_small)] | None = Field(None, description="the room's")
+    min_playout_delay: _Seconds | None = _either("min_playout_delay", None, "milliseconds")
+    max_playout_delay: _Seconds | None = _either("max_playout_delay", None, "milliseconds")
+    sync_streams: bool | None = _either("sync_streams", None, "keep sound and picture together")
+    agents: Annotated[list[AgentDispatch], Field(max_length=8)] | None = Field(None, description="agents to dispatch")
+    tags: Annotated[dict[str, str], AfterValidator(_small)] | None = Field(None, description="the room's")
+
+    def as_protobuf_json(self) -> dict[str, Any]:
+        """As it stands in a token: camelCase, and only what was given."""
+        config: dict[str, Any] = _camel(self.model_dump(exclude_none=True, exclude_unset=True))
+        return config
+
+
+class TokenBody(_Body):
+    room_name: _Name | None = _either("room_name", None, "the room to join; without it a new one")
+    participant_name: _Name | None = _either("participant_name", None, "the name to show")
+    participant_identity: _Name | None = _either("participant_identity", None, "who joins; without it a new guest")
+    participant_metadata: Annotated[str, AfterValidator(_small)] = _either("participant_metadata", "", "passed on")
+    participant_attributes: Annotated[dict[str, str], AfterValidator(_small)] = _either(
+        "participant_attributes", {}, "passed on"
+    )
+    room_config: RoomConfig | None = _either("room_config", None, "how the room is made, and which agents come")
+
+
+_FREE = frozenset({"tags", "attributes"})
+"""Whose keys are the user's own."""
+
+
+def _camel(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {to_camel(name): part if name in _FREE else _camel(part) for name, part in value.items()}
+    return [_camel(part) for part in value] if isinstance(value, list) else value
+
+
+def check(model: type[_Model], value: Any) -> _Model:
+    """The body of a request as `model`; None, for a body that is empty, is `{}`. Raises `HubError` that names the field."""
+    if value is not None and not isinstance(value, dict):
+        raise HubError("bad_field", "the body must be a JSON object", field="")
+    try:
+        return model.model_validate(value or {})
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        # In a path there is a step for each alternative of a union, which no reader knows of.
+        place = [str(part) for part in first["loc"]]
+        field = ".".join(place)
+        text = first["msg"].removeprefix("Value error, ")
+        if first["type"] == "extra_forbidden":
+            here = _fields(model, place[:-1])
+            close = difflib.get_close_matches(place[-1], here, 1)
+            known = f"do you mean {close[0]}?" if close else f"known are {', '.join(here)}"
+            text = f"is not known here; {known}"
+        raise HubError("bad_field", f"{field[:200]}: {text[:1].lower()}{text[1:]}", field=field[:200]) from None
+
+
+def _fields(model: type[BaseModel], place: list[str]) -> list[str]:
+    """The fields of the object at `place` within `model`."""
+    inner: dict[str, type[BaseModel]] = {"room_config": RoomConfig, "roomConfig": RoomConfig, "agents": AgentDispatch}
+    for step in place:
+        model = inner.get(step, model)
+    return list(model.model_fields)
+
+
 def parse(model: type[_Model], arguments: MultiDict[str, str]) -> _Model:
     """The query of a request as `model`; raises `HubError` that names the parameter."""
     _misspelled(model, arguments)
@@ -70,7 +251,8 @@ def parse(model: type[_Model], arguments: MultiDict[str, str]) -> _Model:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         name = str(first["loc"][0])
-        text = f"{name}: {first['msg'][:1].lower()}{first['msg'][1:]}"
+        reason = first["msg"].removeprefix("Value error, ")
+        text = f"{name}: {reason[:1].lower()}{reason[1:]}"
         raise HubError("bad_parameter", text, field=name) from None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 
 import click
 
@@ -90,6 +91,8 @@ def _pywsgi(settings: Settings) -> None:
         gevent.signal_handler(getattr(signal, name), stop.set)
     while not stop.wait(1):  # on Windows a signal is only noticed between two waits
         pass
+    until = time.monotonic() + settings.drain
+    hub.end_agents()
     for one in servers:
         one.close()
-    hub.drain(settings.drain)
+    hub.drain(until - time.monotonic())

@@ -5,8 +5,10 @@ from __future__ import annotations
 import difflib
 import os
 import re
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 from dotenv import dotenv_values
@@ -16,6 +18,8 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PrivateAttr,
+    SecretStr,
     ValidationError,
     ValidationInfo,
     field_validator,
@@ -27,8 +31,13 @@ LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 RESERVED_FDS = 64
 """Descriptors that are neither subscribers nor requests: listeners, the history, logs, libraries."""
 
-_ELSEWHERE = frozenset({"HUB_URL", "HUB_KEY"})
-"""Names that publishers read."""
+LIVEKIT_NAMES = ("LIVEKIT_URL", "LIVEKIT_API_KEY", "LIVEKIT_API_SECRET")
+"""What a LiveKit server is reached by, under LiveKit's own names."""
+
+_ELSEWHERE = frozenset(
+    {"HUB_URL", "HUB_KEY", "HUB_AGENT_ID", "HUB_AGENT_MODE", "HUB_AGENT_ROOM", "HUB_AGENT_INSTRUCTIONS"}
+)
+"""Names that publishers and agents read."""
 _NOT_YET = frozenset({"HUB_PUBLISH_KEYS", "HUB_SUBSCRIBE_KEYS", "HUB_CONTROL_KEYS", "HUB_RATE_LIMIT"})
 """Whoever sets one of these relies on it: better not to start than to be open."""
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -91,6 +100,21 @@ def _history(text: str) -> str:
     return text
 
 
+def _command(text: str) -> str:
+    try:
+        if shlex.split(text):
+            return text
+    except ValueError:
+        pass
+    raise ValueError("is no command line: write python my_agent.py, with quotes that are closed")
+
+
+def _livekit(text: str) -> str:
+    if not re.fullmatch(r"(wss?|https?)://[^/\s]+(/\S*)?", text):
+        raise ValueError("is no LiveKit server: write wss://your-project.livekit.cloud or ws://localhost:7880")
+    return text
+
+
 Duration = Annotated[float, BeforeValidator(seconds), Field(gt=0)]
 Size = Annotated[int, BeforeValidator(size), Field(gt=0)]
 
@@ -146,11 +170,39 @@ class Settings(BaseModel):
         "take a stream's socket over from gunicorn; 0: stream through WSGI (slower, for comparison)",
     )
     auth: Literal["open"] | None = _setting(
-        "HUB_AUTH", None, "`open`: anybody who reaches the port may read and post; needed for any address but loopback"
+        "HUB_AUTH",
+        None,
+        "`open`: anybody who reaches the port may read, post and start agents; needed for any address but loopback",
     )
     cors_origins: Annotated[tuple[str, ...], BeforeValidator(_origins)] = _setting(
-        "HUB_CORS_ORIGINS", "*", "origins whose pages may read the stream and post, with commas"
-    )  # fmt: skip
+        "HUB_CORS_ORIGINS",
+        "*",
+        "origins whose pages may read the stream and post, with commas; only those that are named, and pages of this "
+        "machine, may also start and stop agents, read their logs and get tokens",
+    )
+    agent: Annotated[str, AfterValidator(_command)] = _setting(
+        "HUB_AGENT",
+        "python -m agent",
+        "the program that `/api/agent/start` starts; any of yours that calls `attach` will do (`python` is the hub's own)",
+    )
+    agent_state: str = _setting(
+        "HUB_AGENT_STATE", "var/agents", "folder for the agents' logs, and by which the next hub finds running agents"
+    )
+    agent_grace: Duration = _setting(
+        "HUB_AGENT_GRACE", "10s", "what an agent may take to stop before it is killed: enough for a goodbye"
+    )
+    agent_name: str = _setting(
+        "AGENT_NAME",
+        "",
+        "the name that our worker registers under; unset: LiveKit sends it to every room",
+        max_length=256,
+    )
+    livekit_url: Annotated[str, AfterValidator(_livekit)] | None = _setting(
+        "LIVEKIT_URL", None, "your LiveKit server, for agents, tokens and webhooks"
+    )
+    livekit_key: str | None = _setting("LIVEKIT_API_KEY", None, "its API key")
+    livekit_secret: SecretStr | None = _setting("LIVEKIT_API_SECRET", None, "its API secret; never shown")
+    _environ: Mapping[str, str] = PrivateAttr(default_factory=lambda: MappingProxyType({}))
 
     # Rules on a field each, not on the whole, so that one message names everything that is wrong.
 
@@ -193,6 +245,22 @@ class Settings(BaseModel):
         return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
 
     @property
+    def environ(self) -> Mapping[str, str]:
+        """The environment that the settings were read from, with `.env` below it: what agents inherit."""
+        return self._environ
+
+    def loopback_url(self, port: int) -> str:
+        """Where a program on this machine finds the hub, whatever it listens on; `port`: the one it was given."""
+        host = {"localhost": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
+        return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+    @property
+    def livekit_missing(self) -> list[str]:
+        """Which of LiveKit's settings are not set."""
+        values = (self.livekit_url, self.livekit_key, self.livekit_secret)
+        return [name for name, value in zip(LIVEKIT_NAMES, values, strict=True) if value is None]
+
+    @property
     def kept(self) -> Retention:
         """The retention in force."""
         return self.retention or Retention(7 * 86400, 64_000_000 if self.history == "memory:" else 1_000_000_000)
@@ -224,6 +292,7 @@ class Settings(BaseModel):
                 lines.append(f"{name}={given.get(name, '')}: {text[:1].lower()}{text[1:]}")
         if lines:
             raise SettingsError("\n".join(lines))
+        settings._environ = MappingProxyType({name: value for name, value in values.items() if value is not None})
         return settings
 
     @staticmethod
@@ -252,6 +321,6 @@ class Settings(BaseModel):
         """Name, default and meaning of each setting, for `--help` and the README."""
         rows = []
         for field in cls.model_fields.values():
-            default = "unset" if field.default is None else str(field.default)
+            default = "unset" if field.default in (None, "") else str(field.default)
             rows.append((str(field.alias), default, field.description or ""))
         return rows

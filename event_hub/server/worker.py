@@ -104,9 +104,11 @@ class HubWorker(GeventWorker):
         while self.alive:
             self.notify()
             self._stop.wait(_BEAT)
+        until = time.monotonic() + hub.settings.drain
+        hub.end_agents()
         for server in servers:
             server.close()
-        hub.drain(hub.settings.drain)
+        hub.drain(until - time.monotonic())
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self.alive = False

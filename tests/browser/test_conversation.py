@@ -274,7 +274,7 @@ def test_the_empty_page_teaches(watched: Watched) -> None:
     page, hub = watched
     command = page.locator("#sample").inner_text()
     assert f"curl {hub.url}/api/agent/data" in command
-    page.click("#start")
+    page.click("#example")
     expect(page.locator("#rail button", has_text="example")).to_be_visible()
     expect(page.locator("#conversation .agent .text").first).to_contain_text("weather desk")
     expect(page.locator("#empty")).to_be_hidden()

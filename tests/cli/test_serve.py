@@ -100,7 +100,7 @@ def test_a_wheel_has_the_page(tmp_path: Path) -> None:
         pytest.skip("building needs setuptools 77, which is not installed here")
     source, wheels, venv = tmp_path / "source", tmp_path / "wheels", tmp_path / "venv"
     ignore = shutil.ignore_patterns("__pycache__", "*.egg-info")
-    for name in ("event_hub", "static"):
+    for name in ("agent", "event_hub", "static"):
         shutil.copytree(ROOT / name, source / name, ignore=ignore)
     for name in ("pyproject.toml", "README.md", "flask_server.py"):
         shutil.copy(ROOT / name, source / name)
@@ -130,11 +130,14 @@ def test_a_wheel_has_the_page(tmp_path: Path) -> None:
             timeout=PATIENCE,
         )
         assert done.stdout.startswith('{"type":"test"')
+        assert requests.post(f"{url}/api/agent/start", timeout=PATIENCE).status_code == 202
+        until(lambda: requests.get(f"{url}/api/agent/status", timeout=PATIENCE).json()["status"] == "ready", "the agent")
 
 
 def test_the_list_of_packages_is_whole() -> None:
     listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
-    found = (path.parent.relative_to(ROOT).parts for path in (ROOT / "event_hub").rglob("__init__.py"))
+    folders = (ROOT / "agent", ROOT / "event_hub")
+    found = (path.parent.relative_to(ROOT).parts for folder in folders for path in folder.rglob("__init__.py"))
     assert sorted(listed) == sorted([*(".".join(parts) for parts in found), "event_hub.static"])
 
 

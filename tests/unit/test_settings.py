@@ -118,3 +118,25 @@ def test_what_the_file_limit_allows() -> None:
     assert settings.connection_limit(20_064) == 4_000
     assert settings.subscriber_limit(70) >= 1
     assert load(HUB_MAX_SUBSCRIBERS="5").subscriber_limit(20_000) == 5
+
+
+def test_the_agents_settings() -> None:
+    settings = load(HUB_AGENT="python 'my agent.py'", HUB_AGENT_GRACE="1m", PATH="/bin")
+    assert (settings.agent, settings.agent_state, settings.agent_grace) == ("python 'my agent.py'", "var/agents", 60)
+    assert dict(settings.environ) == {"HUB_AGENT": "python 'my agent.py'", "HUB_AGENT_GRACE": "1m", "PATH": "/bin"}
+    with pytest.raises(SettingsError, match="HUB_AGENT=python 'x: is no command line"):
+        load(HUB_AGENT="python 'x")
+
+
+def test_livekits_settings_and_a_secret_that_is_never_shown() -> None:
+    settings = load(LIVEKIT_URL="wss://x.livekit.cloud", LIVEKIT_API_SECRET="hush")
+    assert settings.livekit_missing == ["LIVEKIT_API_KEY"]
+    assert "hush" not in repr(settings) + str(settings) + settings.model_dump_json()
+    with pytest.raises(SettingsError, match="LIVEKIT_URL=livekit.example: is no LiveKit server") as caught:
+        load(LIVEKIT_URL="livekit.example", LIVEKIT_API_SECRET="hush")
+    assert "hush" not in str(caught.value)
+
+
+def test_where_a_program_on_this_machine_finds_the_hub() -> None:
+    for host, url in (("localhost", "127.0.0.1"), ("0.0.0.0", "127.0.0.1"), ("::", "[::1]"), ("::1", "[::1]")):
+        assert load(HUB_HOST=host, HUB_AUTH="open").loopback_url(5001) == f"http://{url}:5001"

@@ -28,7 +28,7 @@ _STATUS = {
     500: "500 Internal Server Error",
     503: "503 Service Unavailable",
 }
-_UNREAD = frozenset({"bad_body", "body_too_large", "body_timeout", "unsupported_encoding"})
+UNREAD = frozenset({"bad_body", "body_too_large", "body_timeout", "unsupported_encoding"})
 """Errors that leave some of the body unread: the connection cannot be used again."""
 _LINGER = 2.0
 """Seconds, and …"""
@@ -82,7 +82,7 @@ class DataRoute:
         headers = error.headers()
         headers += [("Content-Length", str(len(answer))), *self._origins.headers(environ.get("HTTP_ORIGIN"))]
         start_response(_STATUS[error.status], headers)
-        return _ThenClose(answer, environ) if error.kind.code in _UNREAD else [answer]
+        return ThenClose(answer, environ) if error.kind.code in UNREAD else [answer]
 
 
 def _answer(published: Published, batch: bool) -> bytes:
@@ -104,7 +104,7 @@ def _answer(published: Published, batch: bool) -> bytes:
     )
 
 
-class _ThenClose:
+class ThenClose:
     """An answer after which the connection ends, however much the client still has to say: what it sends next is the
     rest of a body, not a request."""
 

@@ -40,6 +40,7 @@ def config(hub: Hub) -> Response:
         {
             "version": __version__,
             "epoch": hub.history.epochs.current,
+            "features": ["agent", "attach", *([] if settings.livekit_missing else ["token", "webhook"])],
             "history": hub.history.kind,
             "retention": {"age": settings.kept.age, "size": settings.kept.size},
             "heartbeat": settings.heartbeat,

@@ -1,0 +1,67 @@
+"""The launcher's table of states: complete, without dead ends, and what the docs draw."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from event_hub.server.agents.states import LIVE, MEANING, RUNNING, TABLE, State, Trigger, follow, markdown, mermaid
+
+
+def reachable(start: State) -> set[State]:
+    found, new = {start}, {start}
+    while new:
+        new = {after for (before, _), after in TABLE.items() if before in new} - found
+        found |= new
+    return found
+
+
+def test_what_is_derived_from_the_table() -> None:
+    assert {State.STARTING, State.READY, State.STOPPING} == RUNNING
+    assert set(State) - LIVE == {State.STOPPED, State.CRASHED}
+    assert set(MEANING) == set(State)
+
+
+def test_every_state_is_reached_and_every_one_leads_to_an_end() -> None:
+    assert reachable(State.STARTING) == set(State)
+    for state in State:
+        assert reachable(state) & (set(State) - LIVE), state
+
+
+def test_whatever_runs_can_end_can_be_stopped_and_may_be_gone() -> None:
+    for state in RUNNING:
+        for trigger in (Trigger.STOP, Trigger.ENDED, Trigger.GONE):
+            assert follow(state, trigger), (state, trigger)
+    assert all(follow(state, Trigger.STOP) for state in LIVE)
+
+
+def test_what_was_asked_to_stop_never_starts_again() -> None:
+    assert reachable(State.STOPPING) == {State.STOPPING, State.STOPPED}
+
+
+@given(st.lists(st.sampled_from(Trigger), max_size=50))
+def test_any_walk_stays_within_the_table(triggers: list[Trigger]) -> None:
+    state, stopped = State.STARTING, False
+    for trigger in triggers:
+        after = follow(state, trigger)
+        if state not in LIVE:
+            assert after is None, "a final state is final"
+        if after is None:
+            continue
+        if after is State.READY:
+            assert trigger is Trigger.REPORTED_READY, "READY is what the program reports, nothing else"
+        if after is State.STARTING:
+            assert (state, trigger) == (State.RESTARTING, Trigger.DUE)
+        stopped |= trigger is Trigger.STOP
+        assert not (stopped and after in (State.STARTING, State.READY, State.RESTARTING))
+        state = after
+
+
+def test_the_docs_show_all_of_it() -> None:
+    table, diagram = markdown(), mermaid()
+    for state in State:
+        assert f"| `{state}` |" in table
+    for (before, trigger), after in TABLE.items():
+        if before is not after:
+            assert f"{before} --> {after}: {trigger}" in diagram
+            assert f"{trigger} → `{after}`" in table

@@ -1,0 +1,76 @@
+"""Hubs that launch the programs of this folder."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+import psutil
+import requests
+
+from ...hubs import PATIENCE, HubProcess, until
+
+PROGRAM = Path(__file__).parent / "agent.py"
+TINY = "python -I -S -c 'import signal; signal.pause()'"
+"""Up in 10 ms, and gone as fast: SIGTERM ends it."""
+
+
+def program(*words: str) -> str:
+    """A value for HUB_AGENT."""
+    return f"python {shlex.join([str(PROGRAM), *words])}"
+
+
+def start(hub: HubProcess, **body: Any) -> requests.Response:
+    options: dict[str, Any] = {"json": body} if body else {}
+    return requests.post(f"{hub.url}/api/agent/start", timeout=PATIENCE, **options)
+
+
+def started(hub: HubProcess, **body: Any) -> dict[str, Any]:
+    """Start what must start."""
+    answer = start(hub, **body)
+    assert answer.status_code == 202, answer.text
+    facts: dict[str, Any] = answer.json()
+    return facts
+
+
+def stop(hub: HubProcess, agent_id: str | None = None, wait: str = "20s") -> requests.Response:
+    body = {"agent_id": agent_id} if agent_id else {}
+    return requests.post(f"{hub.url}/api/agent/stop?wait={wait}", json=body, timeout=PATIENCE)
+
+
+def agent(hub: HubProcess, agent_id: str | None = None) -> dict[str, Any]:
+    """The facts of one agent, or of the newest."""
+    agents = hub.get("/api/agent/status")["agents"]
+    return next(one for one in agents if agent_id in (None, one["agent_id"]))
+
+
+def reaches(hub: HubProcess, state: str, agent_id: str | None = None) -> dict[str, Any]:
+    """Wait until an agent is in `state`; its facts."""
+
+    def there() -> Any:
+        facts = agent(hub, agent_id)
+        return facts if facts["status"] == state else None
+
+    facts: dict[str, Any] = until(there, f"an agent to be {state}")
+    return facts
+
+
+def processes(hub: HubProcess) -> list[psutil.Process]:
+    """Every process that belongs to an agent of this hub, its descendants included, whoever is their parent."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            environ = process.environ()
+            ours = environ.get("HUB_AGENT_ID") and environ.get("HUB_AGENT_STATE") == hub.environ["HUB_AGENT_STATE"]
+            if ours and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+def history(hub: HubProcess, *types: str) -> list[dict[str, Any]]:
+    """The hub's events, oldest first."""
+    query = "&".join(["limit=1000", *(f"type={name}" for name in types)])
+    return [one["event"] for one in hub.get(f"/api/events?{query}")["events"]]

@@ -1,0 +1,428 @@
+"""The launcher over HTTP, with real child programs: start, states, status, logs, stop, and who may do it (H13)."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from prometheus_client.parser import text_string_to_metric_families
+
+from event_hub.server.errors import CATALOGUE
+
+from ..hubs import PATIENCE, ROOT, SERVERS, HubProcess, until
+from .agents import TINY, agent, history, processes, program, reaches, start, started, stop
+
+JWT = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiJtZSIsIm5hbWUiOiJtZSJ9.c2lnbmF0dXJlLXdpdGgtc29tZS1sZW5ndGg"
+
+
+@pytest.fixture
+def launching(hub_factory: Callable[..., HubProcess]) -> Iterator[Callable[..., HubProcess]]:
+    """A started hub with the program; nothing of its agents is left at the end."""
+    hubs: list[HubProcess] = []
+
+    def make(*behaviour: str, **options: Any) -> HubProcess:
+        hubs.append(hub_factory(**({"HUB_AGENT": program(*behaviour)} if behaviour else {}), **options).start())
+        return hubs[-1]
+
+    yield make
+    for hub in hubs:
+        if hub.process is not None and hub.process.poll() is None:
+            stop(hub)
+            hub.stop()
+        left = processes(hub)
+        for process in left:
+            process.kill()
+        assert left == []
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_a_conversation_with_the_launcher(launching: Callable[..., HubProcess], server: str) -> None:
+    """Start, ready, stop, on every server; H13: no body, JSON back, a second start starts none."""
+    hub = launching("ready", server=server)
+    assert hub.get("/api/agent/status") == {"status": "none", "agents": []}
+    with hub.stream("?type=agent_*&type=session_*") as stream:
+        facts = started(hub)
+        agent_id = facts["agent_id"]
+        assert facts == {"agent_id": agent_id, "mode": "worker", "pid": facts["pid"], "status": "starting"}
+        event = stream.until("agent_process_started")
+        assert (event["agent"], event["pid"], event["mode"]) == (agent_id, facts["pid"], "worker")
+        assert stream.until("agent_ready")["agent_id"] == agent_id
+        status = reaches(hub, "ready")
+        assert (status["message"], status["pid"], status["restarts"]) == ("Listening", facts["pid"], 0)
+        assert status["log"] == ["started in the mode worker"]
+
+        second = start(hub)
+        problem = second.json()
+        assert (second.status_code, problem["code"], problem["agent"]["agent_id"]) == (409, "agent_running", agent_id)
+        assert len(processes(hub)) == 1
+
+        answer = stop(hub)
+        assert (answer.status_code, answer.json()["status"]) == (200, "stopped")
+        assert stream.until("session_ended")["type"]
+        over = stream.until("agent_process_exited")
+        assert (over["agent"], over["code"], over["reason"], over["status"]) == (agent_id, 0, "stopped", "stopped")
+    status = agent(hub)
+    assert (status["status"], status["exit_code"], status["pid"], status["error"]) == ("stopped", 0, None, None)
+    assert hub.get("/api/agent/status")["status"] == "stopped"
+    assert stop(hub).json() == {"status": "none", "agents": []}
+    assert started(hub)["agent_id"] != agent_id
+
+
+def test_stop_answers_at_once(launching: Callable[..., HubProcess]) -> None:
+    hub = launching("stubborn", HUB_AGENT_GRACE="1s")
+    agent_id = started(hub)["agent_id"]
+    reaches(hub, "ready")
+    answer = stop(hub, agent_id, "0s")
+    assert (answer.status_code, answer.json()["status"]) == (202, "stopping")
+    assert start(hub).json()["detail"].endswith("start again when it is gone")
+    reaches(hub, "stopped")
+    assert history(hub, "agent_process_exited")[0]["reason"] == "killed"
+
+
+def test_two_starts_at_the_same_instant(launching: Callable[..., HubProcess]) -> None:
+    """One 202, all others 409, one process."""
+    hub = launching("silent")
+    barrier, codes = threading.Barrier(8), []
+
+    def go() -> None:
+        barrier.wait()
+        codes.append(start(hub).status_code)
+
+    threads = [threading.Thread(target=go) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(PATIENCE)
+    assert sorted(codes) == [202] + [409] * 7
+    assert len(processes(hub)) == 1
+    assert len(history(hub, "agent_process_started")) == 1
+
+
+def test_what_the_program_is_given(launching: Callable[..., HubProcess]) -> None:
+    hub = launching("echo", "an argument")
+    started(hub, mode="room", room="Zoë's room", instructions="Say „ü“\nand 'quote' $HOME.")
+    (echo,) = until(lambda: history(hub, "echo"), "the echo")
+    assert echo["given"] == {
+        "HUB_AGENT_MODE": "room",
+        "HUB_AGENT_ROOM": "Zoë's room",
+        "HUB_AGENT_INSTRUCTIONS": "Say „ü“\nand 'quote' $HOME.",
+        "HUB_URL": f"http://127.0.0.1:{hub.port}",
+    }
+    assert (echo["arguments"], echo["stdin"], echo["cwd"], echo["apart"]) == (
+        ["echo", "an argument"],
+        "",
+        str(ROOT),
+        True,
+    )
+    assert history(hub, "agent_process_started")[0]["room"] == "Zoë's room"
+    stop(hub)
+    started(hub)
+    until(lambda: len(history(hub, "echo")) == 2, "the second echo")
+    given = history(hub, "echo")[1]["given"]
+    assert (given["HUB_AGENT_MODE"], given["HUB_AGENT_ROOM"], given["HUB_AGENT_INSTRUCTIONS"]) == ("worker", None, None)
+
+
+def test_several_at_once_and_no_more_than_eight(launching: Callable[..., HubProcess]) -> None:
+    hub = launching(HUB_AGENT=TINY)
+    ids = [started(hub, mode="room", room=f"room {n}")["agent_id"] for n in range(8)]
+    refused = start(hub, mode="room", room="one more")
+    assert (refused.status_code, refused.json()["code"]) == (429, "too_many_agents")
+    assert refused.headers["Retry-After"]
+    assert stop(hub, ids[3]).json()["agents"][0]["agent_id"] == ids[3]
+    started(hub, mode="room", room="one more")
+    metrics = requests.get(f"{hub.url}/metrics", timeout=PATIENCE).text
+    counts = {
+        sample.labels["state"]: sample.value
+        for family in text_string_to_metric_families(metrics)
+        for sample in family.samples
+        if sample.name == "hub_agents"
+    }
+    assert (counts["starting"], counts["stopped"]) == (8, 1)
+    assert len(stop(hub).json()["agents"]) == 8
+    for n in range(15):
+        started(hub, mode="room", room=f"later {n}")
+        stop(hub)
+    listed = hub.get("/api/agent/status")["agents"]
+    assert len(listed) == 20
+    assert listed[0]["room"] == "later 14"
+    folder = Path(hub.environ["HUB_AGENT_STATE"]) / str(hub.port)
+    kept = {path.stem for path in folder.iterdir()} - {"lock"}
+    assert kept == {one["agent_id"] for one in listed}
+
+
+# -- modes and settings ------------------------------------------------------------------------------------------------
+
+KEYS = {"LIVEKIT_URL": "ws://127.0.0.1:1", "LIVEKIT_API_KEY": "devkey", "LIVEKIT_API_SECRET": "s" * 32}
+
+
+def test_some_settings_missing_names_each(launching: Callable[..., HubProcess]) -> None:
+    hub = launching(LIVEKIT_URL="ws://127.0.0.1:1", AGENT_STT="deepgram")
+    for body in ({}, {"mode": "worker"}, {"mode": "room", "room": "r"}):
+        problem = start(hub, **body).json()
+        assert problem["code"] == "agent_not_configured"
+        assert problem["missing"] == ["LIVEKIT_API_KEY", "LIVEKIT_API_SECRET", "DEEPGRAM_API_KEY", "OPENAI_API_KEY"]
+        assert all(name in problem["detail"] for name in problem["missing"])
+    assert hub.get("/api/agent/status")["status"] == "none"
+
+
+def test_a_provider_that_does_not_exist(launching: Callable[..., HubProcess]) -> None:
+    hub = launching(AGENT_TTS="cartesian", **KEYS)
+    answer = start(hub)
+    problem = answer.json()
+    assert (answer.status_code, problem["code"], problem["field"]) == (422, "agent_not_configured", "AGENT_TTS")
+    assert "do you mean cartesia?" in problem["detail"]
+
+
+def test_room_mode_needs_a_room(launching: Callable[..., HubProcess]) -> None:
+    hub = launching(AGENT_PROVIDERS="local", **KEYS)
+    problem = start(hub, mode="room").json()
+    assert (problem["status"], problem["field"]) == (422, "room")
+
+
+@pytest.mark.parametrize(
+    ("command", "hint"),
+    [
+        ("no-such-program --now", "no-such-program is not a program"),
+        ("python -m no_such_module", "no module no_such_module"),
+        (f"{ROOT}/README.md", "is not a program that can be run"),
+    ],
+)
+def test_a_program_that_is_not_there(launching: Callable[..., HubProcess], command: str, hint: str) -> None:
+    hub = launching(HUB_AGENT=command)
+    answer = start(hub)
+    problem = answer.json()
+    assert (answer.status_code, problem["code"]) == (503, "agent_unavailable")
+    assert hint in problem["detail"]
+    assert "HUB_AGENT" in problem["detail"]
+    assert hub.get("/api/agent/status")["agents"] == []
+
+
+def test_a_program_that_cannot_be_run(launching: Callable[..., HubProcess], tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    broken.write_bytes(b"\x7fELF no program at all")
+    broken.chmod(0o755)
+    hub = launching(HUB_AGENT=str(broken))
+    for _ in range(3):
+        answer = start(hub)
+        assert (answer.status_code, answer.json()["code"]) == (503, "agent_unavailable")
+    assert "Exec format error" in answer.json()["detail"]
+    folder = Path(hub.environ["HUB_AGENT_STATE"]) / str(hub.port)
+    assert not list(folder.glob("ag_*"))
+
+
+# -- bad input ---------------------------------------------------------------------------------------------------------
+
+BAD_BODIES: list[tuple[str, str, Any, int, str, str | None]] = [
+    ("start", "application/json", '{"mode": "wroker"}', 422, "bad_field", "mode"),
+    ("start", "application/json", '{"mod": "worker"}', 422, "bad_field", "mod"),
+    ("start", "application/json", '{"room": "%s"}' % ("r" * 10240), 422, "bad_field", "room"),
+    ("start", "application/json", '{"room": ""}', 422, "bad_field", "room"),
+    ("start", "application/json", '{"room": "a\\u0000b"}', 422, "bad_field", "room"),
+    ("start", "application/json", '{"room": 7}', 422, "bad_field", "room"),
+    ("start", "application/json", '{"instructions": "%s"}' % ("i" * 33000), 422, "bad_field", "instructions"),
+    ("start", "application/json", '{"instructions": "%s"}' % ("ü" * 17000), 422, "bad_field", "instructions"),
+    ("start", "application/json", '{"instructions": "a\\u0000b"}', 422, "bad_field", "instructions"),
+    ("start", "application/json", '{"instructions": "%s"}' % ("i" * (1 << 20)), 413, "body_too_large", None),
+    ("start", "application/json", "[]", 422, "bad_field", ""),
+    ("start", "application/json", '"worker"', 422, "bad_field", ""),
+    ("start", "application/json", "{", 400, "bad_json", None),
+    ("start", "text/plain", '{"mode": "worker"}', 415, "unsupported_media_type", None),
+    ("start", "application/x-www-form-urlencoded", "mode=worker", 415, "unsupported_media_type", None),
+    ("stop", "application/json", '{"agent_id": "ag_unknown"}', 404, "unknown_agent", "agent_id"),
+    ("stop", "application/json", '{"agent_id": 5}', 422, "bad_field", "agent_id"),
+    ("stop", "application/json", '{"agent": "x"}', 422, "bad_field", "agent"),
+    ("stop?wait=soon", "application/json", "", 400, "bad_parameter", "wait"),
+    ("stop?wait=2h", "application/json", "", 400, "bad_parameter", "wait"),
+    ("logs?lines=0", "GET", None, 400, "bad_parameter", "lines"),
+    ("logs?lines=99999999", "GET", None, 400, "bad_parameter", "lines"),
+    ("logs?line=5", "GET", None, 400, "bad_parameter", "line"),
+    ("logs?agent_id=../../etc/passwd", "GET", None, 404, "unknown_agent", "agent_id"),
+    ("start", "GET", None, 405, "method_not_allowed", None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("path", "kind", "sent", "status", "code", "field"), BAD_BODIES, ids=range(len(BAD_BODIES)))
+def test_bad_input(hub: HubProcess, path: str, kind: str, sent: Any, status: int, code: str, field: str | None) -> None:
+    url = f"{hub.url}/api/agent/{path}"
+    if kind == "GET":
+        answer = requests.get(url, timeout=PATIENCE)
+    else:
+        answer = requests.post(url, data=sent.encode(), headers={"Content-Type": kind}, timeout=PATIENCE)
+    problem = answer.json()
+    assert (answer.status_code, problem["code"], problem.get("field")) == (status, code, field), problem
+    assert problem["status"] == CATALOGUE[code].status
+    assert hub.get("/api/agent/status") == {"status": "none", "agents": []}
+
+
+def test_a_slip_is_pointed_out(hub: HubProcess) -> None:
+    assert start(hub, mod="worker").json()["detail"] == "mod: is not known here; do you mean mode?"
+    assert "known are mode, room, instructions" in start(hub, colour="red").json()["detail"]
+
+
+# -- logs --------------------------------------------------------------------------------------------------------------
+
+
+def test_logs_show_no_secret_and_no_control_character(launching: Callable[..., HubProcess]) -> None:
+    hub = launching("secrets", JWT, OPENAI_API_KEY="sk-proj-1234567890abcdef", **KEYS)
+    agent_id = started(hub)["agent_id"]
+    reaches(hub, "ready")
+    url = f"{hub.url}/api/agent/logs"
+    answer = requests.get(url, timeout=PATIENCE)
+    assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
+    lines = answer.content.decode().splitlines()
+    assert lines[0] == "key *** and ***"
+    assert lines[1] == "Authorization: Bearer ***, joined with ***"
+    assert lines[2] == "wss://user:***@host/?access_token=***&room=a"
+    assert lines[3:5] == ["100 %", "plain text → ü"]
+    assert agent(hub)["log"] == lines
+    raw = Path(hub.environ["HUB_AGENT_STATE"]) / str(hub.port) / f"{agent_id}.log"
+    assert JWT in raw.read_text(errors="replace")
+    assert raw.stat().st_mode & 0o777 == 0o600
+    assert raw.parent.stat().st_mode & 0o777 == 0o700
+    shown = requests.get(f"{url}?agent_id={agent_id}&lines=1", headers={"Accept": "application/json"}, timeout=PATIENCE)
+    assert shown.json() == {"agent_id": agent_id, "lines": lines[-1:]}
+    rows = requests.get(
+        f"{url}?lines=2", headers={"Accept": "application/x-ndjson"}, timeout=PATIENCE
+    ).text.splitlines()
+    assert [json.loads(row)["line"] for row in rows] == lines[-2:]
+
+
+def test_logs_of_nobody_are_empty(hub: HubProcess) -> None:
+    answer = requests.get(f"{hub.url}/api/agent/logs", timeout=PATIENCE)
+    assert (answer.status_code, answer.text) == (200, "")
+
+
+# -- who may -----------------------------------------------------------------------------------------------------------
+
+STRANGERS = [
+    "https://evil.example",
+    "null",
+    "http://localhost.evil.example",
+    "http://127.0.0.1.evil.example",
+    "file://",
+    "",
+]
+NEIGHBOURS = ["http://localhost:3000", "http://127.0.0.1:8080", "http://[::1]:5173", "https://app.localhost"]
+CONTROL = [
+    ("POST", "/api/agent/start"),
+    ("POST", "/api/agent/stop"),
+    ("GET", "/api/agent/logs"),
+    ("POST", "/api/token"),
+]
+
+
+@pytest.fixture(scope="module")
+def quiet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubProcess]:
+    """A hub that can start nothing: only who may is of interest."""
+    with HubProcess(
+        tmp_path_factory.mktemp("quiet"), HUB_AGENT="no-such-program", HUB_CORS_ORIGINS="*,https://ops.example"
+    ) as hub:
+        yield hub
+
+
+@pytest.mark.parametrize("origin", STRANGERS)
+@pytest.mark.parametrize(("method", "path"), CONTROL)
+def test_pages_of_elsewhere_may_control_nothing(quiet: HubProcess, origin: str, method: str, path: str) -> None:
+    answer = requests.request(method, f"{quiet.url}{path}", headers={"Origin": origin}, timeout=PATIENCE)
+    assert (answer.status_code, answer.json()["code"]) == (403, "forbidden_origin")
+    assert "HUB_CORS_ORIGINS" in answer.json()["advice"]
+
+
+@pytest.mark.parametrize("origin", [*NEIGHBOURS, "https://ops.example", None])
+@pytest.mark.parametrize(("method", "path"), CONTROL)
+def test_pages_of_this_machine_named_ones_and_no_browser_may(
+    quiet: HubProcess, origin: str | None, method: str, path: str
+) -> None:
+    answer = requests.request(
+        method, f"{quiet.url}{path}", headers={"Origin": origin} if origin else {}, timeout=PATIENCE
+    )
+    assert answer.status_code in (200, 503)
+
+
+def test_a_name_that_was_pointed_at_this_machine_may_not(quiet: HubProcess) -> None:
+    """DNS rebinding: the page is of the same origin as it sees it."""
+    name = f"evil.example:{quiet.port}"
+    headers = {"Host": name, "Origin": f"http://{name}"}
+    assert requests.post(f"{quiet.url}/api/agent/start", headers=headers, timeout=PATIENCE).status_code == 403
+    headers = {"Host": name}
+    assert requests.get(f"{quiet.url}/api/agent/logs", headers=headers, timeout=PATIENCE).status_code == 403
+    headers = {"Host": f"localhost:{quiet.port}", "Origin": f"http://localhost:{quiet.port}"}
+    assert requests.post(f"{quiet.url}/api/agent/stop", headers=headers, timeout=PATIENCE).status_code == 200
+
+
+def test_a_page_of_this_machine_can_read_the_answer(hub_factory: Callable[..., HubProcess]) -> None:
+    """Even where HUB_CORS_ORIGINS is a list that it is not on."""
+    hub = hub_factory(HUB_CORS_ORIGINS="https://ops.example").start()
+    headers = {"Origin": "http://localhost:3000", "Access-Control-Request-Method": "POST"}
+    preflight = {**headers, "Access-Control-Request-Headers": "content-type"}
+    for path in ("/api/agent/start", "/api/agent/stop", "/api/token"):
+        answer = requests.options(f"{hub.url}{path}", headers=preflight, timeout=PATIENCE)
+        assert answer.headers["Access-Control-Allow-Origin"] == "http://localhost:3000"
+        assert "content-type" in answer.headers["Access-Control-Allow-Headers"].lower()
+    answer = requests.post(f"{hub.url}/api/agent/stop", headers=headers, timeout=PATIENCE)
+    assert (answer.status_code, answer.headers["Access-Control-Allow-Origin"]) == (200, "http://localhost:3000")
+    evil = requests.post(f"{hub.url}/api/agent/stop", headers={"Origin": "https://evil.example"}, timeout=PATIENCE)
+    assert evil.status_code == 403
+    assert "Access-Control-Allow-Origin" not in evil.headers
+
+
+def test_others_see_the_status_without_log_lines(launching: Callable[..., HubProcess]) -> None:
+    hub = launching("ready")
+    started(hub)
+    reaches(hub, "ready")
+    answer = requests.get(f"{hub.url}/api/agent/status", headers={"Origin": "https://evil.example"}, timeout=PATIENCE)
+    assert answer.json()["agents"][0]["status"] == "ready"
+    assert answer.json()["agents"][0]["log"] == []
+
+
+def test_open_to_all_the_rule_for_pages_stays(hub_factory: Callable[..., HubProcess]) -> None:
+    hub = hub_factory(HUB_HOST="0.0.0.0", HUB_AUTH="open", HUB_AGENT="no-such-program").start()
+    own = {"Host": "hub.example.org:5000", "Origin": "http://hub.example.org:5000"}
+    assert requests.post(f"{hub.url}/api/agent/stop", headers=own, timeout=PATIENCE).status_code == 200
+    evil = {"Host": "hub.example.org:5000", "Origin": "https://evil.example"}
+    assert requests.post(f"{hub.url}/api/agent/stop", headers=evil, timeout=PATIENCE).status_code == 403
+
+
+# -- what it costs who does not use it ---------------------------------------------------------------------------------
+
+
+def test_nothing_is_there_before_the_first_start(hub_factory: Callable[..., HubProcess]) -> None:
+    hub = hub_factory().start()
+    hub.publish({"type": "agent_ready", "agent_id": "ag_of_nobody"})
+    assert hub.get("/api/agent/status")["status"] == "none"
+    assert not Path(hub.environ["HUB_AGENT_STATE"]).exists()
+    assert "agent" in hub.get("/api/config")["features"]
+    maps = Path(f"/proc/{hub.worker_pid()}/maps")
+    if maps.exists():
+        assert "livekit" not in maps.read_text()
+
+
+def test_a_report_of_somebody_else_changes_nothing(launching: Callable[..., HubProcess]) -> None:
+    hub = launching("silent")
+    agent_id = started(hub)["agent_id"]
+    for other in ("ag_other", None, agent_id.upper()):
+        hub.publish({"type": "agent_ready", "agent_id": other})
+    hub.publish({"type": "agent_error", "message": "may be over soon", "recoverable": True, "agent_id": agent_id})
+    hub.publish({"type": "agent_error", "message": "who knows", "agent_id": agent_id})
+    assert (agent(hub)["status"], agent(hub)["error"]) == ("starting", None)
+    hub.publish({"type": "agent_ready", "agent_id": agent_id, "message": "at last"})
+    assert (agent(hub)["status"], agent(hub)["message"]) == ("ready", "at last")
+
+
+def test_dotenv_reaches_the_agent_and_the_environment_wins(
+    launching: Callable[..., HubProcess], tmp_path: Path
+) -> None:
+    """The hub's `.env` is that of its working folder: here one of its own."""
+    hub = launching("echo")
+    hub.stop()
+    (tmp_path / ".env").write_text("FROM_DOTENV=yes\nHUB_AGENT=no-such-program\nHUB_AGENT_ROOM=nobody's\n")
+    hub.arguments, hub.cwd = [str(ROOT / "flask_server.py")], tmp_path
+    hub.start()
+    started(hub)
+    (echo,) = until(lambda: history(hub, "echo"), "the echo")
+    assert (echo["from_dotenv"], echo["cwd"], echo["given"]["HUB_AGENT_ROOM"]) == ("yes", str(tmp_path), None)

@@ -1,0 +1,207 @@
+"""`POST /api/livekit/webhook`: bodies as LiveKit's server writes them, signed as it signs them, read with its own library."""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import hashlib
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import jwt
+import pytest
+import requests
+from google.protobuf.json_format import MessageToJson
+from livekit import api
+from livekit.protocol.egress import EgressInfo
+from livekit.protocol.models import ParticipantInfo, Room, TrackInfo, TrackSource, TrackType
+from livekit.protocol.webhook import WebhookEvent
+
+from ..hubs import PATIENCE, HubProcess
+from .agents import history
+
+KEY, SECRET = "devkey", "a secret of thirty-two characters"
+LIVEKIT = {"LIVEKIT_URL": "ws://127.0.0.1:7880", "LIVEKIT_API_KEY": KEY, "LIVEKIT_API_SECRET": SECRET}
+NOW = int(time.time())
+
+
+@pytest.fixture
+def listening(hub_factory: Any) -> HubProcess:
+    return hub_factory(**LIVEKIT).start()
+
+
+@pytest.fixture(scope="module")
+def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubProcess]:
+    """A hub to which nothing gets through."""
+    with HubProcess(tmp_path_factory.mktemp("webhook"), **LIVEKIT) as hub:
+        yield hub
+        assert hub.get("/api/events")["events"] == []
+
+
+def body_of(event: WebhookEvent) -> str:
+    return MessageToJson(event, indent=None)
+
+
+def sign(body: str | bytes, key: str = KEY, secret: str = SECRET, ttl: float = 300) -> str:
+    """As LiveKit's servers do."""
+    raw = body.encode() if isinstance(body, str) else body
+    digest = base64.b64encode(hashlib.sha256(raw).digest()).decode()
+    return api.AccessToken(key, secret).with_sha256(digest).with_ttl(datetime.timedelta(seconds=ttl)).to_jwt()
+
+
+def deliver(hub: HubProcess, body: str | bytes, authorization: str | None = "") -> requests.Response:
+    """Post it; without `authorization` signed as it should be."""
+    headers = {"Content-Type": "application/webhook+json"}
+    if authorization is not None:
+        headers["Authorization"] = authorization or sign(body)
+    raw = body.encode() if isinstance(body, str) else body
+    return requests.post(f"{hub.url}/api/livekit/webhook", data=raw, headers=headers, timeout=PATIENCE)
+
+
+def joined(**more: Any) -> WebhookEvent:
+    return WebhookEvent(
+        event="participant_joined",
+        id="EV_abc",
+        created_at=NOW,
+        room=Room(sid="RM_1", name="support-7", num_participants=1, creation_time=NOW),
+        participant=ParticipantInfo(sid="PA_1", identity="caller_1", name="Zoë", joined_at=NOW),
+        **more,
+    )
+
+
+def test_a_webhook_is_broadcast(listening: HubProcess) -> None:
+    body = body_of(joined())
+    assert f'"createdAt": "{NOW}"' in body, "in protobuf's JSON, large numbers are text"
+    assert api.WebhookReceiver(api.TokenVerifier(KEY, SECRET)).receive(body, sign(body)).id == "EV_abc"
+    with listening.stream("?room=support-7") as stream:
+        stream.next()
+        answer = deliver(listening, body)
+        assert (answer.status_code, answer.json()["duplicate"]) == (200, False)
+        event = stream.until("livekit_participant_joined")
+    assert (event["room"], event["participant"], event["timestamp"]) == ("support-7", "caller_1", NOW)
+    assert event["event_id"] == "livekit-EV_abc"
+    assert event["participant_info"] == json.loads(body)["participant"]
+    assert event["room_info"] == json.loads(body)["room"]
+    assert answer.json()["id"] == event["_id"]
+
+
+def test_the_same_delivery_twice_is_broadcast_once(listening: HubProcess) -> None:
+    body = body_of(joined())
+    first, second = deliver(listening, body).json(), deliver(listening, body, f"Bearer {sign(body)}").json()
+    assert (first["duplicate"], second["duplicate"], second["id"]) == (False, True, first["id"])
+    assert len(history(listening, "livekit_*")) == 1
+
+
+def test_every_kind_of_event(listening: HubProcess) -> None:
+    track = TrackInfo(sid="TR_1", type=TrackType.AUDIO, source=TrackSource.MICROPHONE, name="mic")
+    room = Room(name="r")
+    for event in (
+        WebhookEvent(event="room_started", id="1", room=room),
+        WebhookEvent(
+            event="track_published", id="2", room=room, participant=ParticipantInfo(identity="i"), track=track
+        ),
+        WebhookEvent(event="egress_started", id="3", egress_info=EgressInfo(egress_id="EG_1", room_name="r")),
+        WebhookEvent(event="room_finished", id="4", room=room, num_dropped=2),
+        WebhookEvent(event="a brand/new Event" + "x" * 100, id="5" * 300),
+    ):
+        answer = deliver(listening, body_of(event))
+        assert answer.status_code == 200, answer.text
+    started, published, egress, finished, new = history(listening, "livekit_*")
+    assert (started["type"], started["room"]) == ("livekit_room_started", "r")
+    assert (published["participant"], published["track"]["sid"]) == ("i", "TR_1")
+    assert (egress["room"], egress["egress_info"]["egressId"]) == ("r", "EG_1")
+    assert finished["num_dropped"] == 2
+    assert (new["type"], len(new["event_id"])) == (f"livekit_a_brand_new_Event{'x' * 39}", 72)
+    assert len(new["type"]) == 64
+
+
+def claims(body: str, **changed: Any) -> dict[str, Any]:
+    digest = base64.b64encode(hashlib.sha256(body.encode()).digest()).decode()
+    made = {"iss": KEY, "nbf": NOW - 10, "exp": NOW + 300, "sha256": digest, **changed}
+    return {name: value for name, value in made.items() if value is not None}
+
+
+BODY = body_of(joined())
+SIGNATURES: dict[str, str | None] = {
+    "none": None,
+    "empty": "Bearer",
+    "not a token": "Bearer hello",
+    "another secret": sign(BODY, secret="another secret of thirty-two chars"),
+    "another key": sign(BODY, key="another"),
+    "of another body": sign(BODY + " "),
+    "expired": jwt.encode(claims(BODY, exp=NOW - 120), SECRET, algorithm="HS256"),
+    "of a time to come": jwt.encode(claims(BODY, nbf=NOW + 600, exp=NOW + 900), SECRET, algorithm="HS256"),
+    "without an end": jwt.encode(claims(BODY, exp=None), SECRET, algorithm="HS256"),
+    "without an issuer": jwt.encode(claims(BODY, iss=None), SECRET, algorithm="HS256"),
+    "without a hash": jwt.encode(claims(BODY, sha256=None), SECRET, algorithm="HS256"),
+    "a hash that is no text": jwt.encode(claims(BODY, sha256=5), SECRET, algorithm="HS256"),
+    "a hash in hex": jwt.encode(
+        claims(BODY, sha256=hashlib.sha256(BODY.encode()).hexdigest()), SECRET, algorithm="HS256"
+    ),
+    "not signed": jwt.encode(claims(BODY), None, algorithm="none"),
+    "with another algorithm": jwt.encode(claims(BODY), SECRET * 2, algorithm="HS512"),
+    "a join token": api.AccessToken(KEY, SECRET)
+    .with_identity("i")
+    .with_grants(api.VideoGrants(room_join=True, room="r"))
+    .to_jwt(),
+}
+
+
+@pytest.mark.parametrize("name", SIGNATURES)
+def test_what_is_not_signed_by_livekit_is_refused(strict: HubProcess, name: str) -> None:
+    answer = deliver(strict, BODY, SIGNATURES[name])
+    assert (answer.status_code, answer.json()["code"]) == (401, "bad_signature"), answer.text
+    assert answer.headers["WWW-Authenticate"]
+    assert SECRET not in answer.text
+
+
+def test_a_body_that_was_changed_by_a_byte_is_refused(strict: HubProcess) -> None:
+    signature = sign(BODY)
+    raw = bytearray(BODY.encode())
+    for place in range(0, len(raw), 7):
+        changed = bytes([*raw[:place], raw[place] ^ 1, *raw[place + 1 :]])
+        assert deliver(strict, changed, signature).status_code == 401
+    for changed in (raw[:-1], raw + b"\n", b""):
+        assert deliver(strict, bytes(changed), signature).status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        ("", 400, "bad_json"),
+        ("{", 400, "bad_json"),
+        (b"\xff", 400, "bad_json"),
+        ("[" * 100_000, 413, "body_too_large"),
+        ("[" * 10_000, 400, "bad_json"),
+        ("[]", 422, "bad_field"),
+        ("{}", 422, "bad_field"),
+        ('{"event": 5}', 422, "bad_field"),
+        ('{"event": "room_started", "room": "r"}', 422, "bad_field"),
+        (json.dumps({"event": "room_started", "room": {"metadata": "x" * 70_000}}), 413, "body_too_large"),
+    ],
+    ids=range(10),
+)
+def test_what_is_signed_and_yet_no_webhook(strict: HubProcess, body: str | bytes, status: int, code: str) -> None:
+    answer = deliver(strict, body)
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+
+
+def test_odd_but_true(listening: HubProcess) -> None:
+    """Fields that a later server may send, names that are too long for a filter: kept, not refused."""
+    body = json.dumps(
+        {
+            "event": "room_started",
+            "room": {"name": "r" * 300},
+            "createdAt": "soon",
+            "role": 7,
+            "timestamp": "x",
+            "newField": [1],
+        }
+    )
+    assert deliver(listening, body).status_code == 200
+    (event,) = history(listening, "livekit_*")
+    assert "room" not in event
+    assert (event["room_info"]["name"], event["new_field"]) == ("r" * 300, [1])
+    assert event["timestamp"] == pytest.approx(time.time(), abs=60)
