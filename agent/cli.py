@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import sys
+import warnings
 
 import click
 from dotenv import load_dotenv
@@ -25,6 +26,7 @@ TELLING = 3.0
 def main() -> None:
     """With what `.env` in the current folder says, where the environment does not say it."""
     load_dotenv(".env")
+    warnings.filterwarnings("ignore", message="The HMAC key is")  # the secret of `livekit-server --dev` is short
     command()
 
 

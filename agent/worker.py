@@ -77,13 +77,21 @@ def make_server(livekit: LiveKit) -> AgentServer:
         api_secret=livekit.secret,
         host="127.0.0.1",  # its health page is nobody else's business
         port=0,
-        load_threshold=math.inf,  # on few cores the worker's own start would mark it as full, and calls be refused
+        # By the machine's CPU, a worker on few cores would be full by its own start; and LiveKit's server gives no call
+        # to one that says more than 0.7, whatever the threshold here.
+        load_fnc=load,
+        load_threshold=math.inf,
         num_idle_processes=round(number("AGENT_IDLE_PROCESSES", 1)),
         setup_fnc=prepare,
     )
     # The name by which a call asks for this agent; without one it is sent to every room.
     server.rtc_session(answer_call, agent_name=os.environ.get("AGENT_NAME", ""))
     return server
+
+
+def load(server: AgentServer) -> float:
+    """By calls, so that LiveKit shares them out among several workers; never too full for one more."""
+    return min(0.5, len(server.active_jobs) / 100)
 
 
 def prepare(process: JobProcess) -> None:

@@ -1,8 +1,8 @@
 """What the tests need beside Python packages: found, or installed where that can be done. `python -m tests.toolchain`.
 
-As root on Debian tools are installed from Debian's packages; the npm packages of the samples come by npm anywhere.
-What is missing all the same skips its tests loudly, with the one command that would get it; with CI=true nothing is
-skipped.
+As root on Debian tools are installed from Debian's packages; the npm packages of the samples come by npm anywhere, and
+livekit-server is built by the Go that comes as a Python package. What is missing all the same skips its tests loudly,
+with the one command that would get it; with CI=true nothing is skipped.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-DEBIAN = {"curl": "curl", "chromium": "chromium"}
+DEBIAN = {"curl": "curl", "chromium": "chromium", "flite": "flite"}
 """Tool → Debian package."""
 
 
@@ -54,7 +54,7 @@ def tool(name: str) -> str:
 
 def main() -> int:
     """Install what is missing, if we may; say what is missing, if not."""
-    return tools() or packages()
+    return tools() or packages() or livekit()
 
 
 def packages() -> int:
@@ -65,6 +65,16 @@ def packages() -> int:
         print(
             f"The tests of {', '.join(f'examples/{name}' for name in missing)} will be skipped. To run them: {COMMAND}"
         )
+    return 1 if missing and os.environ.get("CI") == "true" else 0
+
+
+def livekit() -> int:
+    """What the calls over a LiveKit server need."""
+    from .livekit.built import COMMAND, install
+
+    missing = install()
+    if missing:
+        print(f"The tests that need {' and '.join(missing)} will be skipped. To run them: {COMMAND}")
     return 1 if missing and os.environ.get("CI") == "true" else 0
 
 

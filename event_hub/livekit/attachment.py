@@ -11,7 +11,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any, Literal
 
-from livekit.agents import AgentSession, get_job_context
+from livekit.agents import AgentSession, JobContext, get_job_context
 from livekit.agents.voice.room_io import RoomIO
 
 from ..client import Publisher
@@ -361,11 +361,22 @@ class Attachment:
         name = self._room or (room.name if room is not None else None) or (job.job.room.name if job else None)
         if name:
             common["room"] = name
-        if room is not None and room.isconnected():
-            common["agent"] = room.local_participant.identity
+        if agent := _identity(job, room):
+            common["agent"] = agent
         linked = room_io.linked_participant if room_io else None
         if user := self._participant or (linked.identity if linked else None):
             common["user"] = user
+
+
+def _identity(job: JobContext | None, room: Any) -> str | None:
+    """The agent's own: the job's token has it before the room is joined."""
+    if job is not None:
+        try:
+            if identity := job.token_claims().identity:
+                return identity
+        except Exception as error:  # a job without a token of LiveKit's, such as a simulated one
+            logger.debug("no identity in the job's token: %s", error)
+    return room.local_participant.identity if room is not None and room.isconnected() else None
 
 
 def _room_io_of(session: AgentSession[Any]) -> RoomIO | None:

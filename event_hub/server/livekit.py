@@ -9,6 +9,8 @@ import hmac
 import re
 import secrets
 import time
+import warnings
+from types import ModuleType
 from typing import Any
 
 from ..events import Event
@@ -23,10 +25,20 @@ _LEEWAY = 60
 """Seconds by which the clocks of LiveKit's server and ours may differ, as in LiveKit's own libraries."""
 _NAMED = frozenset({"event", "room", "participant", "track", "createdAt", "id"})
 """Parts of a webhook that have a place of their own in the event."""
+_SECRET = frozenset({"turnPassword", "turn_password"})
+"""Of a room, and nobody's business: with it, strangers could use the TURN server."""
 _NOT_IN_A_TYPE = re.compile(r"[^A-Za-z0-9_.:-]")
 _LONGEST_TYPE = 64
 _LONGEST_ID = 128
 _LONGEST_NAME = 256
+
+
+def _jwt() -> ModuleType:
+    """PyJWT, when it is needed. It warns of secrets under 32 bytes; that of `livekit-server --dev` has six."""
+    import jwt
+
+    warnings.filterwarnings("ignore", category=jwt.warnings.InsecureKeyLengthWarning)
+    return jwt
 
 
 def configured(settings: Settings) -> tuple[str, str, str]:
@@ -42,8 +54,7 @@ def configured(settings: Settings) -> tuple[str, str, str]:
 
 def token(settings: Settings, asked: TokenBody) -> dict[str, str]:
     """What a client needs to join a room, under the names of all of LiveKit's clients; raises `HubError`."""
-    import jwt
-
+    jwt = _jwt()
     url, key, secret = configured(settings)
     room = asked.room_name or f"room-{secrets.token_hex(4)}"
     identity = asked.participant_identity or f"guest-{secrets.token_hex(4)}"
@@ -84,8 +95,7 @@ def token(settings: Settings, asked: TokenBody) -> dict[str, str]:
 
 def check_signature(settings: Settings, header: str | None, body: bytes) -> None:
     """Raise `HubError` unless LiveKit has signed exactly this body."""
-    import jwt
-
+    jwt = _jwt()
     _, key, secret = configured(settings)
     if not header:
         raise HubError("bad_signature", "the header Authorization is missing: this is no webhook of LiveKit's")
@@ -114,8 +124,8 @@ def check_signature(settings: Settings, header: str | None, body: bytes) -> None
 
 
 def event(webhook: dict[str, Any]) -> dict[str, Any]:
-    """A webhook as an event of ours; raises `HubError`. What LiveKit says is passed on unchanged, under our names where
-    the envelope has one."""
+    """A webhook as an event of ours; raises `HubError`. What LiveKit says is passed on unchanged, but for a password,
+    under our names where the envelope has one."""
     name = webhook.get("event")
     if not isinstance(name, str) or not name:
         raise HubError("bad_field", "event: is missing or no text", field="event")
@@ -129,7 +139,8 @@ def event(webhook: dict[str, Any]) -> dict[str, Any]:
     if isinstance(delivery, str) and delivery:
         event_id = f"livekit-{delivery}"
         result["event_id"] = event_id if len(event_id) <= _LONGEST_ID else _short(event_id)
-    result["participant_info"], result["track"], result["room_info"] = participant, track, room
+    result["participant_info"], result["track"] = participant, track
+    result["room_info"] = {part: value for part, value in room.items() if part not in _SECRET}
     for part, value in webhook.items():
         if part not in _NAMED and _snake(part) not in Event.model_fields:
             result[_snake(part)] = value

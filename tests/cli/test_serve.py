@@ -131,7 +131,9 @@ def test_a_wheel_has_the_page(tmp_path: Path) -> None:
         )
         assert done.stdout.startswith('{"type":"test"')
         assert requests.post(f"{url}/api/agent/start", timeout=PATIENCE).status_code == 202
-        until(lambda: requests.get(f"{url}/api/agent/status", timeout=PATIENCE).json()["status"] == "ready", "the agent")
+        until(
+            lambda: requests.get(f"{url}/api/agent/status", timeout=PATIENCE).json()["status"] == "ready", "the agent"
+        )
 
 
 def test_the_list_of_packages_is_whole() -> None:

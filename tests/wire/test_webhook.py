@@ -65,7 +65,7 @@ def joined(**more: Any) -> WebhookEvent:
         event="participant_joined",
         id="EV_abc",
         created_at=NOW,
-        room=Room(sid="RM_1", name="support-7", num_participants=1, creation_time=NOW),
+        room=Room(sid="RM_1", name="support-7", num_participants=1, creation_time=NOW, turn_password="hunter2"),
         participant=ParticipantInfo(sid="PA_1", identity="caller_1", name="Zoë", joined_at=NOW),
         **more,
     )
@@ -83,7 +83,10 @@ def test_a_webhook_is_broadcast(listening: HubProcess) -> None:
     assert (event["room"], event["participant"], event["timestamp"]) == ("support-7", "caller_1", NOW)
     assert event["event_id"] == "livekit-EV_abc"
     assert event["participant_info"] == json.loads(body)["participant"]
-    assert event["room_info"] == json.loads(body)["room"]
+    room = json.loads(body)["room"]
+    assert room.pop("turnPassword") == "hunter2"
+    assert event["room_info"] == room
+    assert "hunter2" not in str(event)
     assert answer.json()["id"] == event["_id"]
 
 

@@ -1,0 +1,42 @@
+"""An agent as LiveKit's own quickstart has it, with one line added: `attach(session)`.
+
+    python agent.py dev
+
+needs LIVEKIT_URL, LIVEKIT_API_KEY, LIVEKIT_API_SECRET, OPENAI_API_KEY, and a hub at HUB_URL (http://localhost:5000).
+Its models are OpenAI's instead of LiveKit Cloud's, and its turn detection and interruptions are the local ones.
+"""
+
+from livekit import agents
+from livekit.agents import Agent, AgentServer, AgentSession, inference
+from livekit.plugins import openai
+
+from event_hub.livekit import attach
+
+
+class Assistant(Agent):
+    def __init__(self) -> None:
+        super().__init__(instructions="You are a helpful voice AI assistant.")
+
+
+server = AgentServer()
+
+
+@server.rtc_session(agent_name="my-agent")
+async def my_agent(ctx: agents.JobContext) -> None:
+    session: AgentSession[None] = AgentSession(
+        stt=openai.STT(),
+        llm=openai.LLM(model="gpt-4.1-mini"),
+        tts=openai.TTS(voice="ash"),
+        turn_handling={
+            "turn_detection": inference.TurnDetector(version="v1-mini"),
+            "interruption": {"mode": "vad"},
+        },
+    )
+    attach(session)
+
+    await session.start(room=ctx.room, agent=Assistant())
+    await session.generate_reply(instructions="Greet the user and offer your assistance.")
+
+
+if __name__ == "__main__":
+    agents.cli.run_app(server)

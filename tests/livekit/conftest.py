@@ -1,0 +1,63 @@
+"""A line to call on: one at a time on a machine, because two calls on two cores delay each other."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from filelock import FileLock
+
+from ..browser.conftest import new_page
+from .line import Line
+from .speech import Recogniser
+
+__all__ = ["new_page"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A call takes half a minute, and may have to wait for its turn."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents and "open_line" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.timeout(600))
+            item.add_marker(pytest.mark.slow)
+
+
+@pytest.fixture
+def turn(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[None]:
+    """Only one call at a time, whatever the number of pytest-xdist's workers."""
+    addresses = [one.address for ones in psutil.net_if_addrs().values() for one in ones if one.family == socket.AF_INET]
+    if all(address.startswith("127.") for address in addresses):
+        pytest.fail(
+            "WebRTC wants a network interface beside the loopback one: ip link add w0 type veth peer name w1; "
+            "ip address add 192.0.2.1/24 dev w0; ip link set w0 up; ip link set w1 up"
+        )
+    base = tmp_path_factory.getbasetemp()
+    with FileLock((base if worker_id == "master" else base.parent) / "livekit.lock"):
+        yield
+
+
+@pytest.fixture
+def open_line(turn: None, tmp_path: Path) -> Iterator[Callable[..., Line]]:
+    """Opens lines, with what `Line` takes. All are closed at the end, and nothing is left."""
+    opened: list[Line] = []
+
+    def make(**options: Any) -> Line:
+        folder = tmp_path / f"line{len(opened)}"
+        folder.mkdir()
+        opened.append(Line(folder, **options))
+        return opened[-1].open()
+
+    yield make
+    for line in opened:
+        line.close()
+        print(line.logs())  # shown where the test has failed
+
+
+@pytest.fixture
+def recogniser() -> Iterator[Recogniser]:
+    with Recogniser() as process:
+        yield process

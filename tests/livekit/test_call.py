@@ -1,0 +1,174 @@
+"""A call over a real LiveKit server, with real speech: what the hub tells of it is what happened (H13 H15 H16 H17 H36 D08)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from .line import Line
+from .openai_standin import GREETING, STORY
+from .speech import Recogniser, overlap
+from .told import SOON, Told
+
+LATENCIES = {
+    "transcription_delay",
+    "end_of_turn_delay",
+    "on_user_turn_completed_delay",
+    "llm_node_ttft",
+    "tts_node_ttfb",
+    "playback_latency",
+    "e2e_latency",
+}
+
+
+def test_a_call(open_line: Callable[..., Line], recogniser: Recogniser, subtests: pytest.Subtests) -> None:
+    """A worker is registered, a caller is greeted, asks, is answered with a tool's help, interrupts, and leaves."""
+    line = open_line()
+    status = line.start_agent(mode="worker")
+    with subtests.test("H13 H15: the agent is ready when it is registered, and not before"):
+        ready = line.wait_event("agent_ready")
+        assert ready["agent_id"] == status["agent_id"]
+        assert status["mode"] == "worker"
+        assert line.events()[0]["type"] == "agent_process_started"
+
+    caller = line.call("weather-1", "caller_1")
+    greeting = caller.wait("heard_ended")
+    question, answering = caller.ask("What is the weather in London?")
+    answer = caller.wait("heard_ended", number=answering["number"])
+    _, telling = caller.ask("Please tell me a long story.")
+    interrupting = caller.say("Please stop, thank you.", at=telling["time"] + 5)  # in the third sentence
+    cut_off = caller.wait("heard_ended", number=telling["number"])
+    stop = caller.wait("said_started", number=interrupting)
+    stopped = caller.wait("said_ended", number=interrupting)
+    last = caller.wait("heard_ended", after=stopped["time"], number=telling["number"] + 1)
+    caller.leave()
+    left = caller.wait("left")
+    ended = line.wait_event("session_ended")
+
+    events = line.events()
+    told = Told(events, ended["session"])
+
+    with subtests.test("the stream and the history have the same, in the same order, each event once"):
+        kept = line.kept()
+        assert [event["event_id"] for event in told.events] == [
+            event["event_id"] for event in kept if event.get("session") == ended["session"]
+        ]
+        assert len({event["event_id"] for event in told.events}) == len(told.events)
+        assert len({event["_id"] for event in events}) == len(events)
+
+    with subtests.test("events come while the call goes on, not after it"):
+        # Of the user's speech LiveKit says when it began, once it is sure.
+        prompt = [event for event in told.events if not event["type"].startswith("user_")]
+        assert [event for event in prompt if event["_seen"] - event["timestamp"] > SOON] == []
+
+    with subtests.test("H15: from session_started to session_ended, with room and participants"):
+        first = told.one("session_started")
+        assert told.events[0] is first
+        assert told.events[-1] is ended
+        assert told.one("agent_ready")
+        assert all(event["room"] == "weather-1" for event in told.events)
+        agents = {event["participant"] for event in told.events if event.get("role") == "agent"}
+        users = {event["participant"] for event in told.events if event.get("role") == "user"}
+        assert users == {"caller_1"}
+        assert agents == {caller.wait("subscribed")["identity"]}
+        assert ended["reason"] == "participant_disconnected"
+        assert 0 <= ended["timestamp"] - left["time"] < 10
+
+    replies = told.replies()
+    finals = told.finals()
+    with subtests.test("every reply is one pair, every sentence of the caller's one final"):
+        assert [reply.finished["interrupted"] for reply in replies] == [False, False, True, False]
+        assert len(finals) == 3
+        assert told.all("agent_error") == []
+    hello, weather, story, bye = replies
+
+    with subtests.test("what the caller heard is what the hub says was said"):
+        assert overlap(hello.transcript["text"], recogniser.file(greeting["path"])) >= 0.7
+        assert overlap(weather.transcript["text"], recogniser.file(answer["path"])) >= 0.6
+        assert overlap(story.transcript["text"], recogniser.file(cut_off["path"])) >= 0.6
+        assert overlap(bye.transcript["text"], recogniser.file(last["path"])) >= 0.5
+        assert hello.transcript["text"] == GREETING
+
+    with subtests.test("what the caller said is what the hub says was heard"):
+        for final, text in zip(
+            finals,
+            ("What is the weather in London?", "Please tell me a long story.", "Please stop, thank you."),
+            strict=True,
+        ):
+            assert overlap(text, final["text"]) >= 0.6, final
+
+    with subtests.test("speech is told as it is audible: begin and end"):
+        for reply, began, end in (
+            (hello, caller.wait("heard_started"), greeting),
+            (weather, answering, answer),
+            (story, telling, cut_off),
+            (bye, caller.wait("heard_started", after=stopped["time"]), last),
+        ):
+            reply.assert_heard(began, end)
+
+    with subtests.test("the tool's pair lies between the question and the answer"):
+        started, finished = told.one("tool_call_started"), told.one("tool_call_finished")
+        assert started["name"] == finished["name"] == "lookup_weather"
+        assert started["arguments"] == {"location": "London"}
+        assert finished["call_id"] == started["call_id"]
+        assert finished["is_error"] is False
+        assert 0 < finished["duration"] < 5
+        assert finished["output"] in weather.transcript["text"]
+        assert told.in_order(finals[0], started, finished, weather.started)
+
+    with subtests.test("an interruption: the agent falls silent, and its words are those that were heard"):
+        assert 0 < cut_off["time"] - stop["time"] < 3
+        assert story.transcript["interrupted"] is True
+        assert story.finished["position"] == pytest.approx(cut_off["time"] - telling["time"], abs=SOON)
+        spoken = story.transcript["text"]
+        assert 10 < len(spoken) < len(STORY) - 50
+        assert STORY.startswith(spoken.rstrip(" .,…"))
+        assert told.in_order(story.finished, bye.started)
+        assert not any(reply.transcript.get("interrupted") for reply in (hello, weather, bye))
+
+    with subtests.test("latencies are those that the caller measured, and none is 0 for missing"):
+        measured = answering["time"] - question["time"]
+        latency = told.metrics(weather.transcript)["e2e_latency"]
+        assert 0 < latency <= measured + 0.3
+        assert latency > measured - SOON
+        for metrics in told.all("turn_metrics"):
+            figures = {name: metrics[name] for name in LATENCIES & metrics.keys()}
+            assert figures
+            assert all(0 < figure < 10 for figure in figures.values()), metrics
+        assert "e2e_latency" not in told.metrics(hello.transcript)
+        assert told.metrics(finals[0])["transcription_delay"] <= measured
+
+    with subtests.test("H36: the states in which the agent is, and the user"):
+        states = [event["new_state"] for event in told.all("agent_state_changed")]
+        assert states[-1] in ("listening", "idle")
+        assert {"listening", "thinking", "speaking"} <= set(states)
+        for event, following in zip(told.all("agent_state_changed"), told.all("agent_state_changed")[1:], strict=False):
+            assert following["old_state"] == event["new_state"]
+        assert len(told.all("user_speech_started")) == len(told.all("user_speech_finished")) == 3
+
+    with subtests.test("usage by model, only ever growing"):
+        usage = told.all("usage_updated")
+        assert usage
+        tokens = [sum(m.get("output_tokens", 0) for m in event["model_usage"]) for event in usage]
+        assert tokens == sorted(tokens)
+        assert len({str(event["model_usage"]) for event in usage}) == len(usage)
+
+    with subtests.test("H16: the room has its own transcription all the same, of both"):
+        agent = caller.wait("subscribed")["identity"]
+        shown = [note for note in caller.notes if note["what"] == "transcription" and note["final"]]
+        assert overlap(GREETING, " ".join(n["text"] for n in shown if n["identity"] == agent)) >= 0.9
+        assert overlap(finals[0]["text"], " ".join(n["text"] for n in shown if n["identity"] == "caller_1")) >= 0.9
+
+    with subtests.test("LiveKit's own webhooks are broadcast"):
+        line.wait_event("livekit_room_finished")
+        hooks = [event for event in line.events() if event["type"].startswith("livekit_")]
+        assert all(event["room"] == "weather-1" for event in hooks)
+        kinds = [event["type"] for event in hooks]
+        assert kinds[0] == "livekit_room_started"
+        assert kinds[-1] == "livekit_room_finished"
+        assert {e.get("participant") for e in hooks if e["type"] == "livekit_participant_joined"} == users | agents
+        assert kinds.count("livekit_track_published") == 2
+
+    line.stop_agent()
+    assert not line.standin.troubles
