@@ -29,10 +29,10 @@ def test_a_quote_is_made_renewed_and_found_missing() -> None:
 
 
 def test_every_sample_is_shown_and_named() -> None:
-    samples, index = (ROOT / "docs/samples.md").read_text(), (EXAMPLES / "README.md").read_text()
+    shown, index = "".join(quotes().values()), (EXAMPLES / "README.md").read_text()
     for folder in (path for path in EXAMPLES.iterdir() if path.is_dir()):
         assert f"]({folder.name}/" in index
-        assert f"<!-- from: examples/{folder.name}/" in samples
+        assert f"<!-- from: examples/{folder.name}/" in shown
 
 
 def test_every_sample_is_text_that_a_newcomer_can_take_in() -> None:
