@@ -370,6 +370,33 @@ def test_several_sessions_in_a_process_share_a_publisher_and_nothing_else(
         assert users == [f"I am number {number}."]
 
 
+def test_attached_in_a_thread_without_a_loop_and_to_a_session_that_is_closed(
+    hub: HubProcess, publisher: Publisher
+) -> None:
+    ids: list[str] = []
+
+    async def body() -> None:
+        session = text_session()
+        attachment = await asyncio.to_thread(attach, session, publisher=publisher)
+        ids.append(attachment.session)
+        await session.start(Clerk())
+        await greeted(session)
+        await session.aclose()
+        attachment.detach()
+        again = attach(session, publisher=publisher)
+        ids.append(again.session)
+        await session.start(Clerk())
+        await greeted(session)
+        await session.aclose()
+        await sent(publisher)
+
+    run(body)
+    for session_id in ids:
+        found = kinds(events(hub, session_id))
+        assert (found[0], found[-1]) == ("session_started", "session_ended")
+        assert found.count("transcript") == 1
+
+
 # -- hostile -----------------------------------------------------------------------------------------------------------
 
 
