@@ -116,6 +116,7 @@ def _run(mode: str | None, room: str | None, instructions: str | None, speed: fl
     if choice == "room" and not room:
         raise Failure("The mode room needs a room: --room NAME, or HUB_AGENT_ROOM.")
     settings.require_keys(os.environ)
+    settings.numbers()
     _serve(choice, livekit, room or "", instructions)
 
 

@@ -19,7 +19,7 @@ from .failure import UNREACHABLE, Failure
 from .parts import Parts
 from .running import until_stopped
 from .session import make_session
-from .settings import LiveKit
+from .settings import LiveKit, shown
 
 logger = logging.getLogger("agent")
 
@@ -82,7 +82,9 @@ async def _connect(room: rtc.Room, livekit: LiveKit, name: str, identity: str) -
     except (TimeoutError, rtc.ConnectError) as error:
         await asyncio.to_thread(livekit_answers, livekit)  # which says more precisely what it is, where it does not
         raise Failure(
-            f"The room {name} at {livekit.url} could not be joined: see livekit-server's log.", "livekit", UNREACHABLE
+            f"The room {name} at {shown(livekit.url)} could not be joined: see livekit-server's log.",
+            "livekit",
+            UNREACHABLE,
         ) from error
 
 

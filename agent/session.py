@@ -37,8 +37,8 @@ def turn_handling(detection: str) -> TurnHandlingOptions:
         "turn_detection": "vad" if detection == "vad" else "stt",
         "endpointing": {
             "mode": "fixed",
-            "min_delay": number("AGENT_MIN_ENDPOINTING", 0.3),
-            "max_delay": number("AGENT_MAX_ENDPOINTING", 1.0),
+            "min_delay": number("AGENT_MIN_ENDPOINTING"),
+            "max_delay": number("AGENT_MAX_ENDPOINTING"),
         },
         "interruption": {
             "mode": "vad",

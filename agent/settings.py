@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
+from urllib.parse import SplitResult, urlsplit
 
 from event_hub import providers
 
@@ -14,6 +15,8 @@ from .failure import Failure
 Mode = Literal["worker", "room", "scripted"]
 MODES: tuple[Mode, ...] = ("worker", "room", "scripted")
 LIVEKIT = ("LIVEKIT_URL", "LIVEKIT_API_KEY", "LIVEKIT_API_SECRET")
+NUMBERS = {"AGENT_MIN_ENDPOINTING": 0.3, "AGENT_MAX_ENDPOINTING": 1.0, "AGENT_IDLE_PROCESSES": 1.0, "AGENT_DRAIN": 5.0}
+"""Settings that are numbers, and their defaults: seconds, and processes."""
 SCRIPTED_ROOM = "scripted"
 """The `room` of scripted conversations, where no other is given: something to filter by."""
 
@@ -35,9 +38,35 @@ class LiveKit:
                 "livekit",
             )
         url = environ["LIVEKIT_URL"].strip()
-        if not url.lower().startswith(("ws://", "wss://", "http://", "https://")):
-            raise Failure(f"LIVEKIT_URL is {url}, which is no address: write ws://host:7880 or wss://….", "livekit")
+        if urlsplit_of(url).scheme not in ("ws", "wss", "http", "https"):
+            raise Failure(
+                f"LIVEKIT_URL is {shown(url)}, which is no address: write ws://host:7880 or wss://….", "livekit"
+            )
         return cls(url, environ["LIVEKIT_API_KEY"], environ["LIVEKIT_API_SECRET"])
+
+
+def urlsplit_of(url: str) -> SplitResult:
+    """The parts of an address; all of them empty where it is none."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+        return parts if parts.hostname else urlsplit("")
+    except ValueError:
+        return urlsplit("")
+
+
+def shown(url: str) -> str:
+    """An address for people: without the name and the password that may be in it."""
+    parts = urlsplit_of(url)
+    if not parts.hostname:
+        return "not an address" if "@" in url else url[:200]
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}".rstrip("/")
+
+
+def numbers() -> None:
+    """Look at every number that is used later; raises Failure."""
+    for name in NUMBERS:
+        number(name)
 
 
 def choose_mode(environ: Mapping[str, str]) -> tuple[Mode, str]:
@@ -73,11 +102,11 @@ def mode_of(text: str) -> Mode:
     return text
 
 
-def number(name: str, default: float, *, least: float = 0.0) -> float:
+def number(name: str, *, least: float = 0.0) -> float:
     """A setting that is a number; raises Failure."""
     text = os.environ.get(name, "").strip()
     if not text:
-        return default
+        return NUMBERS[name]
     try:
         value = float(text)
     except ValueError:

@@ -16,14 +16,12 @@ from .assistant import Assistant
 from .failure import UNREACHABLE, Failure
 from .parts import Parts, chosen, make_parts, make_vad
 from .session import make_session
-from .settings import LiveKit, number
+from .settings import LiveKit, number, shown
 
 logger = logging.getLogger("agent")
 
 REGISTRATION = 10.0
 """Seconds until LiveKit must have registered the worker: it answered a moment ago, so it takes about two."""
-DRAIN = 5.0
-"""Seconds that calls under way may still take when the worker is stopped."""
 
 
 async def work(livekit: LiveKit, stop: asyncio.Event) -> None:
@@ -41,14 +39,14 @@ async def work(livekit: LiveKit, stop: asyncio.Event) -> None:
         if not registered.is_set() and not stop.is_set():
             cause = running.exception() if running.done() and not running.cancelled() else None
             raise Failure(
-                f"LiveKit at {livekit.url} does not register the worker: see its log, or correct LIVEKIT_URL.",
+                f"LiveKit at {shown(livekit.url)} does not register the worker: see its log, or correct LIVEKIT_URL.",
                 "livekit",
                 UNREACHABLE,
             ) from cause
         await asyncio.wait([running, stopping], return_when=asyncio.FIRST_COMPLETED)
         if not stop.is_set():
             raise Failure(
-                f"LiveKit at {livekit.url} is gone and does not come back: start livekit-server.",
+                f"LiveKit at {shown(livekit.url)} is gone and does not come back: start livekit-server.",
                 "livekit",
                 UNREACHABLE,
             ) from running.exception()
@@ -60,7 +58,7 @@ async def work(livekit: LiveKit, stop: asyncio.Event) -> None:
 async def _close(server: AgentServer, running: asyncio.Task[None]) -> None:
     if not running.done():
         try:
-            await server.drain(timeout=math.ceil(number("AGENT_DRAIN", DRAIN)) or 1)
+            await server.drain(timeout=math.ceil(number("AGENT_DRAIN")) or 1)
         except TimeoutError:
             logger.info("calls are still under way: they are ended now")
         except Exception as error:  # not registered: nothing to tell to anybody
@@ -81,7 +79,7 @@ def make_server(livekit: LiveKit) -> AgentServer:
         # to one that says more than 0.7, whatever the threshold here.
         load_fnc=load,
         load_threshold=math.inf,
-        num_idle_processes=round(number("AGENT_IDLE_PROCESSES", 1)),
+        num_idle_processes=round(number("AGENT_IDLE_PROCESSES")),
         setup_fnc=prepare,
     )
     # The name by which a call asks for this agent; without one it is sent to every room.

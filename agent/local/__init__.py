@@ -37,6 +37,10 @@ def local_tts(voice: str | None = None) -> tts.TTS[Any]:
         if voice is not None and voice not in VOICES:
             raise Failure(f"AGENT_TTS=local:{voice}: flite has no such voice, it has {', '.join(VOICES)}.", "tts")
         return FliteTTS(voice=voice)
+    if voice in VOICES:
+        raise Failure(
+            f"AGENT_TTS=local:{voice} is a voice of flite's, which is not installed: apt install flite.", "tts"
+        )
     try:
         from .espeak import EspeakTTS
 

@@ -6,6 +6,7 @@ import http.client
 import ipaddress
 import socket
 import time
+import zlib
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -42,6 +43,7 @@ class Connection:
         self._light = LightHTTP(url, timeout) if light(url, self._session.trust_env) else None
         self._post_headers = {name: str(value) for name, value in self._session.headers.items()}
         self._post_headers["Content-Type"] = "application/x-ndjson"
+        self._post_headers["Accept-Encoding"] = "identity"
         if key:
             self._post_headers["Authorization"] = f"Bearer {key}"
 
@@ -83,7 +85,7 @@ class Connection:
             return self._request("POST", path, data=body, headers={"Content-Type": "application/x-ndjson"})
         try:
             return self._light.post(path, body, self._post_headers)
-        except (OSError, http.client.HTTPException, ValueError) as error:
+        except (OSError, http.client.HTTPException, zlib.error, ValueError) as error:
             raise self.unreachable(error) from error
 
     def _request(self, method: str, path: str, **options: Any) -> requests.Response:
@@ -126,7 +128,10 @@ class Connection:
                 return self.unreachable(error)
             return Refused(status, problem, wait)
         if 300 <= status < 400:
-            there = urlsplit(response.headers.get("Location", ""))
+            try:
+                there = urlsplit(response.headers.get("Location", ""))
+            except ValueError:
+                return self.not_a_hub(response)
             return self.not_a_hub(response, f"status {status}, it sends us on to {there.scheme}://{there.hostname}")
         return self.not_a_hub(response)
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 import http.client
 import io
 import socket
+import zlib
 from urllib.parse import urlsplit
 
 import requests
-from requests.utils import get_environ_proxies
+from requests.utils import get_environ_proxies, select_proxy
 
 _MOST = 1 << 20
 """Bytes of an answer that are read: a hub's are small."""
@@ -20,7 +21,7 @@ _MOST = 1 << 20
 
 def light(url: str, trust_env: bool) -> bool:
     """Whether requests to `url` need nothing but HTTP."""
-    return urlsplit(url).scheme == "http" and not (trust_env and get_environ_proxies(url).get("http"))
+    return urlsplit(url).scheme == "http" and not (trust_env and select_proxy(url, get_environ_proxies(url)))
 
 
 class LightHTTP:
@@ -29,7 +30,7 @@ class LightHTTP:
     def __init__(self, url: str, timeout: float) -> None:
         parts = urlsplit(url)
         self._path = parts.path.rstrip("/")
-        self._connection = _Connection(parts.hostname or "", parts.port, timeout=timeout)
+        self._connection = _Connection(parts.hostname or "", 80 if parts.port is None else parts.port, timeout=timeout)
 
     def post(self, path: str, body: bytes, headers: dict[str, str]) -> requests.Response:
         """POST and read the answer. Raises OSError and `http.client.HTTPException`, after which the next POST connects
@@ -53,11 +54,20 @@ class LightHTTP:
     def _post(self, path: str, body: bytes, headers: dict[str, str]) -> requests.Response:
         self._connection.request("POST", f"{self._path}{path}", body, headers)
         answer = self._connection.getresponse()
+        if answer.status < 200:
+            raise http.client.BadStatusLine(f"{answer.status}, which is no answer yet")
         content = answer.read(_MOST)
         if not answer.isclosed():
-            self.close()
-            if len(content) < _MOST:
-                raise http.client.IncompleteRead(content, answer.length)
+            if answer.length or answer.chunked:
+                self.close()
+                if len(content) < _MOST:
+                    raise http.client.IncompleteRead(content, answer.length)
+            else:  # it ends where the connection does
+                while len(content) < _MOST and (more := answer.read(_MOST - len(content))):
+                    content += more
+                self.close()
+        if answer.headers.get("Content-Encoding") in ("gzip", "deflate"):  # a proxy's, unasked
+            content = zlib.decompressobj(47).decompress(content, _MOST)
         response = requests.Response()
         response.status_code = answer.status
         response.headers.update(answer.headers.items())

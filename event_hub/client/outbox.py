@@ -42,6 +42,14 @@ class Outbox:
             self._waker.wake()
         return True
 
+    def refuse(self, reason: str) -> None:
+        """An event that cannot be put is counted, and marked in its place."""
+        with self.lock:
+            self.queue.refuse(reason)
+            wake, self._idle = self._idle, False
+        if wake:
+            self._waker.wake()
+
     def take(self, most: int, most_bytes: int, linger: float) -> list[bytes | Dropped] | None:
         """What is to be sent next; waits for it. None: it is over.
 

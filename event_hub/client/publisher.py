@@ -23,7 +23,7 @@ from .connection import Connection
 from .hub import AnyEvent, plain
 from .ids import new_id
 from .outbox import Outbox
-from .queue import CLOSED, REFUSED
+from .queue import CLOSED, INVALID, REFUSED
 from .reports import in_words
 from .sender import Sender
 
@@ -146,14 +146,22 @@ class Publisher:
         """Queue one event of a producer that builds them right and has no time: at a third of the cost of `publish`.
 
         It is not checked here: one of a wrong shape is refused by the hub, and counted as `refused`. `timestamp` and
-        `event_id` are written into it where they are missing; defaults are not added. Raises TypeError where it cannot
-        be written as JSON.
+        `event_id` are written into it where they are missing; defaults are not added. Halves of characters are replaced
+        by U+FFFD. Where it cannot be written as JSON, it is dropped, counted and marked in its place, and what json has
+        to say is raised (TypeError, ValueError, RecursionError).
         """
         if "timestamp" not in event:
             event["timestamp"] = time.time()
         if "event_id" not in event:
             event["event_id"] = new_id()
-        self._put(_encode(event))
+        try:
+            data = _encode(event)
+        except UnicodeEncodeError:
+            data = _encode(whole(event))
+        except Exception:
+            self._outbox.refuse(INVALID)
+            raise
+        self._put(data)
 
     def _put(self, data: bytes) -> None:
         if not self._outbox.put(data) and not self._said_closed:
@@ -239,6 +247,17 @@ class Publisher:
             pass
         finally:
             self._starting.release()
+
+
+def whole(value: Any) -> Any:
+    """`value` with its texts as UTF-8 can write them: pairs of surrogates joined, single ones replaced."""
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, dict):
+        return {whole(name): whole(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [whole(part) for part in value]
+    return value
 
 
 def _json(value: Any) -> None:

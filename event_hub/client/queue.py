@@ -9,6 +9,7 @@ QUEUE_FULL = "queue_full"
 TOO_LARGE = "too_large"
 REFUSED = "refused"
 CLOSED = "closed"
+INVALID = "invalid"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,16 +47,21 @@ class Queue:
 
     def put(self, event: bytes) -> None:
         """Add one event at the end; older ones may give way."""
-        self.put_count += 1
         if len(event) > self.max_bytes:
-            self._mark_last(TOO_LARGE)
+            self.refuse(TOO_LARGE)
             return
+        self.put_count += 1
         self._entries.append(event)
         self._waiting += 1
         self.events += 1
         self.bytes += len(event)
         while (self.events > self.max_events or self.bytes > self.max_bytes) and self._waiting:
             self._give_way()
+
+    def refuse(self, reason: str) -> None:
+        """An event that cannot be put: it is counted, and its place is marked."""
+        self.put_count += 1
+        self._mark_last(reason)
 
     def take(self, most: int, most_bytes: int) -> list[bytes | Dropped]:
         """The next entries: at most `most`, and `most_bytes` unless the first alone has more. They are being sent from

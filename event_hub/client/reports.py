@@ -18,6 +18,7 @@ _WHY = {
     "queue_full": "the queue is full",
     "too_large": "they are larger than the hub, or the queue, takes",
     "refused": "the hub refuses them",
+    "invalid": "they cannot be written as JSON",
 }
 
 

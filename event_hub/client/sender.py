@@ -13,10 +13,11 @@ import msgspec
 
 from .backoff import Backoff
 from .connection import Connection
-from .errors import HubError, NotAHub, Refused
+from .errors import HubError, NotAHub, Refused, Unreachable
 from .ids import new_id
 from .outbox import Outbox
 from .queue import REFUSED, TOO_LARGE, Dropped
+from .records import Posted
 from .reports import Reports
 
 logger = logging.getLogger("event_hub.client")
@@ -105,7 +106,7 @@ class Sender:
             if not batch:
                 continue
             try:
-                posted = self._connection.post(b"\n".join(part.data for part in batch))
+                posted = self._post(b"\n".join(part.data for part in batch))
             except HubError as error:
                 self._failed(error)
                 if _about_the_batch(error):
@@ -124,6 +125,15 @@ class Sender:
             else:
                 failures = proofs = 0
                 self._arrived(batch, posted.duplicates)
+
+    def _post(self, lines: bytes) -> Posted:
+        try:
+            return self._connection.post(lines)
+        except HubError:
+            raise
+        except Exception as error:  # an answer that nobody has thought of: tried again, like any other
+            logger.debug("a POST has failed", exc_info=error)
+            raise Unreachable(self._connection.url, f"its answer makes no sense: {type(error).__name__}") from error
 
     def _without(self, batch: list[Part], error: HubError) -> list[list[Part]]:
         """What is left to send of a batch that is refused: all but the event that is to blame. Where none is named,
@@ -159,7 +169,7 @@ class Sender:
     def _hub_is_well(self) -> bool:
         """It takes a POST with nothing in it."""
         try:
-            self._connection.post(b"")
+            self._post(b"")
         except HubError:
             return False
         self._backoff.reset()

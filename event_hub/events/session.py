@@ -183,7 +183,7 @@ class EventsDropped(Event):
     count: int = Field(ge=1, description="how many")
     reason: Text = Field(
         description="queue_full: the hub was away for too long; too_large: larger than the hub takes; refused: the hub "
-        "did not take it"
+        "did not take it; invalid: it cannot be written as JSON"
     )
 
 

@@ -9,11 +9,14 @@ without text (a recording that is played), an item never (`say(add_to_chat_ctx=F
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 Emit = Callable[[dict[str, Any]], object]
+
+_DRAFTS = 8
+"""Drafts that are remembered: more are not written at once."""
 
 
 @dataclass(eq=False)
@@ -21,6 +24,8 @@ class Utterance:
     """One reply, as far as it is known."""
 
     id: str
+    half: str = ""
+    """The first half of a character that a model has split over two pieces."""
     pieces: list[str] = field(default_factory=list)
     length: int = 0
     completed: int = 0
@@ -44,16 +49,18 @@ class AgentSpeech:
     """The agent's side of a conversation. `emit` gets each event; times are epoch seconds.
 
     `segments`: each segment of text and audio is an item of its own (realtime models), else one item may have several.
-    `audio`: there is an audio output, so that text which was not played was not said.
+    `audio`: there is an audio output, so that text which was not played was not said. `raw`: the streaming text is told
+    as drafts, when the model writes it, and not once more when it is said.
     """
 
     def __init__(self, emit: Emit, name: Callable[[], str]) -> None:
         self.segments = False
         self.audio = False
+        self.raw = False
         self._emit = emit
         self._name = name
         self._current: Utterance | None = None
-        self._drafts: deque[Utterance] = deque()
+        self._drafts: deque[Utterance] = deque(maxlen=_DRAFTS)
         """What the model writes, read at the model: nobody knows yet which of it will be said."""
         self._waiting: deque[Utterance] = deque()
         """Over, but for their items."""
@@ -63,38 +70,22 @@ class AgentSpeech:
         """Something is over whose item has not come (yet): call `settle` when it has had its time."""
         return bool(self._waiting)
 
-    def text(self, delta: str, draft: Utterance | None = None) -> None:
-        """A piece of the text that is being said, or of a `draft`."""
-        utterance = draft or self._open()
-        self._emit(
-            {
-                "type": "agent_text_delta",
-                "role": "agent",
-                "delta": delta,
-                "offset": utterance.length,
-                "utterance": utterance.id,
-                "source": "llm" if draft else "transcription",
-            }
-        )
-        utterance.pieces.append(delta)
-        utterance.length += len(delta)
+    @property
+    def playing(self) -> bool:
+        """Audio has begun and not ended."""
+        return self._current is not None and self._current.playing > 0
 
-    def flush(self, draft: Utterance | None = None) -> None:
+    def text(self, delta: str) -> None:
+        """A piece of the text that is being said."""
+        utterance = self._open(delta)
+        self._write(utterance, delta, None if self.raw else "transcription")
+
+    def flush(self) -> None:
         """A segment of text is complete. Says nothing where there was no text, as after a swap of outputs."""
-        utterance = draft or self._current or (self._waiting[-1] if self._waiting else None)
-        if utterance and utterance.length > utterance.completed:
-            utterance.completed = utterance.length
-            self._emit(
-                {
-                    "type": "agent_text_complete",
-                    "role": "agent",
-                    "text": utterance.text,
-                    "utterance": utterance.id,
-                    "source": "llm" if draft else "transcription",
-                }
-            )
-            if self.segments and not self.audio:
-                self._end(utterance)
+        utterance = self._current or (self._waiting[-1] if self._waiting else None)
+        told = utterance is not None and self._complete(utterance, None if self.raw else "transcription")
+        if told and utterance and self.segments and not self.audio:
+            self._end(utterance)
 
     def draft(self) -> Utterance:
         """The model begins to write. It may write several things at once, and not all of it will be said."""
@@ -102,9 +93,14 @@ class AgentSpeech:
         self._drafts.append(draft)
         return draft
 
-    def give_up(self, draft: Utterance) -> None:
-        """The model was stopped."""
-        if draft in self._drafts:
+    def draft_text(self, draft: Utterance, delta: str) -> None:
+        """A piece of what the model writes."""
+        self._write(draft, delta, "llm")
+
+    def draft_ended(self, draft: Utterance, whole: bool) -> None:
+        """The model has written it, or was stopped."""
+        self._complete(draft, "llm")
+        if not (whole and draft.length) and draft in self._drafts:
             self._drafts.remove(draft)
 
     def playback_started(self, at: float) -> None:
@@ -152,23 +148,66 @@ class AgentSpeech:
             self._finish(self._current, now)
             self._end(self._current)
         while self._waiting:
-            utterance = self._waiting.popleft()
-            text = utterance.heard
-            if text is None and not utterance.interrupted and (utterance.started or not self.audio):
-                text = utterance.text
-            if text and text.strip():
-                self._say(utterance, text)
+            self._settle(self._waiting.popleft())
 
     # -- inside ------------------------------------------------------------------------------------------------------
 
-    def _open(self) -> Utterance:
+    def _write(self, utterance: Utterance, delta: str, source: str | None) -> None:
+        delta, utterance.half = utterance.half + delta, ""
+        if delta and "\ud800" <= delta[-1] <= "\udbff":
+            delta, utterance.half = delta[:-1], delta[-1]
+        if not delta:
+            return
+        offset = utterance.length
+        utterance.pieces.append(delta)
+        utterance.length += len(delta)
+        if source:
+            self._emit(
+                {
+                    "type": "agent_text_delta",
+                    "role": "agent",
+                    "delta": delta,
+                    "offset": offset,
+                    "utterance": utterance.id,
+                    "source": source,
+                }
+            )
+
+    def _complete(self, utterance: Utterance, source: str | None) -> bool:
+        if utterance.length <= utterance.completed:
+            return False
+        utterance.completed = utterance.length
+        if source:
+            self._emit(
+                {
+                    "type": "agent_text_complete",
+                    "role": "agent",
+                    "text": utterance.text,
+                    "utterance": utterance.id,
+                    "source": source,
+                }
+            )
+        return True
+
+    def _open(self, text: str = "") -> Utterance:
+        """The utterance that is under way; a new one begins with `text`."""
         if self._current is None:
             last = self._waiting[-1] if self._waiting else None
-            if last and last.length and not last.started and not self.segments:
+            if last and last.length and not last.started and not self.segments and not text:
                 self._current = self._waiting.pop()  # it seemed to be over before it was heard
             else:
-                self._current = self._drafts.popleft() if self._drafts else Utterance(self._name())
+                self._current = Utterance(self._drafted(text) or self._name())
         return self._current
+
+    def _drafted(self, text: str) -> str | None:
+        """The draft that begins like `text`: it is being said, and those before it are not any more."""
+        start = _letters(text)
+        for draft in self._drafts if start else ():
+            if _letters(draft.text).startswith(start):
+                while self._drafts.popleft() is not draft:
+                    pass
+                return draft.id
+        return None
 
     def _start(self, utterance: Utterance, at: float) -> None:
         if not utterance.started:
@@ -196,6 +235,13 @@ class AgentSpeech:
             self._current = None
             self._waiting.append(utterance)
 
+    def _settle(self, utterance: Utterance) -> None:
+        text = utterance.heard
+        if text is None and not utterance.interrupted and (utterance.started or not self.audio):
+            text = utterance.text
+        if text and text.strip():
+            self._say(utterance, text)
+
     def _say(self, utterance: Utterance, text: str) -> None:
         self._emit(
             {
@@ -209,22 +255,24 @@ class AgentSpeech:
         )
 
     def _of(self, text: str) -> Utterance:
-        """The utterance of an item: the oldest whose text begins like it, else the oldest."""
-        known = list(self._known())
+        """The utterance of an item. It is the one under way, or was until just now; the items of a realtime model come
+        together, when all of them are over. What began before it gets no item any more."""
+        known = [*self._waiting, *([self._current] if self._current else [])]
+        if not self.segments:
+            known.reverse()
         start = text.strip()[:24]
         utterance = next((one for one in known if one.text.strip().startswith(start)), known[0] if known else None)
         if utterance is None:
             return Utterance(self._name())
+        while self._waiting and self._waiting[0] is not utterance:
+            self._settle(self._waiting.popleft())
         if utterance is self._current:
             self._current = None
-        elif utterance in self._waiting:
-            self._waiting.remove(utterance)
-        while utterance in self._drafts:
-            self._drafts.popleft()  # those before it will not be said any more
+        else:
+            self._waiting.popleft()
         return utterance
 
-    def _known(self) -> Iterator[Utterance]:
-        yield from self._waiting
-        if self._current:
-            yield self._current
-        yield from self._drafts
+
+def _letters(text: str) -> str:
+    """What a transcription node leaves alone."""
+    return "".join(filter(str.isalnum, text)).casefold()

@@ -15,6 +15,7 @@ from livekit.agents import AgentSession, JobContext, get_job_context
 from livekit.agents.voice.room_io import RoomIO
 
 from ..client import Publisher
+from ..events import check
 from . import figures, process
 from .agent_speech import AgentSpeech
 from .quietly import handler
@@ -23,12 +24,10 @@ from .user_speech import UserSpeech
 
 logger = logging.getLogger("event_hub.livekit")
 
+_LONG = ("delta", "text")
+"""Fields that may be longer than a hub takes."""
 _SETTLE = 0.5
 """Seconds after a reply in which its conversation item may still come; realtime models are the slowest with it."""
-_FLUSH = 5.0
-"""Seconds that the end of a job waits for what is not yet at the hub."""
-
-Handler = Callable[[Any], None]
 
 
 def attach(
@@ -52,22 +51,26 @@ def attach(
     never said); events say which in `source`.
 
     A session that is attached already stays as it is: its attachment is returned. Raises TypeError for what is no
-    AgentSession.
+    AgentSession, ValueError for a room, participant, id or source of text that cannot be one.
     """
     if not isinstance(session, AgentSession):
         raise TypeError(f"attach takes an AgentSession, not {type(session).__name__}: attach(session)")
     if text not in ("transcription", "llm"):
         raise ValueError(f"text is 'transcription' or 'llm', not {text!r}")
-    known = _attachments.get(session)
+    about = {"room": room, "participant": participant, "session": session_id}
+    check({"type": "session_started", **{name: value for name, value in about.items() if value is not None}})
+    last = _attachments.get(session)
+    known = last() if last else None
     if known is not None:
         logger.warning("The session is attached already: its events go to %s once.", known.hub)
         return known
     attachment = Attachment(session, publisher, room, participant, session_id, text)
-    _attachments[session] = attachment
+    _attachments[session] = weakref.ref(attachment)
     return attachment
 
 
-_attachments: weakref.WeakKeyDictionary[AgentSession[Any], Attachment] = weakref.WeakKeyDictionary()
+_attachments: weakref.WeakKeyDictionary[AgentSession[Any], weakref.ref[Attachment]] = weakref.WeakKeyDictionary()
+"""Sessions and what they are attached with; it is the session's handlers that keep that."""
 
 
 class Attachment:
@@ -91,15 +94,15 @@ class Attachment:
         self._taps = Taps(text, self.failed)
         self._timer: asyncio.TimerHandle | None = None
         self._attached = True
-        self._flushes_at: Any = None
         self._usage: list[dict[str, Any]] = []
-        self._ready = self._begun = False
+        self._ready = self._begun = self._over = False
+        self._id = ""
         self._new_session()
         try:
             self.publisher = publisher or process.publisher()
         except ValueError as error:
             logger.error("The session is not reported to a hub: %s", error)
-        methods: dict[str, Handler] = {
+        methods: dict[str, Callable[[Any], None]] = {
             "agent_state_changed": self._on_agent_state,
             "user_state_changed": self._on_user_state,
             "user_input_transcribed": self._on_transcribed,
@@ -120,7 +123,7 @@ class Attachment:
 
     @property
     def session(self) -> str:
-        """The id that the events carry."""
+        """The id that the events carry: of this start of the session, or of the last one until the next."""
         return self._id
 
     @property
@@ -204,7 +207,7 @@ class Attachment:
             utterance = (
                 self._agent.item(text, bool(item.interrupted), time.time())
                 if agent
-                else self._user.item(text, ev.created_at)
+                else self._user.item(text, item.transcript_confidence is not None, ev.created_at)
             )
             if found := figures.latencies(item.metrics):
                 role = "agent" if agent else "user"
@@ -260,9 +263,12 @@ class Attachment:
         self._publish(figures.error(ev.error, ev.source))
 
     def _on_close(self, ev: Any) -> None:
+        self._user.close(time.time())
         self._agent.settle(all=True, now=time.time())
         self._publish({"type": "session_ended", "reason": str(getattr(ev.reason, "value", ev.reason))})
-        self._new_session()  # it may be started again
+        self._begun, self._over = False, True  # it may be started again
+        if session := self._session():
+            self._taps.remove(session)
 
     def _look(self) -> None:
         """Find the session's outputs: they come and change when it starts, and later as its owner likes."""
@@ -271,10 +277,12 @@ class Attachment:
             return
         if not self._begun:
             self._begin(session)
-        else:
+            return
+        try:
             self._taps.look(session, self._agent)
-            if len(self._common) < 3:
-                self._find_common(session)
+            self._find_common(session)
+        except Exception as error:  # an output of somebody else's; what has happened is told all the same
+            self.failed("look", error)
 
     def _settle_soon(self) -> None:
         if self._agent.unsettled and self._timer is None:
@@ -292,7 +300,7 @@ class Attachment:
         self._user = UserSpeech(self._publish, self._name)
         self._tools: dict[str, tuple[str, float]] = {}
         self._usage = []
-        self._ready = self._begun = False
+        self._ready = self._begun = self._over = False
         self._names = itertools.count(1)
         self._tag = uuid.uuid4().hex[:6]
         self._common: dict[str, Any] = {}
@@ -301,9 +309,10 @@ class Attachment:
         return f"{self._tag}.{next(self._names)}"
 
     def _begin(self, session: AgentSession[Any]) -> None:
+        if self._over:
+            self._new_session()
         self._begun = True
-        self._taps.look(session, self._agent)
-        self._find_common(session)
+        self._look()
         agent = agent_of(session)
         job = get_job_context(required=False)
         self._publish_known(
@@ -316,14 +325,6 @@ class Attachment:
         )
         if session.agent_state not in ("initializing", "idle"):
             self._say_ready()
-        if job is not None and self._flushes_at is not job:
-            self._flushes_at = job
-            job.add_shutdown_callback(self._flush)
-
-    async def _flush(self) -> None:
-        """A job's process ends without much ado: what is queued is sent before."""
-        if self.publisher is not None:
-            await asyncio.to_thread(self.publisher.flush, _FLUSH)
 
     def _where(self) -> str:
         room = self._common.get("room")
@@ -350,19 +351,24 @@ class Attachment:
             participant = common.get(role)
             if participant is not None:
                 event["participant"] = participant
+        for name in _LONG:
+            text = event.get(name)
+            if text is not None and len(text) > figures.SURELY_SHORT:
+                figures.shorten(event, name)
         publisher.put(event)
 
     def _find_common(self, session: AgentSession[Any]) -> None:
-        """Room and participants, as soon as they are known: the caller may come after the agent."""
+        """Room and participants, as soon as they are known: the caller may come after the agent, and be another later."""
         common = self._common
         room_io = _room_io_of(session)
-        job = get_job_context(required=False)
-        room = room_io.room if room_io else job.room if job else None
-        name = self._room or (room.name if room is not None else None) or (job.job.room.name if job else None)
-        if name:
-            common["room"] = name
-        if agent := _identity(job, room):
-            common["agent"] = agent
+        if "room" not in common or "agent" not in common:
+            job = get_job_context(required=False)
+            room = room_io.room if room_io else job.room if job else None
+            name = self._room or (room.name if room is not None else None) or (job.job.room.name if job else None)
+            if name:
+                common["room"] = name
+            if agent := _identity(job, room):
+                common["agent"] = agent
         linked = room_io.linked_participant if room_io else None
         if user := self._participant or (linked.identity if linked else None):
             common["user"] = user

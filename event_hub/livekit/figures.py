@@ -7,7 +7,11 @@ import math
 from typing import Any
 
 _MOST = 16_384
-"""Characters of a tool's arguments or output that are published: a hub takes 64 KiB an event."""
+"""Bytes of a tool's arguments or output that are published: a hub takes 64 KiB an event."""
+_MOST_TEXT = 48_000
+"""Bytes of a text, as JSON."""
+SURELY_SHORT = _MOST_TEXT // 6
+"""Characters that have no more bytes than that, whatever they are."""
 _TIMES = frozenset({"started_speaking_at", "stopped_speaking_at"})
 
 
@@ -39,8 +43,9 @@ def usage(models: Any) -> list[dict[str, Any]]:
 
 def arguments(text: Any) -> Any:
     """A tool call's arguments as an object, or as the model's own text where it is no JSON object, or a very long one."""
-    if not isinstance(text, str) or len(text) > _MOST:
-        return clipped(text)
+    short = clipped(text)
+    if short is not text or not isinstance(text, str):
+        return short
     try:
         value = json.loads(text)
     except (TypeError, ValueError, RecursionError):
@@ -49,10 +54,32 @@ def arguments(text: Any) -> Any:
 
 
 def clipped(text: Any) -> str | None:
-    """A text, cut where it is too long for an event, and saying so."""
+    """A tool's text, cut where it is too long for an event, and saying so."""
     if not isinstance(text, str):
         return None
-    return text if len(text) <= _MOST else f"{text[:_MOST]}… ({len(text)} characters)"
+    cut = _cut(text, _MOST)
+    return text if cut is text else f"{cut}… ({len(text)} characters)"
+
+
+def shorten(event: dict[str, Any], name: str) -> None:
+    """Cut a field that is too long for an event; `truncated` has the characters that it had."""
+    text = event[name]
+    cut = _cut(text, _MOST_TEXT)
+    if cut is not text:
+        event[name], event["truncated"] = cut, len(text)
+
+
+def _cut(text: str, most: int) -> str:
+    """As much of the beginning of `text` as has `most` bytes as JSON; `text` itself where all of it has."""
+    if len(text) * 6 <= most:
+        return text
+    data = json.dumps(text[: most + 1], ensure_ascii=True)[1:-1]  # six bytes at most for what UTF-8 needs two to four
+    if len(text) <= most and len(data) <= most:
+        return text
+    share = text[:most]
+    while len(json.dumps(share)) - 2 > most:
+        share = share[: len(share) * most // len(json.dumps(share))]
+    return share
 
 
 _KINDS = {

@@ -64,15 +64,13 @@ class LLMTap:
             if isinstance(chunk, llm.ChatChunk):
                 chunk = chunk.delta.content if chunk.delta else None
             if self._speech and draft and isinstance(chunk, str) and chunk:
-                self._speech.text(str(chunk), draft)
+                self._speech.draft_text(draft, str(chunk))
         except Exception as error:
             self._failed("llm_node", error)
 
     def _end(self, draft: Utterance | None, complete: bool) -> None:
         try:
             if self._speech and draft:
-                self._speech.flush(draft)
-                if not complete or not draft.length:
-                    self._speech.give_up(draft)
+                self._speech.draft_ended(draft, complete)
         except Exception as error:
             self._failed("llm_node", error)

@@ -56,8 +56,14 @@ class _Registered(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         if record.msg == "registered worker":
-            url = getattr(record, "url", "")
+            url = _without_password(str(getattr(record, "url", "")))
             report_ready(f"The worker is registered with LiveKit{f' at {url}' if url else ''} and takes calls.")
+
+
+def _without_password(url: str) -> str:
+    scheme, found, rest = url.partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}{found}{host.rpartition('@')[2]}{slash}{path}"
 
 
 def watch_worker() -> None:

@@ -33,6 +33,7 @@ class Taps:
         self._flushed = handler(self._on_flush, failed)
         self._speech: AgentSpeech | None = None
         self._audio: Any = None
+        self._leaving: list[Any] = []
         self._text_tap: TextTap | None = None
         self._llm_tap: LLMTap | None = None
 
@@ -45,16 +46,23 @@ class Taps:
         agent = agent_of(session)
         model = agent.llm if agent and isinstance(agent.llm, llm.LLM | llm.RealtimeModel) else session.llm
         speech.segments = isinstance(model, llm.RealtimeModel)
-        if self._source == "llm" and not speech.segments:
-            if agent and (self._llm_tap is None or self._llm_tap.agent is not agent):
-                self._remove_llm_tap()
-                self._llm_tap = LLMTap(agent, speech, self._failed)
-        elif self._text_tap is None or not _in_chain(output.transcription, self._text_tap):
+        speech.raw = self._source == "llm" and not speech.segments
+        if not speech.raw:
+            self._remove_llm_tap()
+        elif agent and (self._llm_tap is None or self._llm_tap.agent is not agent):
+            self._remove_llm_tap()
+            self._llm_tap = LLMTap(agent, speech, self._failed)
+        self._look_at_text(session)
+
+    def _look_at_text(self, session: AgentSession[Any]) -> None:
+        output = session.output
+        tap = self._in_chain(output.transcription)
+        if tap is None or tap is not self._text_tap:
             if self._text_tap:
                 self._text_tap.active = False
-            self._text_tap = TextTap(
-                handler(self._on_text, self._failed), handler(self._on_flush, self._failed), output.transcription
-            )
+            self._text_tap = tap or TextTap(self, self._text, self._flushed, output.transcription)
+            self._text_tap.active = True
+        if tap is None:
             output.transcription = self._text_tap
 
     def remove(self, session: AgentSession[Any]) -> None:
@@ -68,20 +76,39 @@ class Taps:
             if session.output.transcription is tap:
                 session.output.transcription = tap.next_in_chain
 
+    def _in_chain(self, output: Any) -> TextTap | None:
+        """A tap of ours: one that was swapped out may be back."""
+        while output is not None:
+            if isinstance(output, TextTap) and output.owner is self:
+                return output
+            output = output.next_in_chain
+        return None
+
     def _remove_llm_tap(self) -> None:
         tap, self._llm_tap = self._llm_tap, None
         if tap:
             tap.remove()
 
     def _listen_to(self, audio: Any) -> None:
-        if audio is not self._audio:
-            if self._audio is not None:
-                self._audio.off("playback_started", self._started)
-                self._audio.off("playback_finished", self._finished)
-            if audio is not None:
-                audio.on("playback_started", self._started)
-                audio.on("playback_finished", self._finished)
-            self._audio = audio
+        if audio is self._audio:
+            return
+        if self._audio is not None:
+            self._leaving.append(self._audio)
+        if audio in self._leaving:
+            self._leaving.remove(audio)
+        elif audio is not None:
+            audio.on("playback_started", self._started)
+            audio.on("playback_finished", self._finished)
+        self._audio = audio
+        if self._speech is None or not self._speech.playing:
+            self._leave()
+
+    def _leave(self) -> None:
+        """What was swapped out is not listened to any more: nothing of it is being played."""
+        for audio in self._leaving:
+            audio.off("playback_started", self._started)
+            audio.off("playback_finished", self._finished)
+        self._leaving.clear()
 
     def _on_playback_started(self, ev: Any) -> None:
         if self._speech:
@@ -91,6 +118,8 @@ class Taps:
         if self._speech:
             heard = ev.synchronized_transcript
             self._speech.playback_finished(ev.playback_position, ev.interrupted, heard, time.time())
+            if self._leaving and not self._speech.playing:
+                self._leave()
 
     def _on_text(self, text: str) -> None:
         if self._speech:
@@ -99,11 +128,3 @@ class Taps:
     def _on_flush(self) -> None:
         if self._speech:
             self._speech.flush()
-
-
-def _in_chain(output: Any, tap: TextTap) -> bool:
-    while output is not None:
-        if output is tap:
-            return True
-        output = output.next_in_chain
-    return False

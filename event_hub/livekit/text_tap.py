@@ -15,8 +15,11 @@ class TextTap(TextOutput):
     Neither may raise or wait: what fails here would cut the agent's message short.
     """
 
-    def __init__(self, text: Text, flushed: Callable[[], object], next_in_chain: TextOutput | None) -> None:
+    def __init__(
+        self, owner: object, text: Text, flushed: Callable[[], object], next_in_chain: TextOutput | None
+    ) -> None:
         super().__init__(label="event_hub", next_in_chain=next_in_chain)
+        self.owner = owner
         self._text = text
         self._flushed = flushed
         self.active = True

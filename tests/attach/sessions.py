@@ -7,11 +7,16 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from livekit.agents import Agent, AgentSession, ToolError, function_tool, llm
+from livekit.agents.voice.io import TextOutput
 
 from agent.scripted.llm import Answer, Reply, ScriptedLLM
 from agent.scripted.speaker import Speaker
 from agent.scripted.tts import ScriptedTTS
 from event_hub.client import Publisher
+
+from ..hubs import HubProcess
+
+Event = dict[str, Any]
 
 SPEED = 50.0
 SECRET = "the password is hunter2"
@@ -99,3 +104,31 @@ def run(body: Callable[[], Awaitable[None]]) -> None:
 async def sent(publisher: Publisher) -> None:
     """Wait until all of it is at the hub."""
     assert await asyncio.to_thread(publisher.flush, 30)
+
+
+class Sink(TextOutput):
+    def __init__(self, next_in_chain: TextOutput | None = None) -> None:
+        super().__init__(label="sink", next_in_chain=next_in_chain)
+        self.texts: list[str] = []
+        self.flushes = 0
+
+    async def capture_text(self, text: str) -> None:
+        self.texts.append(text)
+
+    def flush(self) -> None:
+        self.flushes += 1
+
+
+def events(hub: HubProcess, session: str) -> list[Event]:
+    """All that the hub has of a session, in its order."""
+    page = hub.get(f"/api/events?session={session}&limit=1000")
+    assert not page["more"]
+    return [one["event"] for one in page["events"]]
+
+
+def kinds(found: list[Event]) -> list[str]:
+    return [event["type"] for event in found]
+
+
+def of(found: list[Event], kind: str) -> list[Event]:
+    return [event for event in found if event["type"] == kind]

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from typing import Any
 
-import pytest
 from livekit.agents import Agent, AgentSession, utils
 from livekit.plugins import openai
 
@@ -16,14 +14,7 @@ from event_hub.livekit import attach
 
 from ..hubs import HubProcess
 from .openai_realtime_standin import OpenAIRealtimeStandin
-from .sessions import run, sent
-from .test_attach import events, kinds, of
-
-
-@pytest.fixture
-def publisher(hub: HubProcess) -> Iterator[Publisher]:
-    with Publisher(hub.url) as one:
-        yield one
+from .sessions import events, kinds, of, run, sent
 
 
 async def _rest(session: AgentSession[Any], replies: int, speaker: Speaker) -> None:

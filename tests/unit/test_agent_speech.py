@@ -144,13 +144,18 @@ def test_an_item_without_anything_before_it_is_said_all_the_same() -> None:
 def test_drafts_of_the_model_of_which_only_one_is_said() -> None:
     """T24: the raw text, where several replies are written at once and one of them is given up."""
     seen = Seen()
+    seen.speech.raw = True
     first, second = seen.speech.draft(), seen.speech.draft()
-    seen.speech.text("Let me ", first)
-    seen.speech.text("It is ", second)
-    seen.speech.text("look.", first)
-    seen.speech.text("sunny.", second)
-    seen.speech.give_up(first)
+    seen.speech.draft_text(first, "Let me ")
+    seen.speech.draft_text(second, "It is ")
+    seen.speech.draft_text(first, "look.")
+    seen.speech.draft_text(second, "sunny.")
+    seen.speech.draft_ended(first, False)
+    seen.speech.draft_ended(second, True)
+    seen.speech.text("IT IS ")  # as a transcription node has it
     seen.speech.playback_started(1.0)
+    seen.speech.text("SUNNY.")
+    seen.speech.flush()
     seen.speech.playback_finished(1.0, False, None, 2.0)
     assert seen.speech.item("It is sunny.", False, 2.0) == second.id
     assert {event["source"] for event in seen.of("agent_text_delta")} == {"llm"}
@@ -158,6 +163,54 @@ def test_drafts_of_the_model_of_which_only_one_is_said() -> None:
         (first.id, 0), (second.id, 0), (first.id, 7), (second.id, 6),
     ]  # fmt: skip
     assert seen.of("agent_speech_started")[0]["utterance"] == second.id
+
+
+def test_a_draft_that_nobody_says_is_no_speech_and_takes_no_other_replys() -> None:
+    seen = Seen()
+    seen.speech.raw = True
+    for _ in range(20):
+        unsaid = seen.speech.draft()
+        seen.speech.draft_text(unsaid, "Answer to one.")
+        seen.speech.draft_ended(unsaid, True)
+    said = seen.speech.draft()
+    seen.speech.draft_text(said, "Answer to two.")
+    seen.speech.text("Something that no model wrote.")  # say()
+    seen.speech.playback_started(1.0)
+    seen.speech.playback_finished(1.0, False, None, 2.0)
+    between = seen.speech.item("Something that no model wrote.", False, 2.0)
+    seen.speech.text("Answer to two.")
+    seen.speech.playback_started(3.0)
+    seen.speech.playback_finished(1.0, False, None, 4.0)
+    assert between not in (unsaid.id, said.id)
+    assert seen.speech.item("Answer to two.", False, 4.0) == said.id
+    seen.speech.settle(all=True, now=5.0)
+    assert [event["text"] for event in seen.of("transcript")] == ["Something that no model wrote.", "Answer to two."]
+
+
+def test_two_replies_that_begin_alike() -> None:
+    """The first has no item: the second's is not taken for it, and the order stays."""
+    seen = Seen()
+    for text, has_item in (("Hold on, please. I look. It takes longer.", False), ("Hold on, please. I look.", True)):
+        seen.speech.text(text)
+        seen.speech.playback_started(1.0)
+        seen.speech.playback_finished(1.0, False, None, 2.0)
+        if has_item:
+            seen.speech.item(text, False, 2.0)
+        seen.speech.rested(2.0)
+    seen.speech.settle()
+    assert [(e["utterance"], e["text"]) for e in seen.of("transcript")] == [
+        ("u1", "Hold on, please. I look. It takes longer."),
+        ("u2", "Hold on, please. I look."),
+    ]
+
+
+def test_a_character_that_is_split_over_two_pieces_is_one() -> None:
+    seen = Seen()
+    for piece in ("Sun ", "\ud83d", "\ude0e!"):
+        seen.speech.text(piece)
+    deltas = seen.of("agent_text_delta")
+    assert [event["offset"] for event in deltas] == [0, 4]
+    assert deltas[-1]["delta"].encode("utf-16", "surrogatepass").decode("utf-16") == "😎!"
 
 
 class AnyOrder(RuleBasedStateMachine):
@@ -266,19 +319,39 @@ def test_what_was_said_is_not_told_twice_and_what_was_typed_is_told_once() -> No
     speech, events = user()
     speech.transcribed("What is it?", True, 1.0)
     speech.transcribed("I mean now.", True, 1.5)
-    assert speech.item("What is it? I mean now.", 2.0) == "u2"
-    assert len(events) == 2
-    assert speech.item("by keyboard", 3.0) == "u3"
-    assert (events[-1]["text"], events[-1]["typed"], events[-1]["final"]) == ("by keyboard", True, True)
-    speech.transcribed("Something else.", True, 4.0)
-    speech.item("typed in between", 5.0)
-    assert events[-1]["text"] == "typed in between"
+    assert speech.item("typed in between", False, 1.7) == "u3"
+    assert (events[-1]["text"], events[-1]["typed"], events[-1]["final"]) == ("typed in between", True, True)
+    assert speech.item("[redacted]", True, 2.0) == "u2", "the agent's own code may change what was said"
+    assert len(events) == 3
+    speech.transcribed("Yes", True, 3.0)
+    speech.item("Yes", False, 4.0)
+    assert [event.get("typed") for event in events[3:]] == [None, True]
 
 
-@given(st.lists(st.tuples(st.text(max_size=8), st.booleans())), st.text(max_size=20))
-def test_any_text_of_the_users_is_taken(heard: list[tuple[str, bool]], item: str) -> None:
+def test_a_second_stretch_of_speech_is_another_utterance() -> None:
+    speech, events = user()
+    speech.state("speaking", 1.0)
+    speech.transcribed("Hm", False, 1.1)
+    speech.state("listening", 1.5)
+    speech.state("speaking", 2.0)
+    speech.transcribed("What", False, 2.1)
+    speech.state("listening", 3.0)
+    speech.transcribed("What is it?", True, 3.1)
+    assert [e["utterance"] for e in events if e["type"] == "transcript"] == ["u1", "u2", "u2"]
+
+
+def test_the_end_of_the_session_ends_what_the_user_says() -> None:
+    speech, events = user()
+    speech.close(1.0)
+    speech.state("speaking", 2.0)
+    speech.close(3.0)
+    assert [event["type"] for event in events] == ["user_speech_started", "user_speech_finished"]
+
+
+@given(st.lists(st.tuples(st.text(max_size=8), st.booleans())), st.text(max_size=20), st.booleans())
+def test_any_text_of_the_users_is_taken(heard: list[tuple[str, bool]], item: str, spoken: bool) -> None:
     speech, events = user()
     for text, final in heard:
         speech.transcribed(text, final, 1.0)
-    speech.item(item, 2.0)
+    speech.item(item, spoken, 2.0)
     assert all(event["text"].strip() for event in events)

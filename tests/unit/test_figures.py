@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 from livekit.agents import APIConnectionError, APIStatusError, APITimeoutError
 from livekit.agents.llm import LLMError
@@ -47,12 +48,23 @@ def test_arguments_are_an_object_or_the_models_own_text(text: Any, value: Any) -
     assert figures.arguments(text) == value
 
 
-def test_a_long_text_is_cut_and_says_so() -> None:
-    assert figures.clipped("x" * 100) == "x" * 100
-    cut = figures.clipped("x" * 200_000)
+@pytest.mark.parametrize("text", ["x" * 200_000, "😎" * 50_000, "\x00" * 50_000, "ä" * 17_000, '"' * 17_000])
+def test_a_long_text_is_cut_so_that_a_hub_takes_it_and_says_so(text: str) -> None:
+    cut = figures.clipped(text)
     assert cut is not None
-    assert cut.endswith("… (200000 characters)")
-    assert len(cut) < 17_000
+    assert cut.endswith(f"… ({len(text)} characters)")
+    assert 2000 < len(msgspec.json.encode(cut)) < 17_000
+    event = {"text": text}
+    figures.shorten(event, "text")
+    assert 7000 < len(msgspec.json.encode(event)) < 49_000
+    assert event.get("truncated") == len(text) or event["text"] == text
+
+
+def test_what_is_not_long_stays_as_it_is() -> None:
+    assert figures.clipped("x" * 16_000) == "x" * 16_000
+    event = {"text": "x" * 40_000}
+    figures.shorten(event, "text")
+    assert event == {"text": "x" * 40_000}
 
 
 SECRET = "sk-1234 and what the caller said"

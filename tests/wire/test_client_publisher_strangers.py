@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import threading
+from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
 from event_hub.client import Publisher
 
 from ..hubs import PATIENCE, until
-from .strangers import PAGE, Handler, Stranger, refuse, reply
+from .strangers import OK, PAGE, Handler, Stranger, refuse, reply
 
 
 def accept(handler: Handler, events: list[dict[str, Any]]) -> None:
@@ -134,3 +137,85 @@ def test_closed_before_a_stalled_hub_has_answered(stalled: str, caplog: pytest.L
     assert publisher.publish({"type": "late"})
     assert publisher.stats.dropped == 4
     assert "3 events" in caplog.text and "between you and me" not in caplog.text
+
+
+def _gzipped(handler: Handler, _: list[dict[str, Any]]) -> None:
+    reply(handler, 200, gzip.compress(OK), Content_Encoding="gzip")
+
+
+def _until_it_closes(handler: Handler, _: list[dict[str, Any]]) -> None:
+    handler.send_response(200)
+    handler.send_header("Content-Type", "application/json")
+    handler.end_headers()
+    handler.wfile.write(OK)
+    handler.close_connection = True
+
+
+def _in_chunks(handler: Handler, _: list[dict[str, Any]]) -> None:
+    handler.send_response(200)
+    handler.send_header("Content-Type", "application/json")
+    handler.send_header("Transfer-Encoding", "chunked")
+    handler.end_headers()
+    for part in (OK[:10], OK[10:], b""):
+        handler.wfile.write(b"%x\r\n%s\r\n" % (len(part), part))
+
+
+@pytest.mark.parametrize("answer", [_gzipped, _until_it_closes, _in_chunks])
+def test_answers_that_a_proxy_may_make_of_a_hubs(answer: Callable[[Handler, list[dict[str, Any]]], None]) -> None:
+    with Stranger(answer) as stranger, Publisher(stranger.url) as publisher:
+        for n in range(3):
+            publisher.publish({"type": "n", "n": n})
+            assert publisher.flush(PATIENCE)
+        assert stranger.taken() == [0, 1, 2]
+
+
+def _odd_location(handler: Handler) -> None:
+    reply(handler, 302, b"", Location="http://[bad")
+
+
+def _hint(handler: Handler) -> None:
+    handler.wfile.write(b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>\r\n\r\n")
+    reply(handler, 200, OK)
+
+
+@pytest.mark.parametrize("oddity", [_odd_location, _hint])
+def test_an_answer_that_makes_no_sense_is_a_try_that_failed(oddity: Callable[[Handler], None]) -> None:
+    """… and not the end of the publisher; nor is the next answer taken for another POST's."""
+    odd = [oddity]
+
+    def answer(handler: Handler, _: list[dict[str, Any]]) -> None:
+        if odd:
+            odd.pop()(handler)
+        else:
+            reply(handler, 200, OK)
+
+    with Stranger(answer) as stranger, Publisher(stranger.url) as publisher:
+        for n in range(3):
+            publisher.publish({"type": "n", "n": n})
+            assert publisher.flush(PATIENCE)
+        assert publisher.stats.dropped == 0
+        assert publisher.stats.retries == 1
+        assert stranger.taken() == [0, 0, 1, 2]
+
+
+@pytest.mark.parametrize("url", ["http://[::1]", "http://[2001:db8::1]", "http://localhost", "http://[::1]:5000/hub"])
+def test_addresses_of_every_kind_are_taken(url: str) -> None:
+    with Publisher(url) as publisher:
+        light = publisher._sender._connection._light
+        assert light is not None
+        connection = light._connection
+        assert (connection.host, connection.port) == (urlsplit(url).hostname, urlsplit(url).port or 80)
+
+
+def test_what_cannot_be_written_is_dropped_counted_and_marked() -> None:
+    with Stranger(lambda handler, _: reply(handler, 200, OK)) as stranger, Publisher(stranger.url) as publisher:
+        publisher.put({"type": "n", "n": 0, "text": "half \ud83d, whole \ud83d\ude0e"})
+        with pytest.raises(TypeError):
+            publisher.put({"type": "n", "n": object()})
+        publisher.put({"type": "n", "n": 2})
+        publisher.flush(PATIENCE)
+        posted = [event for post in stranger.posts for event in post]
+        assert [event["type"] for event in posted] == ["n", "events_dropped", "n"]
+        assert posted[0]["text"] == "half \ufffd, whole 😎"
+        assert posted[1]["reason"] == "invalid"
+        assert publisher.stats.dropped == 1
