@@ -28,7 +28,7 @@ from event_hub.client import Publisher
 from event_hub.livekit import attach
 from tests.hubs import HubProcess, free_port
 
-COUNT = 2_000
+COUNT = 1_000
 PAUSE = 0.002
 WORDS = "and then it rains all day long "
 EVENT = {
@@ -44,7 +44,7 @@ EVENT = {
     "timestamp": 1795255761.589345,
     "event_id": "0" * 32,
 }
-FRAMES, FRAME = 600, 0.01
+FRAMES, FRAME = 300, 0.01
 
 
 def _work() -> None:

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 from flask import Flask
 from flask_cors import CORS
 
 from .errors import HubError
-from .settings import LOOPBACK, Settings
+from .settings import LOOPBACK, ORIGIN, Settings
 
 _RESOURCES = (r"/api/.*", r"/static/.*", r"/openapi\.json")
 _CONTROL = r"/api/(agent/(start|stop|status|logs)|token)"
 """Longer than the others, so that flask-cors tries it first."""
-_PORTS = {"http": 80, "https": 443}
+_PORTS = {"http": "80", "https": "443"}
 
 
 class Origins:
@@ -27,19 +27,21 @@ class Origins:
         self._any = "*" in self._origins
         self._named = self._origins - {"*", "null"}
         self._hosts = {_host(origin) for origin in self._named}
-        self._bound_to_loopback = settings.host in LOOPBACK
 
     def install(self, app: Flask) -> None:
         """For every route of `app` that pages of other origins may use."""
+        # flask-cors takes a text with a dot or a bracket for a pattern, in which a dot is any character.
+        named = [re.compile(rf"{re.escape(origin)}\Z") for origin in sorted(self._named)]
+        null = ["null"] if "null" in self._origins else []
         options = {
-            "origins": "*" if self._any else sorted(self._origins),
+            "origins": "*" if self._any else [*named, *null],
             "send_wildcard": self._any,
             "allow_headers": ["Content-Type", "Last-Event-ID", "Cache-Control", "Authorization"],
             "methods": ["GET", "HEAD", "POST", "OPTIONS"],
             "max_age": 600,
         }
         loopback = r"https?://(localhost|[^/@]*\.localhost|127(\.\d+){3}|\[::1\])(:\d+)?$"
-        control = {**options, "origins": [*sorted(self._named), loopback], "send_wildcard": False}
+        control = {**options, "origins": [*named, loopback], "send_wildcard": False}
         if self._any:  # the status is for everybody, less its log lines
             control["origins"] = "*"
             control["send_wildcard"] = True
@@ -64,13 +66,17 @@ class Origins:
         origin, host = environ.get("HTTP_ORIGIN"), environ.get("HTTP_HOST", "")
         if origin is None:
             # A page reads from its own host without saying whose it is; an address cannot be pointed elsewhere.
-            if environ["REQUEST_METHOD"] == "POST" or not self._bound_to_loopback or self._host_is_ours(host):
+            if environ["REQUEST_METHOD"] == "POST" or self._host_is_ours(host):
                 return
-            raise HubError("forbidden_origin", f"the hub is asked as {host[:200]}, which is not a name of this machine")
-        if origin in self._named or _is_loopback(_host(origin)):
+            raise HubError(
+                "forbidden_origin",
+                f"the hub is asked as {host[:200]}, which is neither an address, nor a name of this machine, nor in "
+                "HUB_CORS_ORIGINS",
+            )
+        place = _place(origin)
+        if origin in self._named or (place and _is_loopback(place[1])):
             return
-        same = "://" in origin and _host_and_port(origin) == _host_and_port(f"{urlsplit(origin).scheme}://{host}")
-        if same and (not self._bound_to_loopback or self._host_is_ours(host)):
+        if place and place == _place(f"{place[0]}://{host}") and self._host_is_ours(host):
             return
         whose = "a page that was opened from a file" if origin == "null" else f"a page of {origin[:200]}"
         raise HubError("forbidden_origin", f"{whose} may not control agents or get tokens here")
@@ -84,20 +90,23 @@ class Origins:
         return True
 
     def _host_is_ours(self, host: str) -> bool:
+        """Whether nobody else can have pointed that name at this machine."""
         name = _host(f"http://{host}")
         return _is_loopback(name) or _is_address(name) or name in self._hosts
 
 
 def _host(origin: str) -> str:
-    return _host_and_port(origin)[0]
+    place = _place(origin)
+    return place[1] if place else ""
 
 
-def _host_and_port(origin: str) -> tuple[str, int | None]:
-    try:
-        parts = urlsplit(origin)
-        return (parts.hostname or "").rstrip("."), parts.port or _PORTS.get(parts.scheme)
-    except ValueError:
-        return "", None
+def _place(origin: str) -> tuple[str, str, str] | None:
+    """Scheme, host and port; None for what no page of the web has for an origin."""
+    found = ORIGIN.fullmatch(origin)
+    if found is None:
+        return None
+    scheme = found[1].lower()
+    return scheme, found[2].lower().strip("[]").rstrip("."), found[3] or _PORTS[scheme]
 
 
 def _is_loopback(host: str) -> bool:

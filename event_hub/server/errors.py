@@ -23,7 +23,7 @@ class Kind:
 
 
 _KINDS = (
-    Kind("bad_json", 400, "Not JSON", "Send one JSON object, an array of them, or one object a line (NDJSON), in UTF-8."),
+    Kind("bad_json", 400, "Not JSON", "Send one JSON object in UTF-8; events also as an array of them, or one a line (NDJSON)."),
     Kind("bad_body", 400, "The body is broken", "Send all of the body, with a true Content-Length or well-formed chunks."),
     Kind("bad_cursor", 400, "Not a place in the stream", "Use the id of an event, a duration such as 5m, epoch seconds or all."),
     Kind("bad_filter", 400, "Not a filter", "Name fewer or shorter rooms, types and sessions, or use a glob such as room=support-*."),
@@ -36,10 +36,10 @@ _KINDS = (
     Kind("method_not_allowed", 405, "Not with this method", "Look at /docs for how this address is used."),
     Kind("body_timeout", 408, "The body did not arrive", "Send the whole body without pauses.", retry=True),
     Kind("agent_running", 409, "It is running already", "Use the one that `agent` describes, or stop it first."),
-    Kind("body_too_large", 413, "The body is too large", "Split it into smaller batches (HUB_MAX_BODY)."),
+    Kind("body_too_large", 413, "The body is too large", "Send less; of events, smaller batches (HUB_MAX_BODY)."),
     Kind("event_too_large", 413, "An event is too large", "Shorten it, or raise HUB_MAX_EVENT on the hub."),
     Kind("too_many_events", 413, "Too many events at once", "Split it into smaller batches."),
-    Kind("unsupported_media_type", 415, "Not a content type of events", "Send it with -H 'Content-Type: application/json' (or application/x-ndjson)."),
+    Kind("unsupported_media_type", 415, "Not a content type that is taken", "Send it with -H 'Content-Type: application/json' (events also as application/x-ndjson)."),
     Kind("unsupported_encoding", 415, "Compressed bodies are not taken", "Send it without Content-Encoding."),
     Kind("bad_event", 422, "An event has a wrong shape", "Correct the field that `field` names; /docs/events has every type."),
     Kind("bad_field", 422, "A field is wrong", "Correct the field that `field` names; /docs has every one."),
@@ -65,6 +65,7 @@ class HubError(Exception):
     """A request is refused. `code` is of the catalogue; `more` goes into the answer (`field`, `index`, …)."""
 
     def __init__(self, code: str, detail: str, **more: Any) -> None:
+        detail = detail.encode("utf-8", "replace").decode()  # a setting or a header may be no UTF-8
         super().__init__(f"{code}: {detail}")
         self.kind = CATALOGUE[code]
         self.detail = detail

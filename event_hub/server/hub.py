@@ -155,8 +155,8 @@ class Hub:
                     self._behind = self._behind and self._trim_some(now)
             clients = sum(len(view.subscribers) for view in notified)
         broadcast.wake()
-        for report in reports:
-            self.agents.reported(report)
+        if reports:
+            self.agents.reported(reports)
         self.figures.published += accepted
         self.figures.duplicates += len(drafts) - accepted
         cursor = self.history.epochs.cursor

@@ -25,8 +25,14 @@ _LEEWAY = 60
 """Seconds by which the clocks of LiveKit's server and ours may differ, as in LiveKit's own libraries."""
 _NAMED = frozenset({"event", "room", "participant", "track", "createdAt", "id"})
 """Parts of a webhook that have a place of their own in the event."""
-_SECRET = frozenset({"turnPassword", "turn_password"})
-"""Of a room, and nobody's business: with it, strangers could use the TURN server."""
+_SECRET = re.compile(
+    r"(?:.*(?:password|secret|accesskey|secretkey|accountkey|streamkey|signingkey|privatekey|sessiontoken))"
+    r"|credentials?|token|accesstoken|assumerolearn|assumeroleexternalid"
+)
+"""Names, in lower case and without underscores, of what is nobody's business: with a room's `turnPassword` strangers could
+use the TURN server, with an ingress's `streamKey` be the stream, with those of an egress read and write its store."""
+_LONGEST_TOKEN = 16 << 10
+"""Bytes: it is a part of an address, and servers and proxies take no longer ones."""
 _NOT_IN_A_TYPE = re.compile(r"[^A-Za-z0-9_.:-]")
 _LONGEST_TYPE = 64
 _LONGEST_ID = 128
@@ -78,6 +84,18 @@ def token(settings: Settings, asked: TokenBody) -> dict[str, str]:
         "roomConfig": config,
     }
     signed = jwt.encode({k: v for k, v in claims.items() if v}, secret, algorithm="HS256")
+    if len(signed) > _LONGEST_TOKEN:
+        parts = {
+            "participant_metadata": asked.participant_metadata,
+            "participant_attributes": asked.participant_attributes,
+            "room_config": config,
+        }
+        largest = max(parts, key=lambda part: len(str(parts[part])))
+        raise HubError(
+            "bad_field",
+            f"{largest}: the token would take {len(signed)} bytes, the limit is {_LONGEST_TOKEN}",
+            field=largest,
+        )
     server = re.sub(r"^http", "ws", url)
     return {
         "server_url": server,
@@ -114,18 +132,25 @@ def check_signature(settings: Settings, header: str | None, body: bytes) -> None
         raise HubError("bad_signature", "the signature is too old; are both clocks right?") from None
     except jwt.ImmatureSignatureError:
         raise HubError("bad_signature", "the signature is of a time to come; are both clocks right?") from None
-    except (jwt.PyJWTError, ValueError):
+    except jwt.MissingRequiredClaimError as error:
+        lacks = "end (exp)" if error.claim == "exp" else "issuer (iss)"
+        raise HubError("bad_signature", f"the signature has no {lacks}: this is no webhook of LiveKit's") from None
+    except (jwt.PyJWTError, ValueError, OverflowError, RecursionError):
         raise HubError("bad_signature", "it is not signed with LIVEKIT_API_SECRET") from None
-    if not hmac.compare_digest(str(claims["iss"]).encode(), key.encode()):
+    if not hmac.compare_digest(_bytes(claims["iss"]), _bytes(key)):
         raise HubError("bad_signature", "it is not signed for LIVEKIT_API_KEY; see webhook.api_key of the server")
     digest = base64.b64encode(hashlib.sha256(body).digest())
-    if not hmac.compare_digest(str(claims.get("sha256", "")).encode(), digest):
+    if not hmac.compare_digest(_bytes(claims.get("sha256", "")), digest):
         raise HubError("bad_signature", "the signature is of another body")
 
 
 def event(webhook: dict[str, Any]) -> dict[str, Any]:
-    """A webhook as an event of ours; raises `HubError`. What LiveKit says is passed on unchanged, but for a password,
+    """A webhook as an event of ours; raises `HubError`. What LiveKit says is passed on unchanged, but for credentials,
     under our names where the envelope has one."""
+    try:
+        webhook = _public(webhook)
+    except RecursionError:
+        raise HubError("bad_json", "the webhook is nested too deeply") from None
     name = webhook.get("event")
     if not isinstance(name, str) or not name:
         raise HubError("bad_field", "event: is missing or no text", field="event")
@@ -139,12 +164,22 @@ def event(webhook: dict[str, Any]) -> dict[str, Any]:
     if isinstance(delivery, str) and delivery:
         event_id = f"livekit-{delivery}"
         result["event_id"] = event_id if len(event_id) <= _LONGEST_ID else _short(event_id)
-    result["participant_info"], result["track"] = participant, track
-    result["room_info"] = {part: value for part, value in room.items() if part not in _SECRET}
+    result["participant_info"], result["room_info"], result["track"] = participant, room, track
     for part, value in webhook.items():
-        if part not in _NAMED and _snake(part) not in Event.model_fields:
+        if part not in _NAMED and _snake(part) not in result and _snake(part) not in Event.model_fields:
             result[_snake(part)] = value
     return {part: value for part, value in result.items() if value not in (None, {})}
+
+
+def _public(value: Any) -> Any:
+    """`value` without what would let a reader act as somebody else."""
+    if isinstance(value, dict):
+        return {k: _public(v) for k, v in value.items() if not _SECRET.fullmatch(k.replace("_", "").lower())}
+    return [_public(one) for one in value] if isinstance(value, list) else value
+
+
+def _bytes(value: Any) -> bytes:
+    return str(value).encode("utf-8", "replace")
 
 
 def _object(webhook: dict[str, Any], part: str) -> dict[str, Any]:

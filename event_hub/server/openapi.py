@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from apispec import APISpec
 from pydantic import BaseModel
+from pydantic.alias_generators import to_camel
 
 from .. import __version__
 from ..events import HUB_ONLY, KNOWN
@@ -74,7 +75,7 @@ _TABLE: tuple[_Row, ...] = (
     _Row(
         "/api/agent/start", "post", "agents", "Start an agent; without a body, what the settings allow", None, {_JSON: _ref("AgentBrief")},
         (
-            *_BODY_ERRORS, "bad_field", "forbidden_origin", "agent_running", "agent_not_configured", "too_many_agents",
+            *_BODY_ERRORS, "bad_field", "bad_parameter", "forbidden_origin", "agent_running", "agent_not_configured", "too_many_agents",
             "agent_unavailable", "draining",
         ),
         ("202",), StartBody,
@@ -84,7 +85,7 @@ _TABLE: tuple[_Row, ...] = (
         {_JSON: _ref("AgentsStopped")}, (*_BODY_ERRORS, "bad_field", "bad_parameter", "forbidden_origin", "unknown_agent"),
         ("200", "202"), StopBody,
     ),
-    _Row("/api/agent/status", "get", "agents", "All agents, the newest first, those that are over included", None, {_JSON: _ref("AgentsStatus")}),
+    _Row("/api/agent/status", "get", "agents", "All agents, the newest first, those that are over included", None, {_JSON: _ref("AgentsStatus")}, ("bad_parameter",)),
     _Row(
         "/api/agent/logs", "get", "agents", "The last lines that an agent has written", LogsQuery,
         {"text/plain": {"type": "string"}, _JSON: _ref("AgentLog"), "application/x-ndjson": {"type": "string"}},
@@ -178,7 +179,10 @@ _ANSWERS: dict[str, dict[str, Any]] = {
         started={"type": "number", "description": "epoch seconds"},
         restarts={**_count, "description": "after crashes"},
         exit_code={**_count_or_null, "description": "of the last program that ended; negative: the signal"},
-        error={**_text_or_null, "description": "what is wrong, in one sentence"},
+        error={
+            **_text_or_null,
+            "description": "what is wrong, in one sentence; with its last log line where the asker may see that",
+        },
         hint={**_text_or_null, "description": "what to do about one that takes long to get ready"},
         message={**_text_or_null, "description": "what it said when it got ready"},
         note=_text_or_null,
@@ -265,6 +269,8 @@ _SUCCESS = {"200": "OK", "201": "Created", "202": "Accepted: it has begun"}
 def _json_body(model: type[BaseModel]) -> dict[str, Any]:
     """An optional body; what is within it is written out, for these models are nobody else's."""
     schema = model.model_json_schema(ref_template=_REF, by_alias=True)
+    if model is TokenBody:
+        schema = _spelt_both_ways(schema)
     schema.pop("$defs", None)
     return {"required": False, "content": {_JSON: {"schema": schema}}}
 
@@ -272,7 +278,17 @@ def _json_body(model: type[BaseModel]) -> dict[str, Any]:
 def _inner(model: type[BaseModel]) -> dict[str, Any]:
     """The models within a model."""
     found: dict[str, Any] = model.model_json_schema(ref_template=_REF).get("$defs", {})
-    return found
+    return {name: _spelt_both_ways(schema) for name, schema in found.items()}
+
+
+def _spelt_both_ways(schema: dict[str, Any]) -> dict[str, Any]:
+    """A body of LiveKit's, whose clients write camelCase as well as snake_case."""
+    properties = {}
+    for name, one in schema.get("properties", {}).items():
+        properties[name] = one
+        if (camel := to_camel(name)) != name:
+            properties[camel] = {**one, "description": f"the same as `{name}`"}
+    return {**schema, "properties": properties}
 
 
 def _webhook() -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
@@ -12,8 +13,10 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    model_validator,
 )
 from pydantic.alias_generators import to_camel
+from pydantic_core import PydanticCustomError
 from werkzeug.datastructures import MultiDict
 
 from .errors import HubError
@@ -87,7 +90,7 @@ class LogsQuery(_Query):
     lines: int = Field(200, ge=1, le=2000, description="so many of the newest lines")
 
 
-class StatusQuery(_Query):
+class NoQuery(_Query):
     """Takes none."""
 
 
@@ -99,10 +102,21 @@ _METADATA = 16 << 10
 """Bytes of metadata and of attributes, each: a token is a part of an address."""
 
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+"""Those that turn the direction of text included: with them one name looks like another."""
+
+
 def _printable(text: str) -> str:
-    if any(ord(character) < 32 or ord(character) == 127 for character in text):
+    if _CONTROL.search(text):
         raise ValueError("has control characters")
     return text
+
+
+def _own_attributes(attributes: dict[str, str]) -> dict[str, str]:
+    for name in attributes:
+        if name.strip().lower().startswith("lk."):
+            raise ValueError(f"{name[:64]} is LiveKit's own: names that begin with `lk.` are not a client's to set")
+    return attributes
 
 
 def _instructions(text: str) -> str:
@@ -132,6 +146,15 @@ class _Body(BaseModel):
     """Strict: text is text, and what is unknown is refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, populate_by_name=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_spelling(cls, given: Any) -> Any:
+        if isinstance(given, dict):
+            for name in cls.model_fields:
+                if (camel := to_camel(name)) != name and name in given and camel in given:
+                    raise PydanticCustomError("both", "is given twice, as {camel}, too", {"name": name, "camel": camel})
+        return given
 
 
 class StartBody(_Body):
@@ -194,8 +217,8 @@ class TokenBody(_Body):
     participant_name: _Name | None = _either("participant_name", None, "the name to show")
     participant_identity: _Name | None = _either("participant_identity", None, "who joins; without it a new guest")
     participant_metadata: Annotated[str, AfterValidator(_small)] = _either("participant_metadata", "", "passed on")
-    participant_attributes: Annotated[dict[str, str], AfterValidator(_small)] = _either(
-        "participant_attributes", {}, "passed on"
+    participant_attributes: Annotated[dict[str, str], AfterValidator(_small), AfterValidator(_own_attributes)] = (
+        _either("participant_attributes", {}, "passed on")
     )
     room_config: RoomConfig | None = _either("room_config", None, "how the room is made, and which agents come")
 
@@ -217,9 +240,11 @@ def check(model: type[_Model], value: Any) -> _Model:
     try:
         return model.model_validate(value or {})
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        first = error.errors(include_url=False, include_input=False)[0]
         # In a path there is a step for each alternative of a union, which no reader knows of.
         place = [str(part) for part in first["loc"]]
+        if first["type"] == "both":
+            place.append(first["ctx"]["name"])
         field = ".".join(place)
         text = first["msg"].removeprefix("Value error, ")
         if first["type"] == "extra_forbidden":
@@ -238,9 +263,10 @@ def _fields(model: type[BaseModel], place: list[str]) -> list[str]:
     return list(model.model_fields)
 
 
-def parse(model: type[_Model], arguments: MultiDict[str, str]) -> _Model:
-    """The query of a request as `model`; raises `HubError` that names the parameter."""
-    _misspelled(model, arguments)
+def parse(model: type[_Model], arguments: MultiDict[str, str], body: type[BaseModel] | None = None) -> _Model:
+    """The query of a request as `model`; raises `HubError` that names the parameter. `body`: that of the request, whose
+    fields do not belong here; with one, nothing unknown passes: who names one agent must not stop them all."""
+    _misspelled(model, arguments, body)
     values: dict[str, Any] = {}
     for name, field in model.model_fields.items():
         given = arguments.getlist(name)
@@ -263,17 +289,22 @@ _ELSEWHERE = {
 }
 
 
-def _misspelled(model: type[BaseModel], arguments: MultiDict[str, str]) -> None:
+def _misspelled(model: type[BaseModel], arguments: MultiDict[str, str], body: type[BaseModel] | None) -> None:
     """A filter with a slip of the pen would filter nothing: what is close to a parameter, or one of another address, is
     refused. What is like none of ours (a cache buster, a tracker) passes."""
+    known = ", ".join(model.model_fields)
+    here = f"here there {'is' if len(model.model_fields) == 1 else 'are'} {known or 'none'}"
     for name in arguments:
         if name in model.model_fields:
             continue
-        near = difflib.get_close_matches(name.lower(), list(model.model_fields), 1, 0.75)
-        if near:
-            raise HubError("bad_parameter", f"{name} is no parameter; do you mean {near[0]}?", field=name)
-        if name in _ELSEWHERE:
-            here = ", ".join(model.model_fields)
-            raise HubError(
-                "bad_parameter", f"{name} is a parameter of {_ELSEWHERE[name]}; here there are {here}", field=name
-            )
+        why = None
+        if near := difflib.get_close_matches(name.lower(), list(model.model_fields), 1, 0.75):
+            why = f"is no parameter; do you mean {near[0]}?"
+        elif body and name in body.model_fields:
+            why = f'belongs in the body, as JSON: {{"{name}": …}}; {here}'
+        elif name in _ELSEWHERE:
+            why = f"is a parameter of {_ELSEWHERE[name]}; {here}"
+        elif body:
+            why = f"is no parameter; {here}, and in the body {', '.join(body.model_fields)}"
+        if why:
+            raise HubError("bad_parameter", f"{name[:64]} {why}", field=name[:64])

@@ -86,12 +86,26 @@ def _switch(text: Any) -> bool:
     return str(text) == "1"
 
 
+ORIGIN = re.compile(r"(https?)://([a-z0-9_.-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?", re.IGNORECASE)
+"""Scheme, host and port of an origin, as browsers write it: names of other alphabets in ASCII (`xn--…`)."""
+_USUAL = {"http": "80", "https": "443"}
+
+
 def _origins(text: Any) -> tuple[str, ...]:
-    origins = tuple(part.strip().rstrip("/") for part in str(text).split(",") if part.strip())
-    for origin in origins:
-        if origin != "*" and not re.fullmatch(r"https?://[^/\s]+|null", origin):
-            raise ValueError(f"{origin!r} is no origin: write https://example.org, several with commas, or *")
-    return origins
+    return tuple(_origin(part.strip().rstrip("/")) for part in str(text).split(",") if part.strip())
+
+
+def _origin(text: str) -> str:
+    """As browsers send it: in lower case, without the usual port."""
+    if text in ("*", "null"):
+        return text
+    if "*" in text:
+        raise ValueError(f"{text!r}: there is no * within an origin: name each one, or write * alone for all")
+    found = ORIGIN.fullmatch(text)
+    if found is None:
+        raise ValueError(f"{text!r} is no origin: write https://example.org, several with commas, or *")
+    scheme, host, port = found[1].lower(), found[2].lower(), found[3]
+    return f"{scheme}://{host}" + (f":{int(port)}" if port and port != _USUAL[scheme] else "")
 
 
 def _history(text: str) -> str:
@@ -102,7 +116,8 @@ def _history(text: str) -> str:
 
 def _command(text: str) -> str:
     try:
-        if shlex.split(text):
+        text.encode()  # not so where a byte of the environment is no UTF-8
+        if "\0" not in text and shlex.split(text):
             return text
     except ValueError:
         pass

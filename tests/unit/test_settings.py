@@ -140,3 +140,33 @@ def test_livekits_settings_and_a_secret_that_is_never_shown() -> None:
 def test_where_a_program_on_this_machine_finds_the_hub() -> None:
     for host, url in (("localhost", "127.0.0.1"), ("0.0.0.0", "127.0.0.1"), ("::", "[::1]"), ("::1", "[::1]")):
         assert load(HUB_HOST=host, HUB_AUTH="open").loopback_url(5001) == f"http://{url}:5001"
+
+
+def test_origins_are_as_browsers_send_them() -> None:
+    settings = load(HUB_CORS_ORIGINS="*, https://Ops.Example:443/ ,http://a.example:80,http://[::1]:5000,null")
+    assert settings.cors_origins == ("*", "https://ops.example", "http://a.example", "http://[::1]:5000", "null")
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "https://*.example.org",
+        "https://example.org/path",
+        "https://user@example.org",
+        "https://a b",
+        "ftp://example.org",
+        "example.org",
+        "https://example.org:port",
+        "https://ex(a|b)mple.org",
+        "https://[evil",
+    ],
+)
+def test_what_is_no_origin_is_refused(origin: str) -> None:
+    with pytest.raises(SettingsError, match="HUB_CORS_ORIGINS"):
+        load(HUB_CORS_ORIGINS=origin)
+
+
+@pytest.mark.parametrize("command", ["agent \udcff", "agent \0", "'open"])
+def test_a_command_line_that_cannot_be_written_is_refused(command: str) -> None:
+    with pytest.raises(SettingsError, match="is no command line"):
+        load(HUB_AGENT=command)

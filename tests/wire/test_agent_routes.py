@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shlex
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -243,6 +245,14 @@ BAD_BODIES: list[tuple[str, str, Any, int, str, str | None]] = [
     ("logs?line=5", "GET", None, 400, "bad_parameter", "line"),
     ("logs?agent_id=../../etc/passwd", "GET", None, 404, "unknown_agent", "agent_id"),
     ("start", "GET", None, 405, "method_not_allowed", None),
+    ("start?room=r", "application/json", "", 400, "bad_parameter", "room"),
+    ("start?mod=worker", "application/json", "{}", 400, "bad_parameter", "mod"),
+    ("start?limit=5", "application/json", "{}", 400, "bad_parameter", "limit"),
+    ("stop?agent_id=ag_1", "application/json", "", 400, "bad_parameter", "agent_id"),
+    ("stop?id=ag_1", "application/json", "", 400, "bad_parameter", "id"),
+    ("stop?waits=1s", "application/json", "", 400, "bad_parameter", "waits"),
+    ("start", "application/json", '{"room": "a\\u0085b"}', 422, "bad_field", "room"),
+    ("start", "application/json", '{"room": "a\\u202eb"}', 422, "bad_field", "room"),
 ]  # fmt: skip
 
 
@@ -262,6 +272,18 @@ def test_bad_input(hub: HubProcess, path: str, kind: str, sent: Any, status: int
 def test_a_slip_is_pointed_out(hub: HubProcess) -> None:
     assert start(hub, mod="worker").json()["detail"] == "mod: is not known here; do you mean mode?"
     assert "known are mode, room, instructions" in start(hub, colour="red").json()["detail"]
+
+
+def test_advice_is_of_this_address(hub: HubProcess) -> None:
+    text = requests.post(f"{hub.url}/api/agent/start", data="mode=worker", timeout=PATIENCE).json()
+    assert text["advice"].startswith("Send it with -H 'Content-Type: application/json'")
+    assert "of events" not in text["title"]
+    big = requests.post(f"{hub.url}/api/agent/start", json={"instructions": "i" * (1 << 20)}, timeout=PATIENCE).json()
+    assert big["advice"].startswith("Send less")
+    there = requests.post(f"{hub.url}/api/agent/stop?agent_id=ag_1", timeout=PATIENCE).json()
+    assert there["detail"].startswith('agent_id belongs in the body, as JSON: {"agent_id": …}')
+    none = requests.get(f"{hub.url}/api/agent/status?room=x", timeout=PATIENCE).json()
+    assert none["detail"].endswith("; here there are none")
 
 
 # -- logs --------------------------------------------------------------------------------------------------------------
@@ -292,6 +314,21 @@ def test_logs_show_no_secret_and_no_control_character(launching: Callable[..., H
     assert [json.loads(row)["line"] for row in rows] == lines[-2:]
 
 
+def test_a_line_that_takes_long_to_look_at(launching: Callable[..., HubProcess]) -> None:
+    """64 KB in which a token could begin everywhere, as a line of the log and as a report: nobody waits."""
+    code = "print('eyJ-' * 16000, flush=True); import signal; signal.pause()"
+    hub = launching(HUB_AGENT=shlex.join(["python", "-I", "-S", "-c", code]))
+    agent_id = started(hub)["agent_id"]
+    until(lambda: agent(hub)["log"], "the line")
+    began = time.monotonic()
+    error = {"type": "agent_error", "agent_id": agent_id, "recoverable": False, "message": "eyJ-" * 16000}
+    hub.publish(error)
+    assert len(agent(hub)["error"]) == 501
+    hub.publish([{"type": "agent_ready", "agent_id": agent_id, "message": f"m{n}"} for n in range(5000)])
+    assert agent(hub)["message"] == "m4999"
+    assert time.monotonic() - began < 3
+
+
 def test_logs_of_nobody_are_empty(hub: HubProcess) -> None:
     answer = requests.get(f"{hub.url}/api/agent/logs", timeout=PATIENCE)
     assert (answer.status_code, answer.text) == (200, "")
@@ -306,6 +343,13 @@ STRANGERS = [
     "http://127.0.0.1.evil.example",
     "file://",
     "",
+    "http://[evil",
+    "http://a b",
+    "ftp://localhost",
+    "http://localhost@evil.example",
+    "chrome-extension://localhost",
+    "https://ops.example.evil.example",
+    "https://opsXexample",
 ]
 NEIGHBOURS = ["http://localhost:3000", "http://127.0.0.1:8080", "http://[::1]:5173", "https://app.localhost"]
 CONTROL = [
@@ -351,6 +395,8 @@ def test_a_name_that_was_pointed_at_this_machine_may_not(quiet: HubProcess) -> N
     assert requests.post(f"{quiet.url}/api/agent/start", headers=headers, timeout=PATIENCE).status_code == 403
     headers = {"Host": name}
     assert requests.get(f"{quiet.url}/api/agent/logs", headers=headers, timeout=PATIENCE).status_code == 403
+    headers = {"Host": "[evil", "Origin": "http://[evil"}
+    assert requests.post(f"{quiet.url}/api/agent/start", headers=headers, timeout=PATIENCE).status_code in (400, 403)
     headers = {"Host": f"localhost:{quiet.port}", "Origin": f"http://localhost:{quiet.port}"}
     assert requests.post(f"{quiet.url}/api/agent/stop", headers=headers, timeout=PATIENCE).status_code == 200
 
@@ -382,10 +428,31 @@ def test_others_see_the_status_without_log_lines(launching: Callable[..., HubPro
 
 def test_open_to_all_the_rule_for_pages_stays(hub_factory: Callable[..., HubProcess]) -> None:
     hub = hub_factory(HUB_HOST="0.0.0.0", HUB_AUTH="open", HUB_AGENT="no-such-program").start()
-    own = {"Host": "hub.example.org:5000", "Origin": "http://hub.example.org:5000"}
-    assert requests.post(f"{hub.url}/api/agent/stop", headers=own, timeout=PATIENCE).status_code == 200
+    for own, status in (("hub.example.org:5000", 403), (f"localhost:{hub.port}", 200), (f"192.0.2.7:{hub.port}", 200)):
+        headers = {"Host": own, "Origin": f"http://{own}"}
+        assert requests.post(f"{hub.url}/api/agent/stop", headers=headers, timeout=PATIENCE).status_code == status
+        answer = requests.get(f"{hub.url}/api/agent/logs", headers={"Host": own}, timeout=PATIENCE)
+        assert answer.status_code == status, "a name may have been pointed at this machine (DNS rebinding)"
+    no_page = {"Host": "hub.example.org:5000"}
+    assert requests.post(f"{hub.url}/api/agent/stop", headers=no_page, timeout=PATIENCE).status_code == 200
     evil = {"Host": "hub.example.org:5000", "Origin": "https://evil.example"}
     assert requests.post(f"{hub.url}/api/agent/stop", headers=evil, timeout=PATIENCE).status_code == 403
+    hub.stop()
+    hub.environ["HUB_CORS_ORIGINS"] = "*,http://Hub.Example.org:5000/"
+    hub.start()
+    own = {"Host": "hub.example.org:5000", "Origin": "http://hub.example.org:5000"}
+    assert requests.post(f"{hub.url}/api/agent/stop", headers=own, timeout=PATIENCE).status_code == 200
+
+
+def test_a_named_origin_is_no_pattern(hub_factory: Callable[..., HubProcess]) -> None:
+    hub = hub_factory(HUB_CORS_ORIGINS="https://ops.example,http://[2001:db8::1]:5000").start()
+    for path in ("/api/events", "/api/agent/status"):
+        for origin in ("https://ops.example", "http://[2001:db8::1]:5000"):
+            answer = requests.get(f"{hub.url}{path}", headers={"Origin": origin}, timeout=PATIENCE)
+            assert answer.headers["Access-Control-Allow-Origin"] == origin
+        for origin in ("https://opsXexample", "https://ops.example.evil.example", "http://2:5000"):
+            answer = requests.get(f"{hub.url}{path}", headers={"Origin": origin}, timeout=PATIENCE)
+            assert "Access-Control-Allow-Origin" not in answer.headers
 
 
 # -- what it costs who does not use it ---------------------------------------------------------------------------------

@@ -151,6 +151,14 @@ BAD: list[tuple[Any, str]] = [
     ({"room_config": {"agents": [{"agent_name": "x"}] * 9}}, "room_config.agents"),
     ({"room_config": {"empty_timeout": -1}}, "room_config.empty_timeout"),
     ({"room_config": {"egress": {"room": {"file_outputs": []}}}}, "room_config.egress"),
+    ({"participant_identity": "a\u202eb"}, "participant_identity"),
+    ({"room_name": "a\x85b"}, "room_name"),
+    ({"participant_attributes": {"lk.agent.state": "x"}}, "participant_attributes"),
+    ({"participantAttributes": {" LK.x": "x"}}, "participantAttributes"),
+    ({"room_name": "a", "roomName": "b"}, "room_name"),
+    ({"room_config": {"empty_timeout": 1, "emptyTimeout": 1}}, "room_config.empty_timeout"),
+    ({"participant_metadata": "m" * 16000}, "participant_metadata"),
+    ({"room_config": {"agents": [{"metadata": "m" * 9000}] * 2}}, "room_config"),
     ({"room": "r"}, "room"),
     ({"video": {"roomAdmin": True}}, "video"),
     ([], ""),
@@ -174,6 +182,18 @@ def test_a_slip_is_pointed_out(configured: HubProcess) -> None:
     assert requests.get(f"{configured.url}/api/token", timeout=PATIENCE).headers["Allow"]
     big = requests.post(f"{configured.url}/api/token", json={"room_name": "x" * (1 << 20)}, timeout=PATIENCE)
     assert (big.status_code, big.json()["code"]) == (413, "body_too_large")
+
+
+def test_the_description_has_both_spellings(configured: HubProcess) -> None:
+    described = configured.get("/openapi.json")
+    body = described["paths"]["/api/token"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    inner = described["components"]["schemas"]
+    for properties, name, camel in (
+        (body["properties"], "room_name", "roomName"),
+        (inner["RoomConfig"]["properties"], "empty_timeout", "emptyTimeout"),
+        (inner["AgentDispatch"]["properties"], "agent_name", "agentName"),
+    ):
+        assert {**properties[name], "description": ""} == {**properties[camel], "description": ""}
 
 
 def test_the_secret_is_nowhere_to_be_seen(configured: HubProcess) -> None:

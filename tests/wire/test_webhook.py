@@ -152,6 +152,11 @@ SIGNATURES: dict[str, str | None] = {
 }
 
 
+SIGNATURES["an issuer that is no text"] = jwt.encode(claims(BODY, iss="\ud800"), SECRET, algorithm="HS256")
+SIGNATURES["a hash that is half a character"] = jwt.encode(claims(BODY, sha256="\ud800"), SECRET, algorithm="HS256")
+SIGNATURES["an end of infinity"] = jwt.encode(claims(BODY, exp=float("inf")), SECRET, algorithm="HS256")
+
+
 @pytest.mark.parametrize("name", SIGNATURES)
 def test_what_is_not_signed_by_livekit_is_refused(strict: HubProcess, name: str) -> None:
     answer = deliver(strict, BODY, SIGNATURES[name])
@@ -189,6 +194,55 @@ def test_a_body_that_was_changed_by_a_byte_is_refused(strict: HubProcess) -> Non
 def test_what_is_signed_and_yet_no_webhook(strict: HubProcess, body: str | bytes, status: int, code: str) -> None:
     answer = deliver(strict, body)
     assert (answer.status_code, answer.json()["code"]) == (status, code)
+
+
+def test_what_is_missing_in_a_signature_is_named(strict: HubProcess) -> None:
+    detail = deliver(strict, BODY, SIGNATURES["without an end"]).json()["detail"]
+    assert detail.startswith("the signature has no end (exp)")
+    big = deliver(strict, json.dumps({"event": "e", "pad": "x" * 70_000})).json()
+    assert "HUB_MAX_EVENT" in big["advice"]
+    assert deliver(strict, '{"event": "e", "x": ' + "[" * 900 + "]" * 900 + "}").status_code in (400, 413)
+
+
+def test_credentials_are_not_broadcast(listening: HubProcess) -> None:
+    """Who may read the stream may not therefore stream, record or read somebody's store."""
+    secret = {
+        name: f"hidden-{n}"
+        for n, name in enumerate(
+            ("secret", "accessKey", "access_key", "sessionToken", "assumeRoleArn", "assume_role_external_id", "credentials",
+             "password", "turnPassword", "turn_password", "accountKey", "streamKey", "stream_key", "signingKey")
+        )
+    }  # fmt: skip
+    body = {
+        "event": "egress_ended",
+        "room": {"name": "r", "turnPassword": "hidden-a", "metadata": "kept"},
+        "ingressInfo": {"ingressId": "IN_1", "streamKey": "hidden-b"},
+        "egressInfo": {"egressId": "EG_1", "fileOutputs": [{"s3": {**secret, "bucket": "b"}, "proxy": {**secret}}]},
+        "newField": {**secret},
+        "secret": "hidden-c",
+    }
+    assert deliver(listening, json.dumps(body)).status_code == 200
+    (event,) = history(listening, "livekit_*")
+    assert "hidden" not in json.dumps(event)
+    assert event["room_info"] == {"name": "r", "metadata": "kept"}
+    assert event["ingress_info"] == {"ingressId": "IN_1"}
+    assert event["egress_info"]["fileOutputs"] == [{"s3": {"bucket": "b"}, "proxy": {}}]
+
+
+def test_nothing_stands_in_for_the_objects(listening: HubProcess) -> None:
+    body = {
+        "event": "participant_joined",
+        "room": {"name": "r"},
+        "participant": {"identity": "i"},
+        "participantInfo": {"identity": "x"},
+        "participant_info": {"identity": "y"},
+        "room_info": {"turnPassword": "hidden"},
+        "roomInfo": 5,
+        "track_": 1,
+    }
+    assert deliver(listening, json.dumps(body)).status_code == 200
+    (event,) = history(listening, "livekit_*")
+    assert (event["participant_info"], event["room_info"]) == ({"identity": "i"}, {"name": "r"})
 
 
 def test_odd_but_true(listening: HubProcess) -> None:

@@ -9,7 +9,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from .logs import Mask
+import msgspec
+
+from .mask import LONGEST_SENTENCE, Mask, sentence
 from .program import Ended, Program
 from .record import Folder, Record
 from .states import LIVE, RUNNING, State, Trigger, follow
@@ -22,6 +24,8 @@ MINUTE = 60.0
 """… so many seconds; there is no fourth."""
 SLOW = 15.0
 """Seconds after which the status of an agent that is not ready says what to do."""
+RECENT = 10.0
+"""Seconds after which what a program has reported is no longer why it ended."""
 WRONG_SETTINGS = 2
 """The exit code of a program that would fail the same way again."""
 
@@ -50,9 +54,11 @@ class Agent:
         self._due = 0.0
         """When to kill, while it is stopping; when to try again, while it is restarting."""
         self._restarted: deque[float] = deque(maxlen=len(BACKOFF))
-        self._reported: str | None = None
+        self._reported: tuple[str, float] | None = None
+        """What its program says is wrong, and when it said so."""
         self._killed = False
         self._unsaved = False
+        self._written: Record | None = None
 
     @property
     def live(self) -> bool:
@@ -66,10 +72,12 @@ class Agent:
     # -- what the launcher does ----------------------------------------------------------------------------------------
 
     def begin(self) -> None:
-        """Start the program; raises OSError. The record is written before, so that the program is found, whenever the
-        hub is killed: without a record there is no first start."""
+        """Start the program; raises OSError, and ValueError where its words or its environment cannot be handed over.
+        The record is written before, so that the program is found, whenever the hub is killed: without a record there
+        is no first start."""
         record = self.record
         record.pid, record.created = None, 0.0
+        record.error = record.last_line = None
         if record.restarts:
             self._save()
         else:
@@ -86,10 +94,9 @@ class Agent:
         record = self.record
         if record.state not in RUNNING:
             return  # over, or about to be restarted: `look` does that
-        self._program = Program.find(record.agent_id, record.pid, record.created)
+        self._program = Program.find(record.agent_id, record.command, record.pid, record.created)
         if self._program is None:
-            if record.pid is not None:
-                Program.sweep(record.agent_id, record.pid)
+            Program.sweep(record.agent_id)
             record.exit_code = None
             record.error = "It ended while no hub was running, nobody knows with what exit code: its log may say why."
             self._exited(Trigger.GONE, None, "gone")
@@ -118,6 +125,8 @@ class Agent:
                 self._program.kill()
         elif state is State.RESTARTING and clock >= self._due:
             self._again()
+        else:
+            self.log.cut()  # something that got away may go on writing
 
     def stop(self, grace: float) -> None:
         """Ask it to end; after `grace` seconds it is killed with all that it has started."""
@@ -132,21 +141,24 @@ class Agent:
             if self._program is not None:
                 self._program.terminate()
 
-    def reported_ready(self, message: str | None) -> None:
+    def reported_ready(self, message: object) -> None:
         """Its program says that it is ready."""
         if self.record.state in RUNNING:
-            self.record.message, self.record.error = message, None
+            self.record.message, self.record.error = sentence(message, self._mask), None
+            self.record.last_line = None
             self._reported = None
             self._step(Trigger.REPORTED_READY)
 
-    def reported_error(self, message: str) -> None:
+    def reported_error(self, message: object) -> None:
         """Its program says what is wrong, once and for all."""
-        if self.record.state in RUNNING:
-            self._reported = self.record.error = self._mask(message)
+        said = sentence(message, self._mask)
+        if self.record.state in RUNNING and said:
+            self._reported = said, time.monotonic()
+            self.record.error = said
             self._save()
 
-    def facts(self) -> dict[str, Any]:
-        """What the status says of it, less the lines of its log."""
+    def facts(self, *, logs: bool = True) -> dict[str, Any]:
+        """What the status says of it, less the lines of its log; `logs`: its `error` ends with the last one."""
         record = self.record
         return {
             "agent_id": record.agent_id,
@@ -158,7 +170,7 @@ class Agent:
             "started": record.started,
             "restarts": record.restarts,
             "exit_code": record.exit_code,
-            "error": record.error,
+            "error": self._error() if logs else record.error,
             "hint": self._hint(),
             "message": record.message,
             "note": record.note,
@@ -176,13 +188,19 @@ class Agent:
         assert self._program is not None
         self._program.kill()
         self._program = None
+        Program.sweep(self.record.agent_id)
+        self.log.cut()
         record, code = self.record, ended.code
         was_ready = record.state is State.READY
         record.exit_code = code
         if record.state is State.STOPPING:
-            record.error = None  # whatever it was, it is over on purpose
+            record.error = record.last_line = None  # whatever it was, it is over on purpose
             self._exited(Trigger.ENDED, code, "killed" if self._killed else "stopped")
         elif code == 0:
+            if not was_ready:  # LiveKit's own command line ends so where it cannot reach its server
+                self._why("It ended by itself before it was ready (exit code 0)")
+            else:
+                record.error = None
             self._exited(Trigger.ENDED, code, "finished")
         elif code is None and record.mode != "worker":
             record.error = (
@@ -190,7 +208,7 @@ class Agent:
             )
             self._exited(Trigger.GONE, code, "gone")
         else:
-            record.error = self._reported or self._sentence(code, was_ready)
+            self._why(_ending(code, was_ready))
             if code == WRONG_SETTINGS:
                 self._exited(Trigger.GAVE_UP, code, "wrong settings")
             else:
@@ -204,7 +222,7 @@ class Agent:
                 f"It crashed {len(recent) + 1} times within a minute and is not started again: {record.error}"
             )
             self._exited(Trigger.GAVE_UP, code, "crashed")
-            logger.error("agent %s: %s", record.agent_id, record.error)
+            logger.error("agent %s: %s", record.agent_id, self._error())
         else:
             self._due = clock + BACKOFF[len(recent)]
             self._exited(Trigger.FAILED, code, "crashed")
@@ -216,13 +234,13 @@ class Agent:
         self._step(Trigger.DUE)
         try:
             self.begin()
-        except OSError as error:
+        except (OSError, ValueError, LookupError) as error:
             self.record.error = f"It could not be started again: {reason(error)}"
             self._exited(Trigger.GAVE_UP, None, "crashed")
 
     def _exited(self, trigger: Trigger, code: int | None, why: str) -> None:
         self._step(trigger)
-        error = {"error": self.record.error} if self.record.error else {}
+        error = {"error": self.record.error} if self.record.error else {}  # for everybody: no line of its log
         self._tell("agent_process_exited", code=code, reason=why, status=self.record.state, **error)
 
     def _step(self, trigger: Trigger) -> bool:
@@ -237,10 +255,13 @@ class Agent:
         return True
 
     def _save(self) -> None:
+        """Write the record down, if there is anything new in it."""
+        if self.record == self._written:
+            return
         try:
             self._folder.write(self.record)
-            self._unsaved = False
-        except OSError as error:
+            self._written, self._unsaved = msgspec.structs.replace(self.record), False
+        except (OSError, ValueError) as error:
             if not self._unsaved:
                 logger.warning("agent %s cannot be written down: %s", self.record.agent_id, reason(error))
             self._unsaved = True
@@ -249,17 +270,21 @@ class Agent:
         room = {"room": self.record.room} if self.record.room else {}
         self._say({"type": kind, "agent": self.record.agent_id, **fields, **room})
 
-    def _sentence(self, code: int | None, was_ready: bool) -> str:
-        """Why it has ended, in one sentence."""
-        last = self.lines(1)
-        when = "" if was_ready else " before it was ready"
-        if code is None:
-            how = "It ended, nobody knows with what exit code"
-        elif code < 0:
-            how = f"It was ended by {_signal(-code)}{when}"
+    def _why(self, how: str) -> None:
+        """Say why it has ended: as it has just said itself, or else `how`, with the last line of its log."""
+        record = self.record
+        if self._reported is not None and time.monotonic() - self._reported[1] < RECENT:
+            record.error, record.last_line = self._reported[0], None
         else:
-            how = f"It exited with code {code}{when}"
-        return f"{how}: {last[0]}" if last else f"{how}, and its log is empty."
+            last = self.lines(1)
+            record.error, record.last_line = how, (last[0][:LONGEST_SENTENCE] if last else "")
+
+    def _error(self) -> str | None:
+        """What is wrong, with the last line of its log, for who may see that."""
+        error, last = self.record.error, self.record.last_line
+        if error is None or last is None:
+            return error
+        return f"{error}: {last}" if last else f"{error}, and its log is empty."
 
     def _hint(self) -> str | None:
         """What to do about an agent that takes long."""
@@ -273,9 +298,19 @@ class Agent:
         )
 
 
-def reason(error: OSError) -> str:
-    """An error of the system's, for people."""
+def reason(error: Exception) -> str:
+    """Why something cannot be started or written, for people."""
+    if not isinstance(error, OSError):
+        return str(error)
     return f"{error.strerror or error}" + (f": {error.filename}" if error.filename else "")
+
+
+def _ending(code: int | None, was_ready: bool) -> str:
+    """How it has ended."""
+    when = "" if was_ready else " before it was ready"
+    if code is None:
+        return "It ended, nobody knows with what exit code"
+    return f"It was ended by {_signal(-code)}{when}" if code < 0 else f"It exited with code {code}{when}"
 
 
 def _signal(number: int) -> str:

@@ -19,10 +19,10 @@ import msgspec
 
 from ..errors import HubError
 from ..settings import Settings
-from .logs import Mask
+from .mask import Mask
 from .record import Folder, Record
 from .states import State
-from .wanted import Wanted, decide, environment
+from .wanted import Wanted, decide, environment, unfit
 
 if TYPE_CHECKING:
     from .agent import Agent
@@ -45,6 +45,8 @@ _RETRY = 1.0
 """Seconds between two tries to take over the agents of a hub that is about to end."""
 _UNSENT = 200
 """Events of ours that wait for a history that takes none."""
+_IDLE = 5.0
+"""Seconds between two looks at logs of agents that are over: something that got away may go on writing."""
 _LAST = 1.0
 """Seconds that killed agents have to be gone, when the hub ends."""
 
@@ -66,6 +68,8 @@ class Launcher:
         self._agents: dict[str, Agent] = {}
         """Oldest first."""
         self._unsent: deque[dict[str, Any]] = deque(maxlen=_UNSENT)
+        self._failing: set[str] = set()
+        """Agents at which looking has failed: told once."""
         self._held = False
         self._contended = False
         self._ending = False
@@ -90,15 +94,14 @@ class Launcher:
                 f"ag_{secrets.token_hex(5)}", wanted.mode, wanted.command, now, now,
                 room=wanted.room, instructions=wanted.instructions, note=wanted.note,
             )  # fmt: skip
-            agent = self._agent(Agent, record)
+            # Before it begins: it may report before we are back here.
+            agent = self._agents[record.agent_id] = self._agent(Agent, record)
             try:
                 agent.begin()
-            except OSError as error:
+            except (OSError, ValueError, LookupError) as error:
+                del self._agents[record.agent_id]
                 self._folder.remove(record.agent_id)
-                raise HubError(
-                    "agent_unavailable", f"HUB_AGENT={self._settings.agent} cannot be started: {reason(error)}"
-                ) from None
-            self._agents[record.agent_id] = agent
+                raise HubError("agent_unavailable", self._unstarted(wanted.command, error, reason(error))) from None
             self._forget_oldest()
             self._watch()
             return brief(agent.facts())
@@ -119,9 +122,9 @@ class Launcher:
             return [brief(agent.facts()) for agent in agents]
 
     def status(self, *, logs: bool = True) -> dict[str, Any]:
-        """All agents, the newest first. `logs`: with the last lines of each one's log."""
+        """All agents, the newest first. `logs`: with the last lines of each one's log, in `error`, too."""
         with self._lock:
-            listed = [(agent, agent.facts()) for agent in reversed(self._agents.values())]
+            listed = [(agent, agent.facts(logs=logs)) for agent in reversed(self._agents.values())]
         agents = [{**facts, "log": agent.lines(_LINES) if logs else []} for agent, facts in listed]
         return {"status": agents[0]["status"] if agents else "none", "agents": agents}
 
@@ -140,20 +143,24 @@ class Launcher:
 
     # -- what the hub tells --------------------------------------------------------------------------------------------
 
-    def reported(self, data: bytes) -> None:
-        """An event of one of the `REPORTS` types was taken; `data` is its JSON. Never raises."""
+    def reported(self, batch: list[bytes]) -> None:
+        """Events of the `REPORTS` types were taken; `batch` is the JSON of each. Never raises.
+
+        Of a batch only the last report of each kind counts for an agent.
+        """
         if not self._agents:
             return
         try:
-            event = msgspec.json.decode(data)
+            reports: dict[tuple[str, bool], object] = {}
+            for data in reversed(batch):
+                report = _report(data)
+                ready = report.type == "agent_ready"
+                if isinstance(report.agent_id, str) and (ready or report.recoverable is False):
+                    reports.setdefault((report.agent_id, ready), report.message)
             with self._lock:
-                agent = self._agents.get(event.get("agent_id"))
-                if agent is None:
-                    return
-                if event["type"] == "agent_ready":
-                    agent.reported_ready(event.get("message"))
-                elif event.get("recoverable") is False:
-                    agent.reported_error(event["message"])
+                for (agent_id, ready), message in reversed(reports.items()):
+                    if (agent := self._agents.get(agent_id)) is not None:
+                        (agent.reported_ready if ready else agent.reported_error)(message)
                 self._changed.notify_all()
         except Exception:
             logger.exception("an agent's report is not understood")
@@ -201,22 +208,36 @@ class Launcher:
         self._wake.set()
 
     def _loop(self) -> None:
+        told = False
         while not self._closed:
             self._wake.clear()
-            with self._lock:
-                if self._contended:
-                    self._take_quietly()
-                for agent in self._agents.values():
-                    before = agent.record.restarts
-                    try:
-                        agent.look()
-                    except Exception:
-                        logger.exception("looking at agent %s has failed", agent.record.agent_id)
-                    self.restarts += agent.record.restarts - before
-                self._send()
-                self._changed.notify_all()
-                pause = self._pause()
+            pause: float | None = _RETRY
+            try:
+                with self._lock:
+                    if self._contended:
+                        self._take_quietly()
+                    for agent in self._agents.values():
+                        self._look(agent)
+                    self._send()
+                    self._changed.notify_all()
+                    pause = self._pause()
+                    told = False
+            except Exception:
+                if not told:
+                    logger.exception("looking at the agents has failed")
+                told = True
             self._wake.wait(pause)
+
+    def _look(self, agent: Agent) -> None:
+        before = agent.record.restarts
+        try:
+            agent.look()
+            self._failing.discard(agent.record.agent_id)
+        except Exception:
+            if agent.record.agent_id not in self._failing:
+                logger.exception("looking at agent %s has failed", agent.record.agent_id)
+            self._failing.add(agent.record.agent_id)
+        self.restarts += agent.record.restarts - before
 
     def _pause(self) -> float | None:
         """Seconds until the next look; None: until something is started."""
@@ -224,7 +245,7 @@ class Launcher:
             return _QUICK
         if self._live() or self._unsent:
             return _TICK
-        return _RETRY if self._contended else None
+        return _RETRY if self._contended else _IDLE if self._agents else None
 
     def _say(self, event: dict[str, Any]) -> None:
         """Publish an event of ours; where the history takes none now, later."""
@@ -274,12 +295,22 @@ class Launcher:
             return False
         from .agent import Agent
 
-        self._held, self._contended = True, False
         for record in self._folder.read():
             agent = self._agents[record.agent_id] = self._agent(Agent, record)
-            agent.adopt(self._settings.agent_grace)
+            try:
+                agent.adopt(self._settings.agent_grace)
+            except Exception:
+                del self._agents[record.agent_id]
+                logger.exception("agent %s of an earlier hub cannot be taken over", record.agent_id)
+        self._held, self._contended = True, False
         self._forget_oldest()
         return True
+
+    def _unstarted(self, command: list[str], error: Exception, why: str) -> str:
+        """Whether it is the folder or the program that has to be mended, and how."""
+        if isinstance(error, OSError) and str(error.filename).startswith(str(self._folder.path)):
+            return f"{self._folder.path} cannot be written: {error.strerror}; see HUB_AGENT_STATE"
+        return f"HUB_AGENT={self._settings.agent} cannot be started: {unfit(self._settings, command) or why}"
 
     def _agent(self, kind: type[Agent], record: Record) -> Agent:
         return kind(
@@ -322,6 +353,17 @@ class Launcher:
             del self._agents[name]
             self._folder.remove(name)
 
+
+class _Report(msgspec.Struct):
+    """What is of interest in an event of the `REPORTS`; each part may be anything."""
+
+    type: str
+    agent_id: Any = None
+    message: Any = None
+    recoverable: Any = None
+
+
+_report = msgspec.json.Decoder(_Report).decode
 
 _BRIEF = ("agent_id", "mode", "room", "pid", "status", "note", "error")
 

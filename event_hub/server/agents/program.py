@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -19,6 +20,7 @@ _SAME = 1.0
 _ROUNDS = 10
 """Looks for what is left of a session: something in it may be forking while we look."""
 _WINDOWS = os.name == "nt"
+_LINUX = sys.platform == "linux"
 
 
 class Ended(NamedTuple):
@@ -38,7 +40,7 @@ class Program:
         try:
             self._process = psutil.Process(pid)
             self.created = self._process.create_time()
-        except psutil.Error:
+        except (psutil.Error, ValueError):
             pass  # it has ended, and gevent has collected it already
 
     @classmethod
@@ -63,38 +65,40 @@ class Program:
         return cls(child.pid, child)
 
     @classmethod
-    def find(cls, agent: str, pid: int | None, created: float) -> Program | None:
+    def find(cls, agent: str, command: Sequence[str], pid: int | None, created: float) -> Program | None:
         """The program of an agent that an earlier hub has started; None: it is gone.
 
         A pid may be another's by now, so the variable that we gave it must be there; where that cannot be seen (another
-        user's, or a program that writes its title over it) the time of birth must fit. Without a pid (the hub was killed
-        between starting it and writing that down) the variable alone finds it.
+        user's, or a program that writes its title over it) the time of birth must fit. Where the pid is not known, or
+        does not fit (the hub was killed, or its disk was full, between starting it and writing that down), the variable
+        finds it; a pid that was known and is gone may have left others with that variable, so the command must fit, too.
         """
-        for process in psutil.process_iter() if pid is None else _processes(pid):
-            try:
-                if process.status() == psutil.STATUS_ZOMBIE:
-                    continue
+        if pid is not None:
+            for process in _processes(pid):
                 environ = _environ(process)
-                if "PATH" in environ or ID in environ:
-                    fits = environ.get(ID) == agent and _leads(process.pid)
-                else:
-                    fits = pid is not None and abs(process.create_time() - created) < _SAME
-                if fits:
-                    return cls(process.pid)
-            except (psutil.Error, OSError):
-                continue
+                seen = "PATH" in environ or ID in environ
+                if environ.get(ID) == agent and _leads(pid) if seen else _born(process, created):
+                    return cls(pid)
+        for other in psutil.pids():
+            if _is_of(other, agent) and _leads(other):
+                for process in _processes(other):
+                    if pid is None or _runs(process, command):
+                        return cls(other)
         return None
 
     @staticmethod
-    def sweep(agent: str, pid: int) -> None:
-        """End what an agent has left behind whose program is gone: what is in its session *and* has its variable, for
-        after a restart of the machine that session is somebody else's."""
-        for process in psutil.process_iter():
-            try:
-                if _belongs(process.pid, pid) and _environ(process).get(ID) == agent:
+    def sweep(agent: str) -> None:
+        """End what an agent whose program is over has left behind, also outside of its session: whatever has its
+        variable."""
+        for _ in range(_ROUNDS):
+            left = [process for pid in psutil.pids() if _is_of(pid, agent) for process in _processes(pid)]
+            for process in left:
+                try:
                     process.kill()
-            except psutil.Error:
-                continue
+                except psutil.Error:
+                    pass  # it has just ended
+            if not left:
+                return
 
     def poll(self) -> Ended | None:
         """None while it runs. Asking a child collects it: no zombie stays."""
@@ -122,6 +126,13 @@ class Program:
         """End it and all that is left of its session, at once."""
         for _ in range(_ROUNDS):
             left = list(self._all())
+            if left and not _WINDOWS:
+                # At once for the whole group: what forks and ends all the time is never there when it is looked at.
+                # (The group has members, so its number is ours.)
+                try:
+                    os.killpg(self.pid, signal.SIGKILL)
+                except OSError:
+                    pass
             for process in left:
                 try:
                     process.kill()
@@ -163,7 +174,7 @@ def _processes(pid: int) -> Iterator[psutil.Process]:
         process = psutil.Process(pid)
         if process.status() != psutil.STATUS_ZOMBIE:
             yield process
-    except psutil.Error:
+    except (psutil.Error, ValueError):
         pass
 
 
@@ -173,6 +184,38 @@ def _environ(process: psutil.Process) -> dict[str, str]:
         return process.environ()
     except (psutil.Error, OSError):
         return {}
+
+
+def _is_of(pid: int, agent: str) -> bool:
+    """Whether it was started with this agent's variable, by the program or by whatever that has started."""
+    if pid == os.getpid():
+        return False
+    try:
+        if _LINUX:  # there are thousands of processes, and psutil takes its time over each
+            with open(f"/proc/{pid}/environ", "rb") as file:
+                return f"{ID}={agent}".encode() in file.read().split(b"\0")
+        return psutil.Process(pid).environ().get(ID) == agent
+    except (psutil.Error, OSError):
+        return False
+
+
+def _born(process: psutil.Process, when: float) -> bool:
+    try:
+        return bool(abs(process.create_time() - when) < _SAME)
+    except psutil.Error:
+        return False
+
+
+def _runs(process: psutil.Process, command: Sequence[str]) -> bool:
+    """Whether it was started by this command line; the interpreter of a script stands before it."""
+    try:
+        words = process.cmdline()
+    except (psutil.Error, OSError):
+        return False
+    count = len(command) - 1
+    if count:
+        return words[-count:] == list(command[1:])
+    return os.path.basename(command[0]) in map(os.path.basename, words[:2])
 
 
 def _belongs(pid: int, leader: int) -> bool:

@@ -80,6 +80,23 @@ def environment(settings: Settings, record: Record, port: int) -> dict[str, str]
     return {**inherited, **{name: value for name, value in own.items() if value is not None}}
 
 
+def unfit(settings: Settings, command: list[str]) -> str | None:
+    """What the system does not tell of a program that it does not start; None where there is no more to say."""
+    for name, value in settings.environ.items():
+        if "\0" in value:
+            return f"the variable {name} has a character of code 0"
+    program = shutil.which(command[0], path=settings.environ.get("PATH")) or command[0]
+    try:
+        with open(program, "rb") as file:
+            first = file.readline(256)
+    except OSError:
+        return None
+    interpreter = first[2:].split()[0].decode("utf-8", "replace") if first[:2] == b"#!" and first[2:].split() else None
+    if interpreter and not os.path.exists(interpreter):
+        return f"{program} names {interpreter} in its first line, and that is not there"
+    return None
+
+
 def _mode(environ: Mapping[str, str], mode: str | None, room: str | None) -> tuple[str, str | None]:
     """Our agent's mode, and what is to be said about it."""
     if mode == "scripted":
@@ -93,10 +110,11 @@ def _mode(environ: Mapping[str, str], mode: str | None, room: str | None) -> tup
     if mode is None and len(unset) == len(LIVEKIT_NAMES) and not any(environ.get(key, "").strip() for key in keys):
         return "scripted", SCRIPTED_NOTE.format(keys=" and ".join(absent) or "the keys of your providers")
     if missing := unset + absent:
+        are, them = ("is", "it") if len(missing) == 1 else ("are", "them")
         raise HubError(
             "agent_not_configured",
-            f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not set: set them in the environment or in "
-            '.env and restart the hub, or start with {"mode": "scripted"}, which needs none',
+            f"{' and '.join(missing)} {are} not set: set {them} in the environment or in .env and restart the hub, "
+            'or start with {"mode": "scripted"}, which needs none',
             missing=missing,
         )
     if mode == "room" and room is None:

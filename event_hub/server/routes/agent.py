@@ -10,7 +10,7 @@ from flask import Response, request
 from .. import body
 from ..access import Origins
 from ..hub import Hub
-from ..queries import LogsQuery, StartBody, StatusQuery, StopBody, StopQuery, check, parse
+from ..queries import LogsQuery, NoQuery, StartBody, StopBody, StopQuery, check, parse
 from ..settings import seconds
 
 _LIMIT = 256 << 10
@@ -26,6 +26,7 @@ class AgentRoutes:
     def start(self, hub: Hub) -> Response:
         """202 with what was started."""
         self._origins.control(request.environ)
+        parse(NoQuery, request.args, StartBody)
         asked = check(StartBody, self._body(hub))
         port = int(request.environ.get("SERVER_PORT") or 0)
         return answer(hub.agents.start(asked.mode, asked.room, asked.instructions, port), 202)
@@ -33,7 +34,7 @@ class AgentRoutes:
     def stop(self, hub: Hub) -> Response:
         """202 while somebody is stopping, 200 where nobody is (any more)."""
         self._origins.control(request.environ)
-        query = parse(StopQuery, request.args)
+        query = parse(StopQuery, request.args, StopBody)
         agents = hub.agents.stop(check(StopBody, self._body(hub)).agent_id, seconds(query.wait))
         states = {agent["status"] for agent in agents}
         stopping = "stopping" in states
@@ -42,7 +43,7 @@ class AgentRoutes:
 
     def status(self, hub: Hub) -> Response:
         """All agents. Log lines only for who may control: a page of anywhere may read the rest."""
-        parse(StatusQuery, request.args)
+        parse(NoQuery, request.args)
         return answer(hub.agents.status(logs=self._origins.may_control(request.environ)))
 
     def logs(self, hub: Hub) -> Response:

@@ -19,7 +19,12 @@ def webhook(hub: Hub) -> Response:
     """200 when it is kept. A delivery that was here before is recognised by its id, and not broadcast again."""
     settings = hub.settings
     livekit.configured(settings)
-    raw = body.read(request.environ, settings.max_event, settings.body_timeout)
+    try:
+        raw = body.read(request.environ, settings.max_event, settings.body_timeout)
+    except HubError as error:
+        if error.kind.code == "body_too_large":
+            error.more["advice"] = "Raise HUB_MAX_EVENT on the hub: a webhook becomes one event."
+        raise
     livekit.check_signature(settings, request.headers.get("Authorization"), raw)
     published = hub.publish([livekit.event(_object(raw))], batch=False)
     return answer({"status": "ok", "id": published.first, "duplicate": bool(published.duplicates)})
