@@ -13,6 +13,7 @@ from agent.scripted.llm import Answer, Reply, ScriptedLLM
 from agent.scripted.speaker import Speaker
 from agent.scripted.tts import ScriptedTTS
 from event_hub.client import Publisher
+from event_hub.livekit import attach
 
 from ..hubs import HubProcess
 
@@ -132,3 +133,23 @@ def kinds(found: list[Event]) -> list[str]:
 
 def of(found: list[Event], kind: str) -> list[Event]:
     return [event for event in found if event["type"] == kind]
+
+
+def conversation(
+    hub: HubProcess, publisher: Publisher, *questions: str, session: Callable[[], AgentSession[Any]] = text_session
+) -> list[Event]:
+    """A greeting, an answer to each question, the end: what the hub has of it."""
+    ids: list[str] = []
+
+    async def body() -> None:
+        one = session()
+        ids.append(attach(one, publisher=publisher).session)
+        await one.start(Clerk())
+        await greeted(one)
+        for question in questions:
+            await one.run(user_input=question)
+        await one.aclose()
+        await sent(publisher)
+
+    run(body)
+    return events(hub, ids[0])

@@ -14,8 +14,8 @@ from event_hub.livekit import attach
 from ..hubs import HubProcess
 from .sessions import (
     SECRET,
-    Cashier,
     Clerk,
+    conversation,
     events,
     greeted,
     kinds,
@@ -108,20 +108,7 @@ def test_interrupted_what_was_really_said(hub: HubProcess, publisher: Publisher)
 
 @pytest.mark.parametrize("tool", ["broken", "refused"])
 def test_an_exceptions_text_is_kept_out(hub: HubProcess, publisher: Publisher, tool: str) -> None:
-    session_id = ""
-
-    async def body() -> None:
-        nonlocal session_id
-        session = text_session()
-        session_id = attach(session, publisher=publisher).session
-        await session.start(Clerk())
-        await greeted(session)
-        await session.run(user_input=f"Try {tool}.")
-        await session.aclose()
-        await sent(publisher)
-
-    run(body)
-    found = events(hub, session_id)
+    found = conversation(hub, publisher, f"Try {tool}.")
     done = of(found, "tool_call_finished")[0]
     assert (done["name"], done["is_error"], done["status"]) == (tool, True, "error")
     assert "output" not in done
@@ -130,22 +117,7 @@ def test_an_exceptions_text_is_kept_out(hub: HubProcess, publisher: Publisher, t
 
 
 def test_an_error_that_recovers_and_a_handoff(hub: HubProcess, publisher: Publisher) -> None:
-    session_id = ""
-
-    async def body() -> None:
-        nonlocal session_id
-        session = text_session()
-        session_id = attach(session, publisher=publisher).session
-        await session.start(Clerk())
-        await greeted(session)
-        await session.run(user_input="fail once")
-        await session.run(user_input="hand_over, please")
-        assert isinstance(session.current_agent, Cashier)
-        await session.aclose()
-        await sent(publisher)
-
-    run(body)
-    found = events(hub, session_id)
+    found = conversation(hub, publisher, "fail once", "hand_over, please")
     error = of(found, "agent_error")[0]
     assert (error["source"], error["recoverable"]) == ("llm", True)
     assert "could not be reached" in error["message"]
@@ -153,20 +125,7 @@ def test_an_error_that_recovers_and_a_handoff(hub: HubProcess, publisher: Publis
 
 
 def test_text_only_without_a_room(hub: HubProcess, publisher: Publisher) -> None:
-    session_id = ""
-
-    async def body() -> None:
-        nonlocal session_id
-        session = text_session()
-        session_id = attach(session, publisher=publisher).session
-        await session.start(Clerk())
-        await greeted(session)
-        await session.run(user_input="Hi.")
-        await session.aclose()
-        await sent(publisher)
-
-    run(body)
-    found = events(hub, session_id)
+    found = conversation(hub, publisher, "Hi.")
     assert found[0]["mode"] == "text"
     assert "agent_speech_started" not in kinds(found)
     assert "".join(e["delta"] for e in of(found, "agent_text_delta")).endswith("Fine.")

@@ -21,6 +21,7 @@ from ..hubs import ROOT, HubProcess, free_port
 from .sessions import (
     Clerk,
     Sink,
+    conversation,
     events,
     greeted,
     kinds,
@@ -175,27 +176,13 @@ def test_attached_in_a_thread_without_a_loop_and_to_a_session_that_is_closed(
 def test_long_texts_and_halves_of_characters_arrive_and_say_that_they_were_cut(
     hub: HubProcess, publisher: Publisher
 ) -> None:
-    session_id = ""
-
     def answers(context: Any) -> Reply:
         asked = context.items[-1]
         if getattr(asked, "role", "") != "user":
             return Reply("Hello.")
         return Reply("😎\x00" * 20_000) if "long" in asked.text_content else Reply("half \ud83d of it")
 
-    async def body() -> None:
-        nonlocal session_id
-        session = text_session(answers)
-        session_id = attach(session, publisher=publisher).session
-        await session.start(Clerk())
-        await greeted(session)
-        await session.run(user_input="Something long.")
-        await session.run(user_input="Something broken.")
-        await session.aclose()
-        await sent(publisher)
-
-    run(body)
-    found = events(hub, session_id)
+    found = conversation(hub, publisher, "Something long.", "Something broken.", session=lambda: text_session(answers))
     long, half = [e for e in of(found, "transcript") if e["role"] == "agent"][1:]
     assert long["truncated"] == 40_000
     assert long["text"].startswith("😎\x00😎")

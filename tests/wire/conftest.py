@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
+
+from ..hubs import HubProcess
+from .agents import nothing_left, program
 
 
 @pytest.fixture
@@ -13,3 +17,15 @@ def stalled() -> Iterator[str]:
     """Accepts and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+@pytest.fixture
+def launching(hub_factory: Callable[..., HubProcess]) -> Iterator[Callable[..., HubProcess]]:
+    """A started hub with the program; nothing of its agents is left at the end."""
+    with nothing_left() as hubs:
+
+        def make(*behaviour: str, **options: Any) -> HubProcess:
+            hubs.append(hub_factory(**({"HUB_AGENT": program(*behaviour)} if behaviour else {}), **options).start())
+            return hubs[-1]
+
+        yield make

@@ -6,7 +6,7 @@ import json
 import shlex
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,29 +17,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from event_hub.server.errors import CATALOGUE
 
 from ..hubs import PATIENCE, ROOT, SERVERS, HubProcess, until
-from .agents import TINY, agent, history, processes, program, reaches, start, started, stop
+from .agents import TINY, agent, history, processes, reaches, start, started, stop
 
 JWT = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiJtZSIsIm5hbWUiOiJtZSJ9.c2lnbmF0dXJlLXdpdGgtc29tZS1sZW5ndGg"
-
-
-@pytest.fixture
-def launching(hub_factory: Callable[..., HubProcess]) -> Iterator[Callable[..., HubProcess]]:
-    """A started hub with the program; nothing of its agents is left at the end."""
-    hubs: list[HubProcess] = []
-
-    def make(*behaviour: str, **options: Any) -> HubProcess:
-        hubs.append(hub_factory(**({"HUB_AGENT": program(*behaviour)} if behaviour else {}), **options).start())
-        return hubs[-1]
-
-    yield make
-    for hub in hubs:
-        if hub.process is not None and hub.process.poll() is None:
-            stop(hub)
-            hub.stop()
-        left = processes(hub)
-        for process in left:
-            process.kill()
-        assert left == []
 
 
 @pytest.mark.parametrize("server", SERVERS)
@@ -332,127 +312,6 @@ def test_a_line_that_takes_long_to_look_at(launching: Callable[..., HubProcess])
 def test_logs_of_nobody_are_empty(hub: HubProcess) -> None:
     answer = requests.get(f"{hub.url}/api/agent/logs", timeout=PATIENCE)
     assert (answer.status_code, answer.text) == (200, "")
-
-
-# -- who may -----------------------------------------------------------------------------------------------------------
-
-STRANGERS = [
-    "https://evil.example",
-    "null",
-    "http://localhost.evil.example",
-    "http://127.0.0.1.evil.example",
-    "file://",
-    "",
-    "http://[evil",
-    "http://a b",
-    "ftp://localhost",
-    "http://localhost@evil.example",
-    "chrome-extension://localhost",
-    "https://ops.example.evil.example",
-    "https://opsXexample",
-]
-NEIGHBOURS = ["http://localhost:3000", "http://127.0.0.1:8080", "http://[::1]:5173", "https://app.localhost"]
-CONTROL = [
-    ("POST", "/api/agent/start"),
-    ("POST", "/api/agent/stop"),
-    ("GET", "/api/agent/logs"),
-    ("POST", "/api/token"),
-]
-
-
-@pytest.fixture(scope="module")
-def quiet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubProcess]:
-    """A hub that can start nothing: only who may is of interest."""
-    with HubProcess(
-        tmp_path_factory.mktemp("quiet"), HUB_AGENT="no-such-program", HUB_CORS_ORIGINS="*,https://ops.example"
-    ) as hub:
-        yield hub
-
-
-@pytest.mark.parametrize("origin", STRANGERS)
-@pytest.mark.parametrize(("method", "path"), CONTROL)
-def test_pages_of_elsewhere_may_control_nothing(quiet: HubProcess, origin: str, method: str, path: str) -> None:
-    answer = requests.request(method, f"{quiet.url}{path}", headers={"Origin": origin}, timeout=PATIENCE)
-    assert (answer.status_code, answer.json()["code"]) == (403, "forbidden_origin")
-    assert "HUB_CORS_ORIGINS" in answer.json()["advice"]
-
-
-@pytest.mark.parametrize("origin", [*NEIGHBOURS, "https://ops.example", None])
-@pytest.mark.parametrize(("method", "path"), CONTROL)
-def test_pages_of_this_machine_named_ones_and_no_browser_may(
-    quiet: HubProcess, origin: str | None, method: str, path: str
-) -> None:
-    answer = requests.request(
-        method, f"{quiet.url}{path}", headers={"Origin": origin} if origin else {}, timeout=PATIENCE
-    )
-    assert answer.status_code in (200, 503)
-
-
-def test_a_name_that_was_pointed_at_this_machine_may_not(quiet: HubProcess) -> None:
-    """DNS rebinding: the page is of the same origin as it sees it."""
-    name = f"evil.example:{quiet.port}"
-    headers = {"Host": name, "Origin": f"http://{name}"}
-    assert requests.post(f"{quiet.url}/api/agent/start", headers=headers, timeout=PATIENCE).status_code == 403
-    headers = {"Host": name}
-    assert requests.get(f"{quiet.url}/api/agent/logs", headers=headers, timeout=PATIENCE).status_code == 403
-    headers = {"Host": "[evil", "Origin": "http://[evil"}
-    assert requests.post(f"{quiet.url}/api/agent/start", headers=headers, timeout=PATIENCE).status_code in (400, 403)
-    headers = {"Host": f"localhost:{quiet.port}", "Origin": f"http://localhost:{quiet.port}"}
-    assert requests.post(f"{quiet.url}/api/agent/stop", headers=headers, timeout=PATIENCE).status_code == 200
-
-
-def test_a_page_of_this_machine_can_read_the_answer(hub_factory: Callable[..., HubProcess]) -> None:
-    """Even where HUB_CORS_ORIGINS is a list that it is not on."""
-    hub = hub_factory(HUB_CORS_ORIGINS="https://ops.example").start()
-    headers = {"Origin": "http://localhost:3000", "Access-Control-Request-Method": "POST"}
-    preflight = {**headers, "Access-Control-Request-Headers": "content-type"}
-    for path in ("/api/agent/start", "/api/agent/stop", "/api/token"):
-        answer = requests.options(f"{hub.url}{path}", headers=preflight, timeout=PATIENCE)
-        assert answer.headers["Access-Control-Allow-Origin"] == "http://localhost:3000"
-        assert "content-type" in answer.headers["Access-Control-Allow-Headers"].lower()
-    answer = requests.post(f"{hub.url}/api/agent/stop", headers=headers, timeout=PATIENCE)
-    assert (answer.status_code, answer.headers["Access-Control-Allow-Origin"]) == (200, "http://localhost:3000")
-    evil = requests.post(f"{hub.url}/api/agent/stop", headers={"Origin": "https://evil.example"}, timeout=PATIENCE)
-    assert evil.status_code == 403
-    assert "Access-Control-Allow-Origin" not in evil.headers
-
-
-def test_others_see_the_status_without_log_lines(launching: Callable[..., HubProcess]) -> None:
-    hub = launching("ready")
-    started(hub)
-    reaches(hub, "ready")
-    answer = requests.get(f"{hub.url}/api/agent/status", headers={"Origin": "https://evil.example"}, timeout=PATIENCE)
-    assert answer.json()["agents"][0]["status"] == "ready"
-    assert answer.json()["agents"][0]["log"] == []
-
-
-def test_open_to_all_the_rule_for_pages_stays(hub_factory: Callable[..., HubProcess]) -> None:
-    hub = hub_factory(HUB_HOST="0.0.0.0", HUB_AUTH="open", HUB_AGENT="no-such-program").start()
-    for own, status in (("hub.example.org:5000", 403), (f"localhost:{hub.port}", 200), (f"192.0.2.7:{hub.port}", 200)):
-        headers = {"Host": own, "Origin": f"http://{own}"}
-        assert requests.post(f"{hub.url}/api/agent/stop", headers=headers, timeout=PATIENCE).status_code == status
-        answer = requests.get(f"{hub.url}/api/agent/logs", headers={"Host": own}, timeout=PATIENCE)
-        assert answer.status_code == status, "a name may have been pointed at this machine (DNS rebinding)"
-    no_page = {"Host": "hub.example.org:5000"}
-    assert requests.post(f"{hub.url}/api/agent/stop", headers=no_page, timeout=PATIENCE).status_code == 200
-    evil = {"Host": "hub.example.org:5000", "Origin": "https://evil.example"}
-    assert requests.post(f"{hub.url}/api/agent/stop", headers=evil, timeout=PATIENCE).status_code == 403
-    hub.stop()
-    hub.environ["HUB_CORS_ORIGINS"] = "*,http://Hub.Example.org:5000/"
-    hub.start()
-    own = {"Host": "hub.example.org:5000", "Origin": "http://hub.example.org:5000"}
-    assert requests.post(f"{hub.url}/api/agent/stop", headers=own, timeout=PATIENCE).status_code == 200
-
-
-def test_a_named_origin_is_no_pattern(hub_factory: Callable[..., HubProcess]) -> None:
-    hub = hub_factory(HUB_CORS_ORIGINS="https://ops.example,http://[2001:db8::1]:5000").start()
-    for path in ("/api/events", "/api/agent/status"):
-        for origin in ("https://ops.example", "http://[2001:db8::1]:5000"):
-            answer = requests.get(f"{hub.url}{path}", headers={"Origin": origin}, timeout=PATIENCE)
-            assert answer.headers["Access-Control-Allow-Origin"] == origin
-        for origin in ("https://opsXexample", "https://ops.example.evil.example", "http://2:5000"):
-            answer = requests.get(f"{hub.url}{path}", headers={"Origin": origin}, timeout=PATIENCE)
-            assert "Access-Control-Allow-Origin" not in answer.headers
 
 
 # -- what it costs who does not use it ---------------------------------------------------------------------------------

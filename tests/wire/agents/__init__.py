@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -74,3 +76,24 @@ def history(hub: HubProcess, *types: str) -> list[dict[str, Any]]:
     """The hub's events, oldest first."""
     query = "&".join(["limit=1000", *(f"type={name}" for name in types)])
     return [one["event"] for one in hub.get(f"/api/events?{query}")["events"]]
+
+
+def exits(hub: HubProcess) -> list[tuple[Any, str, str]]:
+    """How programs have ended: code, reason, and the state that followed."""
+    return [(e["code"], e["reason"], e["status"]) for e in history(hub, "agent_process_exited")]
+
+
+@contextmanager
+def nothing_left() -> Iterator[list[HubProcess]]:
+    """A list for hubs; at the end they are stopped, and nothing of their agents may be left."""
+    hubs: list[HubProcess] = []
+    yield hubs
+    left = []
+    for hub in hubs:
+        if hub.process is not None and hub.process.poll() is None:
+            stop(hub)
+            hub.stop()
+        left += processes(hub)
+    for process in left:
+        process.kill()
+    assert left == []
