@@ -98,10 +98,35 @@ def test_x09_keys_of_the_chosen_providers_are_asked_for() -> None:
     assert "AGENT_PROVIDERS" in sentence(settings.require_keys, {"AGENT_PROVIDERS": "cheap"})[0]
 
 
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("ws://user:pa55word@127.0.0.1:7880/path", "ws://127.0.0.1:7880/path"),
+        ("wss://host", "wss://host"),
+        ("ws://[bad", "ws://[bad"),
+        ("pa55word@host", "not an address"),
+    ],
+)
+def test_an_address_is_shown_without_its_password(url: str, shown: str) -> None:
+    assert settings.shown(url) == shown
+    if "bad" in url or url == "pa55word@host":
+        environ = {**LIVEKIT, "LIVEKIT_URL": url}
+        assert "pa55word" not in sentence(settings.LiveKit.of, environ)[0]
+
+
+def test_a_key_that_no_key_can_be_is_said_to_be_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-1\nsk-2")
+    words, code = sentence(checks.openai_answers)
+    assert "OPENAI_API_KEY" in words
+    assert "sk-" not in words
+    assert code == WRONG_SETTINGS
+
+
 @pytest.mark.parametrize("text", ["fast", "-1", "nan", "1e9"])
 def test_a_number_that_is_none_is_named(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     monkeypatch.setenv("AGENT_MIN_ENDPOINTING", text)
-    assert "AGENT_MIN_ENDPOINTING" in sentence(settings.number, "AGENT_MIN_ENDPOINTING", 0.3)[0]
+    assert "AGENT_MIN_ENDPOINTING" in sentence(settings.number, "AGENT_MIN_ENDPOINTING")[0]
+    assert "AGENT_MIN_ENDPOINTING" in sentence(settings.numbers)[0]
 
 
 # -- providers ---------------------------------------------------------------------------------------------------------
