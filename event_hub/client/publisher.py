@@ -157,7 +157,7 @@ class Publisher:
         try:
             data = _encode(event)
         except UnicodeEncodeError:
-            data = _encode(whole(event))
+            data = _encode(_whole(event))
         except Exception:
             self._outbox.refuse(INVALID)
             raise
@@ -249,14 +249,14 @@ class Publisher:
             self._starting.release()
 
 
-def whole(value: Any) -> Any:
+def _whole(value: Any) -> Any:
     """`value` with its texts as UTF-8 can write them: pairs of surrogates joined, single ones replaced."""
     if isinstance(value, str):
         return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if isinstance(value, dict):
-        return {whole(name): whole(part) for name, part in value.items()}
+        return {_whole(name): _whole(part) for name, part in value.items()}
     if isinstance(value, list):
-        return [whole(part) for part in value]
+        return [_whole(part) for part in value]
     return value
 
 

@@ -11,13 +11,13 @@ import weakref
 from collections.abc import Callable
 from typing import Any, Literal
 
-from livekit.agents import AgentSession, JobContext, get_job_context
-from livekit.agents.voice.room_io import RoomIO
+from livekit.agents import AgentSession, get_job_context
 
 from ..client import Publisher
 from ..events import check
 from . import figures, process
 from .agent_speech import AgentSpeech
+from .places import identity, mode, room_io_of
 from .quietly import handler
 from .taps import Taps, agent_of
 from .user_speech import UserSpeech
@@ -137,8 +137,7 @@ class Attachment:
         if not self._attached:
             return
         self._attached = False
-        if self._timer:
-            self._timer.cancel()
+        self._cancel_timer()
         if session is None:
             return
         _attachments.pop(session, None)
@@ -266,7 +265,8 @@ class Attachment:
         self._user.close(time.time())
         self._agent.settle(all=True, now=time.time())
         self._publish({"type": "session_ended", "reason": str(getattr(ev.reason, "value", ev.reason))})
-        self._begun, self._over = False, True  # it may be started again
+        self._cancel_timer()
+        self._begun, self._over = False, True  # it may be started again, perhaps on another loop
         if session := self._session():
             self._taps.remove(session)
 
@@ -287,6 +287,11 @@ class Attachment:
     def _settle_soon(self) -> None:
         if self._agent.unsettled and self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(_SETTLE, handler(self._settle, self.failed))
+
+    def _cancel_timer(self) -> None:
+        timer, self._timer = self._timer, None
+        if timer:
+            timer.cancel()
 
     def _settle(self) -> None:
         self._timer = None
@@ -318,7 +323,7 @@ class Attachment:
         self._publish_known(
             {
                 "type": "session_started",
-                "mode": _mode(session),
+                "mode": mode(session),
                 "agent": agent.label if agent else None,
                 "job": job.job.id if job else None,
             }
@@ -360,40 +365,15 @@ class Attachment:
     def _find_common(self, session: AgentSession[Any]) -> None:
         """Room and participants, as soon as they are known: the caller may come after the agent, and be another later."""
         common = self._common
-        room_io = _room_io_of(session)
+        room_io = room_io_of(session)
         if "room" not in common or "agent" not in common:
             job = get_job_context(required=False)
             room = room_io.room if room_io else job.room if job else None
             name = self._room or (room.name if room is not None else None) or (job.job.room.name if job else None)
             if name:
                 common["room"] = name
-            if agent := _identity(job, room):
+            if agent := identity(job, room):
                 common["agent"] = agent
         linked = room_io.linked_participant if room_io else None
         if user := self._participant or (linked.identity if linked else None):
             common["user"] = user
-
-
-def _identity(job: JobContext | None, room: Any) -> str | None:
-    """The agent's own: the job's token has it before the room is joined."""
-    if job is not None:
-        try:
-            if identity := job.token_claims().identity:
-                return identity
-        except Exception as error:  # a job without a token of LiveKit's, such as a simulated one
-            logger.debug("no identity in the job's token: %s", error)
-    return room.local_participant.identity if room is not None and room.isconnected() else None
-
-
-def _room_io_of(session: AgentSession[Any]) -> RoomIO | None:
-    try:
-        return session.room_io
-    except RuntimeError:  # a session without a room
-        return None
-
-
-def _mode(session: AgentSession[Any]) -> str:
-    """What the session works with: a room, audio of its own, or text alone."""
-    if _room_io_of(session):
-        return "room"
-    return "audio" if session.output.audio or session.input.audio else "text"

@@ -91,13 +91,7 @@ class Program:
         """End what an agent whose program is over has left behind, also outside of its session: whatever has its
         variable."""
         for _ in range(_ROUNDS):
-            left = [process for pid in psutil.pids() if _is_of(pid, agent) for process in _processes(pid)]
-            for process in left:
-                try:
-                    process.kill()
-                except psutil.Error:
-                    pass  # it has just ended
-            if not left:
+            if not _kill([process for pid in psutil.pids() if _is_of(pid, agent) for process in _processes(pid)]):
                 return
 
     def poll(self) -> Ended | None:
@@ -133,12 +127,7 @@ class Program:
                     os.killpg(self.pid, signal.SIGKILL)
                 except OSError:
                     pass
-            for process in left:
-                try:
-                    process.kill()
-                except psutil.Error:
-                    pass  # it has just ended
-            if not left:
+            if not _kill(left):
                 return
 
     def _all(self) -> Iterator[psutil.Process]:
@@ -161,6 +150,16 @@ class Program:
         for pid in psutil.pids():
             if pid != self.pid and _belongs(pid, self.pid):
                 yield from _processes(pid)
+
+
+def _kill(processes: list[psutil.Process]) -> bool:
+    """Kill each; whether there was one."""
+    for process in processes:
+        try:
+            process.kill()
+        except psutil.Error:
+            pass  # it has just ended
+    return bool(processes)
 
 
 def _apart() -> dict[str, Any]:
