@@ -11,6 +11,7 @@ help: ## what there is
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 run: $(VENV)/.run ## install what the hub needs, then start it on http://localhost:5000 (PORT=… for another port)
+	@$(BIN)/python -m tools.livekit_client || true
 	@exec $(BIN)/python flask_server.py
 
 test: $(VENV)/.test ## install what the tests need (Chromium, curl, Node), then lint, type-check and test

@@ -1,9 +1,9 @@
 // What the page says where nothing has been said yet: how to make something happen.
 
-import { button, byId, copy, el, toast } from "./dom.js";
+import { refusal } from "./agent-words.js";
+import { button, byId, copy, el, text, toast } from "./dom.js";
 import { play } from "./example.js";
 import { publish } from "./post.js";
-import { ask } from "./source.js";
 
 function sample(lines, id) {
   const code = el("pre", "", lines);
@@ -12,12 +12,16 @@ function sample(lines, id) {
 }
 
 export class Empty {
-  /** `all()`: show all rooms. */
-  constructor(hub, all) {
+  /** `all()`: show all rooms; `agents`: the hub's `Agents`; `talk()`: talk to one. */
+  constructor(hub, all, agents, talk) {
     this.hub = hub;
     this.all = all;
+    this.agents = agents;
+    this.talk = talk;
     this.box = byId("empty");
     this.drawn = "";
+    this.said = el("p", "said-of-start"); // what came of "Start an agent"
+    this.said.setAttribute("role", "alert");
   }
 
   /**
@@ -45,6 +49,7 @@ export class Empty {
     const example = button("Play an example conversation", () => this.play());
     example.id = "example";
     const ways = features.has("agent") ? [button("Start an agent", () => this.#start()), example] : [example];
+    if (features.has("token")) ways.splice(1, 0, button("Talk to one", this.talk));
     ways[0].className = "primary";
     ways[0].id = "start";
     const python = features.has("attach")
@@ -55,6 +60,7 @@ export class Empty {
       el("p", "", quiet ? "Whatever agents post to this hub shows up here, live. Three ways to begin:" : "The events so far are in the log. What makes a conversation:"),
       el("h3", "", "See what it looks like"),
       el("div", "actions", ...ways),
+      this.said,
       el("h3", "", "From a terminal"),
       sample(
         `curl ${hub}/api/agent/data \\\n  -H 'Content-Type: application/json' \\\n  -d '{"type":"transcript","text":"Hello","participant":"caller_1","role":"user","room":"demo"}'`,
@@ -74,11 +80,16 @@ export class Empty {
   }
 
   async #start() {
+    text(this.said, "");
+    this.said.className = "said-of-start";
     try {
-      const answer = await ask(`${this.hub}/api/agent/start`, { method: "POST" });
-      toast(`The agent is ${answer.status ?? "starting"}${answer.mode === "scripted" ? ": a scripted one, which needs no key" : ""}`);
+      const { status = "starting", mode } = await this.agents.start();
+      const sentence = `The agent is ${status}${mode === "scripted" ? ": a scripted one, which needs no key" : ""}`;
+      text(this.said, `${sentence}. How it is doing is under Agents.`);
+      toast(sentence);
     } catch (error) {
-      toast(error.message);
+      this.said.className = "said-of-start bad";
+      text(this.said, refusal(error));
     }
   }
 }

@@ -1,5 +1,7 @@
 // The page put together: what comes in goes into the store and the state; once a frame, what changed is drawn.
 
+import { AgentsPanel } from "./agents-panel.js";
+import { Agents } from "./agents.js";
 import { Captions } from "./captions.js";
 import { Conversation } from "./conversation.js";
 import { Seen, parse } from "./cursor.js";
@@ -9,6 +11,7 @@ import { Empty } from "./empty.js";
 import { openFeed } from "./feed.js";
 import { number, plural } from "./format.js";
 import { Log } from "./log.js";
+import { Past } from "./past.js";
 import { Poster } from "./post.js";
 import { Rooms } from "./rooms.js";
 import * as settings from "./settings.js";
@@ -16,15 +19,17 @@ import { history } from "./source.js";
 import { State } from "./state.js";
 import { Status } from "./status.js";
 import { Store } from "./store.js";
+import { Talk } from "./talk.js";
 
 const { hub, own } = window.eventHub;
-const PAST = 1000; // events of the history that a new page begins with, and that "Load older" adds
+const OLDER = 1000; // events that "Load older" adds to the log
 const OFF = 60; // seconds that a publisher's clock may be off before the log says so
 
 const view = { ...settings.read(location.href) };
 const store = new Store();
 const seen = new Seen();
-let state = new State();
+const past = new Past(hub);
+let state = fresh();
 
 let ready = false; // the history is there, or could not be had; until then what is live waits
 let held = []; // events that wait: for the history, or for "Resume"
@@ -49,7 +54,10 @@ const detail = new Detail(hub, () => {
   byId("log").focus();
 });
 const log = new Log(() => store.shown, (one) => detail.show(one));
-const empty = new Empty(hub, () => set({ room: "", session: "" }));
+const agents = new Agents(hub);
+const panel = new AgentsPanel(agents);
+const talk = new Talk(hub, agents, { room: () => (chosen()?.ended ? "" : (chosen()?.room ?? view.room ?? "")), show: (room) => set({ room, session: "" }) });
+const empty = new Empty(hub, () => set({ room: "", session: "" }), agents, () => talk.open());
 const poster = new Poster(hub, () => empty.play());
 
 /** The session that was chosen, or that the settings name; null for all. */
@@ -58,6 +66,11 @@ function chosen() {
   if (!view.room && !view.session) return null;
   const fits = (one) => (!view.session || one.name === view.session) && (!view.room || one.room === view.room);
   return [...state.sessions.values()].reverse().find(fits) ?? null;
+}
+
+// What is chosen stays, whatever happens elsewhere.
+function fresh() {
+  return new State({}, (item) => Boolean(view.room || view.session) && wants(item));
 }
 
 function wants(item) {
@@ -198,6 +211,7 @@ function take(id, data, arrived) {
   if (Math.abs(off) > OFF) one.off = off;
   store.add(one);
   state.apply(event);
+  if (arrived) for (const see of [agents, panel]) see.take(event);
 }
 
 function intake(events) {
@@ -241,7 +255,7 @@ function release() {
 async function load() {
   const oldest = () => store.all.find((one) => !/^(heartbeat|stream_)/.test(one.type))?.id;
   const before = oldest();
-  const page = await history(hub, { limit: PAST, ...(before ? { before } : {}) });
+  const page = before ? await history(hub, { limit: OLDER, before }) : await past.newest();
   const first = parse(oldest()); // what came live meanwhile may be on the page, too
   const wanted = page.events.filter(([id]) => !first || parse(id).epoch !== first.epoch || parse(id).offset < first.offset);
   const was = store.shown.length;
@@ -249,11 +263,26 @@ async function load() {
   seen.take(page.after);
   older = page.more && taken === wanted.length;
   // What was said earlier changes how what came later is read: the state is made anew, from all of it.
-  state = new State();
-  for (const { data } of store.all) state.apply(JSON.parse(data));
+  relive();
   log.render(was - store.shown.length);
   redraw(true);
   return page;
+}
+
+function relive() {
+  state = fresh();
+  const before = store.forgotten ? [] : past.before(store.all.find((one) => parse(one.id))?.id);
+  for (const data of before) state.apply(JSON.parse(data));
+  for (const { data } of store.all) state.apply(JSON.parse(data));
+}
+
+/** The room or session that was asked for, where it is older than all that: from the history, too. */
+async function recall() {
+  if (chosen() || !(view.room || view.session) || mixed) return;
+  const wanted = Object.fromEntries(["room", "session"].filter((name) => view[name]).map((name) => [name, view[name]]));
+  await past.recall(wanted);
+  relive();
+  redraw();
 }
 
 let loading = false;
@@ -264,6 +293,7 @@ async function begin() {
   loading = true;
   try {
     const page = await load();
+    if (page.past_more || page.more) await recall();
     failed = null;
     // Held events from before the history began anew are no part of it; those after are all in it.
     const end = parse(page.after)?.epoch;
@@ -292,6 +322,7 @@ function isAfresh(data, epoch) {
 openFeed(hub, (message) => {
   if (message.events) return intake(message.events);
   status.status = message.status;
+  agents.connection(message.status);
   skew = message.status.skew ?? skew;
   status.render();
   if (message.status.state === "live") begin();
@@ -318,7 +349,8 @@ function clear() {
   older = null;
   mixed = false;
   cleared = true;
-  state = new State();
+  state = fresh();
+  past.clear();
   log.choose(null);
   hold();
   redraw();

@@ -31,7 +31,7 @@ const NOTES = {
   agent_process_started: (e) => ({ title: "Agent process started", text: join(text(e.agent), `pid ${text(e.pid)}`) }),
   agent_process_exited: (e) => ({
     title: "Agent process exited",
-    text: join(text(e.agent), text(e.reason), e.code !== undefined && e.code !== null && `code ${text(e.code)}`),
+    text: join(text(e.agent), text(e.reason), e.code !== undefined && e.code !== null && `code ${text(e.code)}`, text(e.error)),
   }),
   events_dropped: (e) => ({
     title: "Dropped",

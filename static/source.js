@@ -21,7 +21,7 @@ class Trouble extends Error {
   }
 }
 
-/** Ask a hub for JSON; throws `Trouble` that says what is wrong. */
+/** Ask a hub for JSON; throws `Trouble` that says what is wrong; where the hub refuses, with its `problem`. */
 export async function ask(url, options, reviver) {
   let answer;
   try {
@@ -42,7 +42,8 @@ export async function ask(url, options, reviver) {
 function refusal(answer, problem) {
   const wait = Number(answer.headers.get("Retry-After")) * 1000;
   const advice = problem.advice ? ` ${problem.advice}` : "";
-  return new Trouble("refused", `The hub refuses: ${problem.detail}.${advice}`.replace("..", "."), problem.retry ? wait || FIRST * 4 : REFUSED);
+  const trouble = new Trouble("refused", `The hub refuses: ${problem.detail}.${advice}`.replace("..", "."), problem.retry ? wait || FIRST * 4 : REFUSED);
+  return Object.assign(trouble, { problem });
 }
 
 export class Source {
@@ -244,8 +245,9 @@ async function missing(hub, gap) {
   return found;
 }
 
-/** A page of the hub's history: as `/api/events` gives it, with `events` as `[id, data]`, data as it was written. */
+/** A page of the hub's history: as `/api/events` gives it, with `events` and `past` as `[id, data]`, data as it was written. */
 export async function history(hub, query) {
   const page = await ask(`${hub}/api/events?${new URLSearchParams(query)}`, {}, exact);
-  return { ...page, events: page.events.map(({ id, event }) => [id, JSON.stringify(event)]) };
+  const written = ({ id, event }) => [id, JSON.stringify(event)];
+  return { ...page, events: page.events.map(written), past: (page.past ?? []).map(written) };
 }

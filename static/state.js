@@ -12,8 +12,10 @@ const isText = (value) => typeof value === "string";
 const isObject = (value) => value !== null && typeof value === "object" && kindOf.call(value) === "[object Object]";
 
 export class State {
-  constructor(limits = {}) {
+  /** `keeps(item)`: whether an item is being looked at; the others are forgotten first. */
+  constructor(limits = {}, keeps = () => false) {
     this.limits = { ...LIMITS, ...limits };
+    this.keeps = keeps;
     this.sessions = new Map(); // key → session
     this.items = []; // of all sessions, in the order in which they began
     this.forgotten = 0; // items that were dropped, beyond the limit
@@ -50,7 +52,8 @@ export class State {
   #session(event, known) {
     const room = isText(event.room) ? event.room : null;
     const name = isText(event.session) ? event.session : null;
-    if (name === null && room === null && (!known || PROCESS.has(event.type))) return null;
+    // What an agent's process says of itself belongs to no conversation.
+    if (name === null && room === null && (!known || PROCESS.has(event.type) || "agent_id" in event)) return null;
     const found = this.#find(room, name) ?? this.#begin(room, name);
     this.sessions.delete(found.key); // the map's order is that of their last events
     this.sessions.set(found.key, found);
@@ -90,7 +93,8 @@ export class State {
   // The one that has been quiet longest goes, ended ones first. What was said in it stays.
   #forgetSession() {
     const all = [...this.sessions.values()];
-    const gone = all.find((one) => one.ended) ?? all[0];
+    const others = all.filter((session) => !this.keeps({ session }));
+    const gone = others.find((one) => one.ended) ?? others[0] ?? all[0];
     this.sessions.delete(gone.key);
     if (this.latest.get(gone.room) === gone) this.latest.delete(gone.room);
     if (this.named.get(gone.name) === gone) this.named.delete(gone.name);
@@ -106,7 +110,8 @@ export class State {
     this.changes.added.push(item);
     if (this.items.length > this.limits.items) {
       this.forgotten += 1;
-      this.#drop(this.items.shift());
+      const at = this.items.findIndex((one) => !this.keeps(one));
+      this.#drop(...this.items.splice(Math.max(at, 0), 1));
     }
     return item;
   }

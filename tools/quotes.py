@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "docs" / name for name in ("attach.md", "samples.md", "protocol.md")]
+PAGES = [ROOT / "docs" / name for name in ("attach.md", "forwarding.md", "samples.md", "protocol.md", "sessions.md")]
 LANGUAGES = {".html": "html", ".js": "js", ".jsx": "jsx", ".mjs": "js", ".py": "python", ".sh": "sh"}
 _QUOTE = re.compile(r"^<!-- from: (\S+) -->\n(?:```.*?\n```\n)?", re.M | re.S)
 

@@ -16,7 +16,7 @@ from .errors import HubError
 from .history import HistoryError, open_history
 from .hub import Hub
 from .limits import descriptor_limit
-from .routes import data, docs, events, operations, page, webhook
+from .routes import data, docs, events, operations, page, sessions, webhook
 from .routes import stream as stream_route
 from .routes.agent import AgentRoutes
 from .routes.token import TokenRoute
@@ -79,6 +79,7 @@ def create_app(settings: Settings | None = None, *, static: Path | None = None) 
     """The application. `settings`: None reads them from the environment; raises `SettingsError`."""
     settings = settings or Settings.load()
     app = HubApp(settings, static or Path(__file__).parents[2] / "static")
+    app.url_map.merge_slashes = False  # a session's name may have two
     origins = Origins(settings)
     origins.install(app)
 
@@ -87,6 +88,16 @@ def create_app(settings: Settings | None = None, *, static: Path | None = None) 
 
     route("/api/stream", lambda hub: stream_route.stream(hub, origins.headers(request.headers.get("Origin"))))
     route("/api/events", events.events)
+    route("/api/sessions", sessions.sessions)
+    route("/api/rooms", sessions.rooms)
+    app.add_url_rule(
+        "/api/sessions/<path:id>", view_func=lambda id: sessions.session(app.hub(), id), endpoint="session"
+    )
+    app.add_url_rule(
+        "/api/sessions/<path:id>/transcript.<form>",
+        view_func=lambda id, form: sessions.transcript(app.hub(), id, form),
+        endpoint="transcript",
+    )
     route("/api/health", operations.health)
     route("/api/subscribers", operations.subscribers)
     route("/api/config", operations.config)

@@ -19,10 +19,14 @@ from .agents.launcher import REPORTS
 from .broadcast import Broadcast
 from .errors import HubError
 from .filters import Filter
+from .forward.forwarding import DRAIN as FORWARD_DRAIN
+from .forward.forwarding import Forwarding
 from .history import Draft, History, HistoryError
 from .log import Log, View
 from .metrics import Figures, registry
+from .past import PastReader
 from .replay import Replay, Wish, find_start
+from .sessions import SessionReader
 from .settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -54,6 +58,8 @@ class Hub:
         self.settings = settings
         self.history = history
         self.figures = Figures()
+        self.sessions = SessionReader(history)
+        self.pasts = PastReader(history)
         self.log = Log(ring=settings.ring, ring_bytes=settings.ring_bytes, head=history.head)
         self.broadcast = Broadcast(
             self.log, history.epochs, self.figures, heartbeat=settings.heartbeat, stall=settings.stall
@@ -66,6 +72,7 @@ class Hub:
         """Requests under way that are no streams."""
         self.history_error: str | None = None
         self.agents = Launcher(settings, lambda event: self.publish([event], batch=False))
+        self.forwarding = Forwarding(settings, history)
         self.registry = registry(self)
         self._ids = itertools.count(1)
         self._stopped = threading.Event()
@@ -82,6 +89,7 @@ class Hub:
         self.broadcast.start()
         _in_real_thread(lambda: None)  # the pool begins now, while there are descriptors
         self._maintainer.start()
+        self.forwarding.start()
         self.agents.open()
 
     # -- publishing --------------------------------------------------------------------------------------------------
@@ -155,6 +163,7 @@ class Hub:
                     self._behind = self._behind and self._trim_some(now)
             clients = sum(len(view.subscribers) for view in notified)
         broadcast.wake()
+        self.forwarding.wake()
         if reports:
             self.agents.reported(reports)
         self.figures.published += accepted
@@ -207,6 +216,7 @@ class Hub:
             "subscribers": self.broadcast.count,
             "max_subscribers": self.max_subscribers,
             "history": history,
+            **({"forwards": self.forwarding.health()} if self.forwarding.followers else {}),
         }
 
     def history_size(self) -> int:
@@ -281,7 +291,9 @@ class Hub:
     def drain(self, grace: float) -> None:
         """Everybody gets what was acknowledged, is told when to come back, and is let go; at most `grace` seconds."""
         self.begin_drain()
-        until = time.monotonic() + grace
+        self.forwarding.finish()
+        began = time.monotonic()
+        until = began + grace
         self._wait(lambda: self.log.settled == self.log.head, until)
         # Spread over a second for each 200, so that the next hub is not met by all of them at once.
         spread = 1000 * min(30.0, max(1.0, self.broadcast.count / 200))
@@ -299,12 +311,14 @@ class Hub:
             self.figures.dropped["drain"] += 1
             subscriber.drop()
         self._wait(lambda: self.active == 0, min(until, time.monotonic() + 1))
+        self.forwarding.wait(began + min(FORWARD_DRAIN, grace / 2))
         self.close()
 
     def close(self) -> None:
         """Stop the loops and close the history."""
         self._stopped.set()
         self.agents.close()
+        self.forwarding.close()
         self.broadcast.stop()
         if self._maintainer.is_alive():
             self._maintainer.join(5)

@@ -90,6 +90,16 @@ class _Collector:
         yield _gauge("hub_agents", "Agents, by state.", {str(state): states[state] for state in State}, "state")
         yield _counter("hub_agent_restarts", "Agents started again after a crash.", hub.agents.restarts)
 
+        if followers := {one.target.shown: one for one in hub.forwarding.followers}:
+            behind = {name: one.lag for name, one in followers.items()}
+            yield _gauge("hub_forward_lag_events", "How far a target is behind the head.", behind, "target")
+            forwarded = Counter({name: one.forwarded for name, one in followers.items()})
+            yield _counter("hub_forwarded_events", "Events that a target has taken.", forwarded, "target")
+            failures = Counter({name: one.failures for name, one in followers.items()})
+            yield _counter("hub_forward_failures", "Tries that a target has not taken.", failures, "target")
+            missed = Counter({name: one.missed for name, one in followers.items()})
+            yield _counter("hub_forward_missed_events", "Events that a target was told it missed.", missed, "target")
+
         yield _counter("hub_events_published", "Events that were taken.", figures.published)
         yield _counter("hub_events_duplicate", "Events whose event_id was there before.", figures.duplicates)
         yield _counter(

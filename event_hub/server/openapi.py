@@ -3,6 +3,7 @@ models and the catalogue of errors, so that there is nothing in it that the hub 
 
 from __future__ import annotations
 
+import re
 from typing import Any, NamedTuple
 
 from apispec import APISpec
@@ -14,9 +15,13 @@ from ..events import HUB_ONLY, KNOWN
 from ..events.schema import json_schemas
 from .agents.states import State
 from .errors import CATALOGUE
+from .openapi_sessions import SCHEMAS as SESSIONS
 from .queries import (
     EventsQuery,
     LogsQuery,
+    RoomsQuery,
+    SessionQuery,
+    SessionsQuery,
     StartBody,
     StopBody,
     StopQuery,
@@ -73,6 +78,26 @@ _TABLE: tuple[_Row, ...] = (
         ("bad_cursor", "bad_filter", "bad_parameter", "history_unavailable"),
     ),
     _Row(
+        "/api/sessions", "get", "sessions", "What the events add up to: sessions, those with the newest events first", SessionsQuery,
+        {_JSON: _ref("SessionsPage")}, ("bad_cursor", "bad_filter", "bad_parameter", "history_unavailable"),
+    ),
+    _Row(
+        "/api/rooms", "get", "sessions", "What the sessions of each room add up to", RoomsQuery,
+        {_JSON: _ref("RoomsPage")}, ("bad_cursor", "bad_filter", "bad_parameter", "history_unavailable"),
+    ),
+    _Row(
+        "/api/sessions/{id}", "get", "sessions", "One session: states, turns, conversation, and where the stream goes on", SessionQuery,
+        {_JSON: _ref("Session")}, ("unknown_session", "ambiguous_session", "bad_parameter", "history_unavailable"),
+    ),
+    _Row(
+        "/api/sessions/{id}/transcript.{form}", "get", "sessions", "What was said in one session", SessionQuery,
+        {
+            _JSON: _ref("Transcript"), "text/plain": {"type": "string"}, "text/markdown": {"type": "string"},
+            "application/x-subrip": {"type": "string"}, "text/vtt": {"type": "string"},
+        },
+        ("not_found", "unknown_session", "ambiguous_session", "bad_parameter", "history_unavailable"),
+    ),
+    _Row(
         "/api/agent/start", "post", "agents", "Start an agent; without a body, what the settings allow", None, {_JSON: _ref("AgentBrief")},
         (
             *_BODY_ERRORS, "bad_field", "bad_parameter", "forbidden_origin", "agent_running", "agent_not_configured", "too_many_agents",
@@ -106,7 +131,7 @@ _TABLE: tuple[_Row, ...] = (
     _Row("/api/health", "get", "operations", "Whether the hub takes events; 503 with the same facts where it does not", None,
          {_JSON: _ref("Health")}),
     _Row("/api/subscribers", "get", "operations", "Who is watching", SubscribersQuery, {_JSON: _ref("Subscribers")}, ("bad_parameter",)),
-    _Row("/api/config", "get", "operations", "Limits, retention and known types", None, {_JSON: {"type": "object"}}),
+    _Row("/api/config", "get", "operations", "What this hub can do, its limits, retention and known types", None, {_JSON: _ref("Config")}),
     _Row("/metrics", "get", "operations", "Everything that is counted, for Prometheus", None, {"text/plain": {"type": "string"}}),
 )  # fmt: skip
 
@@ -138,13 +163,22 @@ _ANSWERS: dict[str, dict[str, Any]] = {
         last_id=_cursor_or_null,
     ),
     "EventsPage": _object(
+        "past",
+        "past_more",
         events={"type": "array", "items": _object(id=_cursor, event={"$ref": _REF.format(model="Event")})},
         more={"type": "boolean", "description": "there is more in the direction of reading"},
         after={**_cursor, "description": "read on from here with ?after="},
         before={**_cursor, "description": "read back from here with ?before="},
         cursor={**_cursor, "description": "the head"},
+        past={
+            "type": "array",
+            "items": _object(id=_cursor, event={"$ref": _REF.format(model="Event")}),
+            "description": "what is left of the events before `before`, with `?past=`",
+        },
+        past_more={"type": "boolean", "description": "there are older ones than that"},
     ),
     "Health": _object(
+        "forwards",
         version=_text,
         status={"enum": ["ok", "degraded", "draining"]},
         uptime={"type": "number"},
@@ -152,6 +186,21 @@ _ANSWERS: dict[str, dict[str, Any]] = {
         subscribers=_count,
         max_subscribers=_count,
         history={"type": "object"},
+        forwards={
+            "type": "array",
+            "items": _ref("Forward"),
+            "description": "the targets of HUB_FORWARD, where there are any",
+        },
+    ),
+    "Forward": _object(
+        "error",
+        "retry_at",
+        target={**_text, "description": "without user, password and query"},
+        state={"enum": ["ok", "retrying", "stopped"]},
+        lag={**_count, "description": "events that it has yet to look at"},
+        cursor={**_text, "description": "the last event that it has taken"},
+        error={**_text, "description": "why the last try has failed"},
+        retry_at={"type": "number", "description": "the next try, in epoch seconds"},
     ),
     "AgentBrief": _object(
         "room",
@@ -201,6 +250,24 @@ _ANSWERS: dict[str, dict[str, Any]] = {
         **dict.fromkeys(("serverUrl", "participantToken", "roomName", "participantName", "participantIdentity"), _text),
     ),
     "WebhookTaken": _object(status={"const": "ok"}, id=_cursor, duplicate={"type": "boolean"}),
+    "Config": _object(
+        version=_text,
+        epoch=_text,
+        features={
+            **_lines,
+            "description": "`agent`, `attach`; `token` and `webhook` with LiveKit; `talk`: the page can call",
+        },
+        livekit_missing={**_lines, "description": "names of LiveKit's settings that are not set"},
+        agent_name={**_text, "description": "the name that our worker registers under; empty: it comes to every room"},
+        history=_text,
+        retention={"type": "object"},
+        heartbeat={"type": "number"},
+        stall={"type": "number"},
+        ring=_count,
+        limits={"type": "object"},
+        cors_origins=_lines,
+        types={"type": "array", "items": {"type": "object"}},
+    ),
     "Subscribers": _object(count=_count, subscribers={"type": "array", "items": {"type": "object"}}),
     "Problem": {
         **_object(
@@ -226,18 +293,23 @@ def describe() -> dict[str, Any]:
         info={"description": "Every event of every running voice agent, live, to everybody who watches."},
         servers=[{"url": "/"}],
     )
-    for name, schema in {**json_schemas(_REF), **_inner(TokenBody), **_ANSWERS}.items():
+    for name, schema in {**json_schemas(_REF), **_inner(TokenBody), **_ANSWERS, **SESSIONS}.items():
         spec.components.schema(name, schema)
     for row in _TABLE:
         content = {t: {"schema": s} for t, s in row.answers.items()}
         operation: dict[str, Any] = {
             "tags": [row.tag],
             "summary": row.summary,
-            "operationId": f"{row.method}_{row.path.strip('/').replace('/', '_')}",
+            "operationId": re.sub(r"\W+", "_", f"{row.method}_{row.path}").replace("__", "_").rstrip("_"),
             "responses": {code: {"description": _SUCCESS[code], "content": content} for code in row.success},
         }
+        inside = [{"name": name, "in": "path", "required": True, **_IN_PATH[name]} for name in _NAMED.findall(row.path)]
         if row.query:
-            operation["parameters"] = [*_parameters(row.query), *([_LAST_EVENT_ID] if row.query is StreamQuery else [])]
+            operation["parameters"] = [
+                *inside,
+                *_parameters(row.query),
+                *([_LAST_EVENT_ID] if row.query is StreamQuery else []),
+            ]
         if row.method == "post":
             operation["requestBody"] = _json_body(row.body) if row.body else _bodies[row.path]
         operation["responses"].update(_problems(row.errors))
@@ -245,6 +317,12 @@ def describe() -> dict[str, Any]:
     result: dict[str, Any] = spec.to_dict()
     return result
 
+
+_NAMED = re.compile(r"\{(\w+)\}")
+_IN_PATH: dict[str, dict[str, Any]] = {
+    "id": {"schema": _text, "description": "a session's `id`, percent-encoded"},
+    "form": {"schema": {"enum": ["json", "txt", "md", "srt", "vtt"]}, "description": "in which form"},
+}
 
 _LAST_EVENT_ID = {
     "name": "Last-Event-ID",

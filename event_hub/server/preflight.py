@@ -6,6 +6,7 @@ import errno
 import os
 import socket
 import time
+from pathlib import Path
 
 from .. import __version__
 from .history import HistoryError, open_history
@@ -58,6 +59,8 @@ def check(settings: Settings) -> None:
         open_history(settings.history, settings.kept).close()
     except HistoryError as error:
         raise Refused(f"The hub does not start: {error}", 1) from None
+    if settings.targets:
+        _check_folder(Path(settings.forward_state))
     limit = descriptor_limit()
     if settings.max_subscribers and settings.max_subscribers + RESERVED_FDS > limit:
         raise Refused(
@@ -66,6 +69,17 @@ def check(settings: Settings) -> None:
             "or lower it",
             2,
         )
+
+
+def _check_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f"probe-{os.getpid()}"
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        reason = f"{folder} cannot be written ({error.strerror}); see HUB_FORWARD_STATE"
+        raise Refused(f"The hub does not start: {reason}", 1) from None
 
 
 def _check_port(address: str, port: int) -> None:
@@ -112,6 +126,7 @@ def banner(settings: Settings) -> str:
             f"  agent    curl -X POST {settings.url}/api/agent/start",
             f"  docs     {settings.url}/docs",
             f"  history  {kept}",
+            *(f"  forward  {target.shown}" for target in settings.targets),
             "  Ctrl-C stops it; nothing is lost.",
         ]
     )

@@ -67,6 +67,44 @@ class EventsQuery(FilterQuery):
     after: str = Field("", description="an event's id: the events after it, oldest first")
     before: str = Field("", description="an event's id: the newest events before it; with `after`, where to stop")
     limit: int = Field(100, ge=1, le=1000, description="events on a page (an NDJSON export has no pages)")
+    past: int = Field(
+        0,
+        ge=0,
+        le=10_000,
+        description="with the newest page: of what came before it so many events at the most, without those that later "
+        "ones have replaced (interims, pieces of texts)",
+    )
+
+
+class RoomsQuery(_Query):
+    room: list[str] = Field(
+        default_factory=list,
+        description="only sessions of this room; repeatable; `*` stands for anything",
+        examples=["support-*"],
+    )
+    session: list[str] = Field(
+        default_factory=list, description="only sessions of this name; repeatable; `*` stands for anything"
+    )
+    status: Literal["live", "ended"] | None = Field(None, description="only those that go on, or that have ended")
+    since: str = Field(
+        "", description="only those with an event since: a duration (`5m`), epoch seconds, an event's id"
+    )
+    limit: int = Field(50, ge=1, le=1000, description="how many in one answer, the newest first")
+
+    def filter(self) -> Filter:
+        """Raises `HubError`."""
+        try:
+            return Filter.of(self.room, (), self.session)
+        except BadFilter as error:
+            raise HubError("bad_filter", str(error)) from None
+
+
+class SessionsQuery(RoomsQuery):
+    before: str = Field("", description="the `last` of a session: those whose newest event is before it")
+
+
+class SessionQuery(_Query):
+    room: str | None = Field(None, description="which one, where several rooms have a session of this name")
 
 
 class SubscribersQuery(_Query):

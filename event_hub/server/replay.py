@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from .. import sse
 from ..sse import Cursor
 from . import notices
+from .breath import Breath
 from .broadcast import Broadcast, Subscriber
 from .errors import HubError
 from .filters import Filter
@@ -104,11 +104,12 @@ def _newest(count: int, filter: Filter, history: History) -> int:
     if filter.everything:
         return max(history.floor, history.head - count)
     offset = history.head
+    breath = Breath()
     while count and offset > history.floor:
         page = history.before(offset, filter, min(count, PAGE))
         count -= len(page.records)
         offset = page.through
-        time.sleep(0)
+        breath.take()
     return max(offset, history.floor)
 
 
@@ -147,6 +148,7 @@ class Replay:
     def pages(self, subscriber: Subscriber) -> Iterator[bytes]:
         """Frames from the history, in order, until the live log takes over in the same instant."""
         history, broadcast = self._history, self._broadcast
+        breath = Breath()
         while True:
             with broadcast.lock:
                 if self._attach(subscriber):
@@ -162,7 +164,7 @@ class Replay:
                 broadcast.figures.deliveries += len(page.records)
                 broadcast.figures.sent_bytes += len(data)
                 yield data
-            time.sleep(0)
+            breath.take()
         broadcast.wake()
 
     def _attach(self, subscriber: Subscriber) -> bool:

@@ -25,7 +25,12 @@ from pydantic import (
     field_validator,
 )
 
+from .forward import signing
+from .forward.targets import WEBHOOK, Target
+from .forward.targets import parse as parse_targets
 from .history import Retention
+from .units import seconds as seconds
+from .units import size as size
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 RESERVED_FDS = 64
@@ -40,28 +45,12 @@ _ELSEWHERE = frozenset(
 """Names that publishers and agents read."""
 _NOT_YET = frozenset({"HUB_PUBLISH_KEYS", "HUB_SUBSCRIBE_KEYS", "HUB_CONTROL_KEYS", "HUB_RATE_LIMIT"})
 """Whoever sets one of these relies on it: better not to start than to be open."""
-_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
-_SIZES = {"": 1, "b": 1, "kb": 1000, "mb": 1000**2, "gb": 1000**3, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30}
+_UNTOLD = frozenset({"HUB_FORWARD", "HUB_FORWARD_SECRET"})
+"""Settings whose values no message repeats."""
 
 
 class SettingsError(ValueError):
     """Some settings are wrong; the text names every one, each on its own line."""
-
-
-def seconds(text: Any) -> float:
-    """`15`, `15s`, `1.5m`, `7d` → seconds; raises ValueError."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?", str(text).strip())
-    if not found:
-        raise ValueError("is not a duration: write 15s, 5m, 2h or 7d")
-    return float(found[1]) * _UNITS[found[2] or "s"]
-
-
-def size(text: Any) -> int:
-    """`65536`, `64KiB`, `1GB` → bytes; raises ValueError."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmg]?i?b?)", str(text).strip().lower())
-    if not found or found[2] not in _SIZES:
-        raise ValueError("is not a size: write 64KiB, 8MiB or 1GB")
-    return int(float(found[1]) * _SIZES[found[2]])
 
 
 def _retention(text: Any) -> Retention:
@@ -111,6 +100,16 @@ def _origin(text: str) -> str:
 def _history(text: str) -> str:
     if text != "memory:" and not (text.startswith("sqlite:///") and len(text) > len("sqlite:///")):
         raise ValueError("is no history: write memory: or sqlite:///var/hub.db")
+    return text
+
+
+def _forward(text: SecretStr) -> SecretStr:
+    parse_targets(text.get_secret_value())
+    return text
+
+
+def _forward_secret(text: SecretStr) -> SecretStr:
+    signing.keys(text.get_secret_value())
     return text
 
 
@@ -212,6 +211,15 @@ class Settings(BaseModel):
         "the name that our worker registers under; unset: LiveKit sends it to every room",
         max_length=256,
     )
+    forward: Annotated[SecretStr, AfterValidator(_forward)] | None = _setting(
+        "HUB_FORWARD", None, "where events are forwarded to: URLs of webhook receivers and files, with spaces between"
+    )
+    forward_secret: Annotated[SecretStr, AfterValidator(_forward_secret)] | None = _setting(
+        "HUB_FORWARD_SECRET", None, "signs what is sent to webhook receivers: `whsec_` and base64; never shown"
+    )
+    forward_state: str = _setting(
+        "HUB_FORWARD_STATE", "var/forward", "folder in which the hub keeps how far each of those targets has got"
+    )
     livekit_url: Annotated[str, AfterValidator(_livekit)] | None = _setting(
         "LIVEKIT_URL", None, "your LiveKit server, for agents, tokens and webhooks"
     )
@@ -247,6 +255,23 @@ class Settings(BaseModel):
         if body < info.data.get("max_event", 0):
             raise ValueError("is less than HUB_MAX_EVENT")
         return body
+
+    @field_validator("forward_secret")
+    @classmethod
+    def _signed(cls, secret: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        forward = info.data.get("forward")
+        targets = parse_targets(forward.get_secret_value()) if forward else ()
+        if secret is None and any(target.kind == WEBHOOK for target in targets):
+            raise ValueError(
+                "what is sent to webhook receivers is signed, and they need the same secret to check it: set "
+                f"HUB_FORWARD_SECRET={signing.new_secret()} (this one is new and nobody else's)"
+            )
+        return secret
+
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        """Where events are forwarded to."""
+        return parse_targets(self.forward.get_secret_value()) if self.forward else ()
 
     @property
     def addresses(self) -> list[str]:
@@ -304,7 +329,8 @@ class Settings(BaseModel):
                 text = one["msg"].removeprefix("Value error, ")
                 place = str(one["loc"][0])  # of a default it is the field's name, not the setting's
                 name = str(cls.model_fields[place].alias) if place in cls.model_fields else place
-                lines.append(f"{name}={given.get(name, '')}: {text[:1].lower()}{text[1:]}")
+                value = "" if name in _UNTOLD else f"={given.get(name, '')}"
+                lines.append(f"{name}{value}: {text[:1].lower()}{text[1:]}")
         if lines:
             raise SettingsError("\n".join(lines))
         settings._environ = MappingProxyType({name: value for name, value in values.items() if value is not None})

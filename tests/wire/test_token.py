@@ -126,12 +126,15 @@ def test_what_is_not_set_is_named(hub_factory: Any, missing: tuple[str, ...]) ->
         assert (answer.status_code, problem["code"]) == (503, "livekit_not_configured")
         assert problem["missing"] == list(missing)
         assert SECRET not in answer.text
-    features = hub.get("/api/config")["features"]
-    assert not {"token", "webhook"} & set(features)
+    config = hub.get("/api/config")
+    assert not {"token", "webhook"} & set(config["features"])
+    assert config["livekit_missing"] == list(missing)
 
 
 def test_features(configured: HubProcess) -> None:
-    assert configured.get("/api/config")["features"] == ["agent", "attach", "token", "webhook"]
+    config = configured.get("/api/config")
+    assert {"agent", "attach", "token", "webhook"} <= set(config["features"])
+    assert (config["livekit_missing"], config["agent_name"]) == ([], configured.environ["AGENT_NAME"])
 
 
 BAD: list[tuple[Any, str]] = [

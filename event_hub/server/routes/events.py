@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,6 +9,7 @@ import msgspec
 from flask import Response, request
 
 from ...sse import Cursor
+from ..breath import Breath
 from ..errors import HubError
 from ..filters import Filter
 from ..history import History, HistoryError, Page, Record
@@ -38,7 +38,11 @@ def events(hub: Hub) -> Response:
                 mimetype="application/x-ndjson",
                 headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
             )
-        return _page(history, query, filter, start, until)
+        if query.past and not query.after and not query.before:
+            body = hub.pasts.answer(query.model_dump_json(), lambda: _with_past(hub, query, filter))
+        else:
+            body = msgspec.json.encode(_page(history, query, filter, start, until))
+        return Response(body + b"\n", mimetype="application/json", headers={"Cache-Control": "no-store"})
     except HistoryError as error:
         hub.history_failed(error)
         raise HubError("history_unavailable", str(error)) from error
@@ -64,14 +68,46 @@ def _place(name: str, text: str, filter: Filter, history: History) -> Start:
     return resume(text, filter, history)
 
 
-def _page(history: History, query: EventsQuery, filter: Filter, start: Start, until: int) -> Response:
+_STEP = 500
+"""A page with its past begins at a multiple of so many events, at `limit` or more from the head: so one past goes with
+many pages, and is read once for all of them."""
+
+
+def _with_past(hub: Hub, query: EventsQuery, filter: Filter) -> bytes:
+    """The newest page, and what is left of the past that it follows on."""
+    history = hub.history
+    head, floor = history.head, history.floor
+    records, through, _ = _backwards(history, head, filter, query.limit)
+    begin = max(floor, (records[0].offset - 1 if len(records) >= query.limit else through) // _STEP * _STEP)
+    more, _, _ = _backwards(history, records[0].offset - 1 if records else head, filter, _STEP, begin)
+    past = hub.pasts.past(filter, begin, query.past)
+    cursor = history.epochs.cursor
+    return msgspec.json.encode(
+        {
+            "events": _items(history, [*more, *records]),
+            "more": begin > floor,
+            "after": str(cursor(head)),
+            "before": str(cursor(begin + 1)),
+            "cursor": str(cursor(history.head)),
+            "past": _items(history, past.records),
+            "past_more": past.more,
+        }
+    )
+
+
+def _items(history: History, records: list[Record]) -> list[dict[str, Any]]:
+    cursor = history.epochs.cursor
+    return [{"id": str(cursor(r.offset)), "event": msgspec.Raw(r.data)} for r in records]
+
+
+def _page(history: History, query: EventsQuery, filter: Filter, start: Start, until: int) -> dict[str, Any]:
     if query.after:
         records, through, more = _forwards(history, start.offset, until, filter, query.limit)
     else:
         records, through, more = _backwards(history, until, filter, query.limit)
     cursor = history.epochs.cursor
     page: dict[str, Any] = {
-        "events": [{"id": str(cursor(r.offset)), "event": msgspec.Raw(r.data)} for r in records],
+        "events": _items(history, records),
         "more": more,
         "after": str(cursor(through if query.after else until)),
         "before": str(cursor(records[0].offset if query.after and records else through + 1)),
@@ -80,32 +116,36 @@ def _page(history: History, query: EventsQuery, filter: Filter, start: Start, un
     if start.gap:
         missed, from_, reason = start.gap
         page["gap"] = {"missed": missed, "from": from_, "to": str(cursor(start.offset)), "reason": reason}
-    return Response(
-        msgspec.json.encode(page) + b"\n", mimetype="application/json", headers={"Cache-Control": "no-store"}
-    )
+    return page
 
 
 def _forwards(history: History, after: int, until: int, filter: Filter, limit: int) -> tuple[list[Record], int, bool]:
     records: list[Record] = []
+    breath = Breath()
     for _ in range(_SCANS):
         page = history.after(after, until, filter, limit - len(records))
         records += page.records
         after = page.through
         if len(records) >= limit or after >= until:
             break
-        time.sleep(0)
+        breath.take()
     return records, after, after < until
 
 
-def _backwards(history: History, offset: int, filter: Filter, limit: int) -> tuple[list[Record], int, bool]:
+def _backwards(
+    history: History, offset: int, filter: Filter, limit: int, least: int = 0
+) -> tuple[list[Record], int, bool]:
     records: list[Record] = []
-    for _ in range(_SCANS):
+    breath = Breath()
+    for _ in range(_SCANS if offset > least else 0):
         page: Page = history.before(offset, filter, limit - len(records))
         records += page.records
         offset = page.through
-        if len(records) >= limit or offset <= history.floor:
+        if len(records) >= limit or offset <= max(history.floor, least):
             break
-        time.sleep(0)
+        breath.take()
+    if least:
+        records = [record for record in records if record.offset > least]
     return records[::-1], max(offset, history.floor), offset > history.floor
 
 
@@ -113,6 +153,7 @@ def _export(hub: Hub, start: Start, until: int, filter: Filter) -> Iterator[byte
     """Events as they were posted, one a line, so that the export can be posted again (but for a line that tells
     of a gap). A page at a time in memory."""
     history, after = hub.history, start.offset
+    breath = Breath()
     if start.gap:
         missed, from_, reason = start.gap
         yield _gap_line(history, missed, from_, start.offset, reason)
@@ -127,7 +168,7 @@ def _export(hub: Hub, start: Start, until: int, filter: Filter) -> Iterator[byte
         after = page.through
         if page.records:
             yield b"\n".join([*(record.data for record in page.records), b""])
-        time.sleep(0)
+        breath.take()
 
 
 def _gap_line(history: History, missed: int | None, from_: str | None, to: int, reason: str) -> bytes:

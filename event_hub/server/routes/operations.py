@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import msgspec
-from flask import Response, request
+from flask import Response, current_app, request
 
 from ... import __version__
 from ...events import HUB_ONLY, KNOWN
 from .. import metrics
 from ..hub import MAX_BATCH, Hub
 from ..queries import SubscribersQuery, parse
+
+_LIVEKIT_CLIENT = "vendor/livekit-client.esm.mjs"
+"""What the page needs to talk; tools/livekit_client.py fetches it."""
 
 
 def _json(value: Any, status: int = 200) -> Response:
@@ -40,7 +44,14 @@ def config(hub: Hub) -> Response:
         {
             "version": __version__,
             "epoch": hub.history.epochs.current,
-            "features": ["agent", "attach", *([] if settings.livekit_missing else ["token", "webhook"])],
+            "features": [
+                "agent",
+                "attach",
+                *([] if settings.livekit_missing else ["token", "webhook"]),
+                *(["talk"] if (Path(current_app.static_folder or "") / _LIVEKIT_CLIENT).exists() else []),
+            ],
+            "livekit_missing": settings.livekit_missing,
+            "agent_name": settings.agent_name,
             "history": hub.history.kind,
             "retention": {"age": settings.kept.age, "size": settings.kept.size},
             "heartbeat": settings.heartbeat,

@@ -1,0 +1,198 @@
+"""A webhook receiver: one signed request for each batch, as Standard Webhooks has it."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import sys
+import time
+from contextlib import AbstractContextManager, nullcontext
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+import requests
+
+from ... import __version__
+from . import signing
+from .sink import MOST_BYTES, Batch, Failed
+from .targets import Target
+
+TIMEOUT = 15.0
+"""Seconds that one request may take."""
+LONGEST_WISH = 3600.0
+"""Seconds of a `Retry-After` that are honoured."""
+_ANSWER = 64 << 10
+"""Bytes of an answer that are read, and thrown away, so that the connection can be used again."""
+_ANSWER_TIME = 1.0
+"""Seconds that they may take: what counts has arrived before them."""
+
+
+class Webhook:
+    """Sends to one URL, one request at a time, on one connection for as long as it lasts. A `Sink`."""
+
+    def __init__(self, target: Target, keys: tuple[bytes, ...]) -> None:
+        self._url = target.address
+        self._batch = target.batch
+        self._keys = keys
+        self._session = requests.Session()
+        self._warm = False
+        """The last request was answered, so its connection may still be open, or the receiver may just have closed it."""
+
+    def limits(self) -> tuple[int, int]:
+        return self._batch, MOST_BYTES
+
+    def send(self, batch: Batch) -> None:
+        body = _body(batch)
+        warm, self._warm = self._warm, False
+        try:
+            with _within(TIMEOUT):
+                try:
+                    response = self._post(batch.id, body)
+                except requests.ConnectionError as error:
+                    if not warm or _late(error):
+                        raise
+                    response = self._post(batch.id, body)
+        except Exception as error:  # anything that requests, urllib3, ssl or the system may say
+            raise Failed(_reason(error)) from error
+        try:
+            self._finish(response)
+        finally:
+            response.close()
+        _judge(response)
+
+    def close(self) -> None:
+        self._session.close()
+
+    def _post(self, id: str, body: bytes) -> requests.Response:
+        now = int(time.time())
+        headers = {
+            "Content-Type": "application/json",
+            "User-Agent": f"livekit-event-hub/{__version__}",
+            "webhook-id": id,
+            "webhook-timestamp": str(now),
+            "webhook-signature": signing.signatures(self._keys, id, now, body),
+        }
+        return self._session.post(
+            self._url, data=body, headers=headers, timeout=TIMEOUT, allow_redirects=False, stream=True
+        )
+
+    def _finish(self, response: requests.Response) -> None:
+        """Read the rest of the answer, if it is short and comes soon, so that the connection can be used again."""
+        length = response.raw.length_remaining
+        if (length is None and not response.raw.chunked) or (length or 0) > _ANSWER:
+            return
+        try:
+            with _within(_ANSWER_TIME):
+                response.raw.read(_ANSWER)
+            self._warm = True
+        except Exception:  # a new connection, then
+            pass
+
+
+def _body(batch: Batch) -> bytes:
+    """What is posted: the events as they are in the history, each with its id."""
+    return msgspec.json.encode(
+        {
+            "type": "events",
+            "timestamp": datetime.fromtimestamp(batch.at, UTC)
+            .isoformat(timespec="milliseconds")
+            .replace("+00:00", "Z"),
+            "data": {
+                "events": [{"id": str(item.cursor), "event": msgspec.Raw(item.data)} for item in batch.items],
+                "cursor": str(batch.through),
+            },
+        }
+    )
+
+
+def _judge(response: requests.Response) -> None:
+    """Raise `Failed` for everything but a 2xx."""
+    status = response.status_code
+    if 200 <= status < 300:
+        return
+    if 300 <= status < 400:
+        where = _origin(response.headers.get("Location", ""))
+        raise Failed(
+            f"it answers {status}, a redirect{where}, which is not followed: name the final address in HUB_FORWARD"
+        )
+    if status == 410:
+        raise Failed("it answers 410 Gone: nothing more is sent until the hub restarts", gone=True)
+    try:
+        phrase = f" {HTTPStatus(status).phrase}"
+    except ValueError:
+        phrase = ""
+    raise Failed(
+        f"it answers {status}{phrase}",
+        wait=retry_after(response.headers.get("Retry-After", "")),
+        too_large=status == 413,
+    )
+
+
+def _origin(location: str) -> str:
+    try:
+        url = urlsplit(location)
+        return f" to {url.scheme}://{url.hostname}" if url.scheme and url.hostname else ""
+    except ValueError:
+        return ""
+
+
+def retry_after(text: str, now: float | None = None) -> float | None:
+    """Seconds that a `Retry-After` asks to wait, a number or a date, an hour at the most; None: it asks nothing."""
+    text = text.strip()
+    if text.isascii() and text.isdigit():
+        return min(float(text[:9]), LONGEST_WISH)
+    try:
+        at = parsedate_to_datetime(text).timestamp()
+    except (ValueError, OverflowError, TypeError):
+        return None
+    return min(max(0.0, at - (time.time() if now is None else now)), LONGEST_WISH)
+
+
+def _within(seconds: float) -> AbstractContextManager[Any]:
+    """`TimeoutError` after so many seconds, however busily the other side dribbles. In gevent's greenlets; in a thread
+    (Flask's test client) there is only the limit for each single read, which `requests` keeps."""
+    monkey = sys.modules.get("gevent.monkey")
+    if monkey is not None and monkey.is_module_patched("socket"):
+        import gevent
+
+        return gevent.Timeout(seconds, TimeoutError("too late"))
+    return nullcontext()
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    """`error` with all that led to it."""
+    seen: list[BaseException] = []
+    todo: list[Any] = [error]
+    while todo and len(seen) < 20:
+        one = todo.pop()
+        if isinstance(one, BaseException) and one not in seen:
+            seen.append(one)
+            todo += [*one.args, getattr(one, "reason", None), one.__cause__, one.__context__]
+    return seen
+
+
+def _late(error: BaseException) -> bool:
+    return any(isinstance(one, TimeoutError) or "Timeout" in type(one).__name__ for one in _chain(error))
+
+
+def _reason(error: BaseException) -> str:
+    """Why a request failed, in a few words. Never what `requests` says: that has the URL in it."""
+    if _late(error):
+        return f"no answer within {TIMEOUT:g} s"
+    causes = list(reversed(_chain(error)))
+    for one in causes:
+        if isinstance(one, ssl.SSLCertVerificationError):
+            return f"its certificate is not trusted: {one.verify_message} (see REQUESTS_CA_BUNDLE)"
+        if isinstance(one, ssl.SSLError):
+            return "it does not speak TLS as it should"
+        if isinstance(one, socket.gaierror):
+            return "the name of its host is not known"
+    for one in causes:
+        if isinstance(one, OSError) and one.strerror and one.errno:
+            return one.strerror[:1].lower() + one.strerror[1:]
+    known = isinstance(error, requests.ConnectionError)
+    return "the connection broke off" if known else f"the request cannot be made ({type(error).__name__})"

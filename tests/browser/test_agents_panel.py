@@ -1,0 +1,302 @@
+"""The agents in the page's head: started, watched and stopped there; crashes and missing keys in sentences (H17 H32)."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from ..hubs import HubProcess
+from ..wire.agents import TINY, agent, nothing_left, program, reaches, started, stop
+from .conftest import live
+from .test_text import CONTRAST
+
+IMG = "<img src=x onerror=\"document.title='XSS'\">"
+
+
+@pytest.fixture
+def launching(hub_factory: Callable[..., HubProcess]) -> Iterator[Callable[..., HubProcess]]:
+    """Starts hubs whose agents are programs of the tests; nothing of those may be left."""
+    with nothing_left() as hubs:
+
+        def make(*words: str, **environ: str) -> HubProcess:
+            own = {"HUB_AGENT": program(*words)} if words else {}
+            hubs.append(hub_factory(**own, **environ).start())
+            return hubs[-1]
+
+        yield make
+
+
+def printing(text: str, code: int) -> str:
+    """A value for HUB_AGENT: a program that prints `text` and ends."""
+    return f"python -S -E -c {shlex.quote(f'import sys; print({text!r}); sys.exit({code})')}"
+
+
+def opened(page: Page, hub: HubProcess) -> Page:
+    """The page, live, with the sheet open."""
+    page.goto(f"{hub.url}/")
+    live(page)
+    page.click("#agents")
+    expect(page.locator("#agents-sheet")).to_be_visible()
+    return page
+
+
+def is_in(page: Page, state: str) -> None:
+    expect(page.locator(".entry .head b").first).to_have_text(state)
+
+
+def test_a_scripted_agent_from_start_to_stop(page: Page, launching: Callable[..., HubProcess]) -> None:
+    """Our own agent: started from the page, its conversation there, its log visible, stopped."""
+    hub = launching()
+    opened(page, hub)
+    expect(page.locator("#agents")).to_have_text("Agents")
+    expect(page.locator("#agents-none")).to_be_visible()
+    page.select_option("#agent-mode", "scripted")
+    page.click("#agent-start")
+    expect(page.locator("#agents")).to_have_text(re.compile("^Agent: (starting|ready)$"))
+    is_in(page, "ready")
+    expect(page.locator("#agents")).to_have_text("Agent: ready")
+    agent_id = agent(hub)["agent_id"]
+    expect(page.locator("#announce")).to_have_text(f"Agent {agent_id} is ready")
+    expect(page.locator(".entry .facts")).to_contain_text(f"{agent_id} · pid {agent(hub)['pid']} · since ")
+    expect(page.locator("#conversation .said.agent .text").first).not_to_be_empty()
+    page.click(".entry >> text=Log")
+    expect(page.locator(".agent-log pre")).not_to_be_empty()
+    page.get_by_role("button", name="Stop ag_").click()
+    is_in(page, "stopped")
+    expect(page.locator("#agents")).to_have_text("Agents")
+    expect(page.get_by_role("button", name="Stop ag_")).to_be_hidden()
+    assert agent(hub)["status"] == "stopped"
+
+
+def test_it_asks_only_while_something_happens(page: Page, launching: Callable[..., HubProcess]) -> None:
+    hub = launching("ready")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if "/api/agent/status" in request.url else None)
+    page.goto(f"{hub.url}/")
+    live(page)
+    expect(page.locator("#agents")).to_have_text("Agents")
+    facts = started(hub)  # by somebody else
+    expect(page.locator("#agents")).to_have_text("Agent: ready")
+    asked.clear()
+    page.wait_for_timeout(2500)  # nothing happens, nothing is asked
+    assert asked == []
+    stop(hub, facts["agent_id"])
+    expect(page.locator("#agents")).to_have_text("Agents")
+    started(hub, mode="room", room="one")
+    started(hub, mode="room", room="two")
+    expect(page.locator("#agents")).to_have_text("2 agents")
+
+
+def test_a_second_start_points_at_the_running_one(page: Page, launching: Callable[..., HubProcess]) -> None:
+    hub = launching("ready")
+    opened(page, hub)
+    page.click("#agent-start")
+    is_in(page, "ready")
+    page.click("#agent-start")
+    refused = page.locator("#agent-refused")
+    expect(refused).to_contain_text("(mode worker) is ready; stop it first")
+    expect(page.locator(".entry[data-meant]")).to_have_count(1)
+    page.select_option("#agent-mode", "room")
+    page.click("#agent-start")  # the browser itself asks for the room
+    expect(page.locator(".entry")).to_have_count(1)
+    page.fill("#agent-room", "kitchen")
+    page.click("#agent-start")
+    expect(page.locator(".entry")).to_have_count(2)
+    expect(page.locator(".entry .room").first).to_have_text("kitchen")
+    expect(refused).to_be_hidden()
+    expect(page.locator(".entry[data-meant]")).to_have_count(0)
+
+
+def test_what_it_is_given(page: Page, launching: Callable[..., HubProcess]) -> None:
+    hub = launching("echo")
+    opened(page, hub)
+    page.click("#agents-sheet summary")
+    page.fill("#agent-instructions", "You take orders.")
+    page.fill("#agent-room", "kitchen")
+    page.click("#agent-start")
+    expect(page.locator("#log .row", has_text="echo").first).to_contain_text("You take orders.")
+
+
+def test_a_crash_is_told_and_shows_its_last_log_lines(page: Page, launching: Callable[..., HubProcess]) -> None:
+    """With the sheet closed: a toast, a red dot; opened: the last lines. The note in the conversation says why, too."""
+    hub = launching("exits", "2")
+    page.goto(f"{hub.url}/")
+    live(page)
+    agent_id = started(hub)["agent_id"]
+    expect(page.locator("#toast")).to_contain_text(f"Agent {agent_id} has crashed: It exited with code 2")
+    expect(page.locator("#agents")).to_have_text("Agent: crashed")
+    expect(page.locator("#agents .dot")).to_have_class("dot crashed")
+    expect(page.locator("#conversation .text", has_text="wrong settings")).to_contain_text("It exited with code 2")
+    page.click("#agents")
+    expect(page.locator(".entry .bad").first).to_contain_text("the model is not there")
+    expect(page.locator(".entry > pre")).to_have_text("loading the model\nthe model is not there")
+
+
+def test_a_crash_that_is_tried_again(page: Page, launching: Callable[..., HubProcess], tmp_path: Path) -> None:
+    hub = launching("crashes_once", str(tmp_path / "flag"))
+    page.goto(f"{hub.url}/")
+    live(page)
+    started(hub)
+    expect(page.locator("#toast")).to_contain_text("has crashed and is started again")
+    expect(page.locator("#agents")).to_have_text("Agent: ready")
+    page.click("#agents")
+    expect(page.locator(".entry .facts")).to_contain_text("started again 1 time")
+
+
+def test_missing_keys_are_named(page: Page, launching: Callable[..., HubProcess]) -> None:
+    """The hub's own sentence, in the sheet and under the empty page's button; it stays."""
+    hub = launching(LIVEKIT_URL="ws://127.0.0.1:1", AGENT_STT="deepgram")
+    opened(page, hub)
+    page.click("#agent-start")
+    names = "LIVEKIT_API_KEY and LIVEKIT_API_SECRET and DEEPGRAM_API_KEY and OPENAI_API_KEY are not set"
+    expect(page.locator("#agent-refused")).to_contain_text(names)
+    page.keyboard.press("Escape")
+    page.click("#start")
+    expect(page.locator("#empty [role=alert]")).to_contain_text(names)
+    page.wait_for_timeout(4500)  # longer than a toast
+    expect(page.locator("#empty [role=alert]")).to_contain_text(names)
+
+
+def test_a_page_of_elsewhere_is_told_why_not(page: Page, launching: Callable[..., HubProcess]) -> None:
+    """From disk a page's origin is `null`: it sees the agents, and the hub's sentence where it wants more."""
+    from ..hubs import ROOT
+
+    hub = launching("ready")
+    started(hub)
+    reaches(hub, "ready")
+    page.goto(f"{(ROOT / 'static' / 'stream-test.html').as_uri()}#hub={hub.url}")
+    live(page)
+    expect(page.locator("#agents")).to_have_text("Agent: ready")
+    page.click("#agents")
+    sentence = "page that was opened from a file may not control agents or get tokens here"
+    page.click("#agent-start")
+    expect(page.locator("#agent-refused")).to_contain_text(sentence)
+    page.get_by_role("button", name="Stop ag_").click()
+    expect(page.locator(".entry [role=alert]")).to_contain_text(sentence)
+    page.click(".entry >> text=Log")
+    expect(page.locator(".agent-log .word")).to_contain_text(sentence)
+
+
+def test_without_the_feature_there_is_no_panel(page: Page, launching: Callable[..., HubProcess]) -> None:
+    hub = launching("ready")
+    config = {**hub.get("/api/config"), "features": []}
+    page.route("**/api/config", lambda route: route.fulfill(json=config))
+    page.add_init_script("delete window.SharedWorker;")  # a worker's requests cannot be answered here
+    page.goto(f"{hub.url}/")
+    live(page)
+    expect(page.locator("#talk")).to_be_visible()
+    expect(page.locator("#agents")).to_be_hidden()
+
+
+def test_a_hub_that_is_away_and_comes_back(page: Page, launching: Callable[..., HubProcess]) -> None:
+    hub = launching("ready")
+    opened(page, hub)
+    page.click("#agent-start")
+    is_in(page, "ready")
+    page.keyboard.press("Escape")
+    hub.stop()
+    expect(page.locator("#connection")).to_have_attribute("data-state", "waiting")
+    page.click("#agents")
+    expect(page.locator("#agents-away")).to_contain_text("No hub answers at")
+    hub.start()
+    live(page)
+    expect(page.locator("#agents-away")).to_be_hidden()
+    is_in(page, "stopped")
+
+
+def test_whatever_a_log_prints_is_text(page: Page, launching: Callable[..., HubProcess]) -> None:
+    hub = launching(HUB_AGENT=printing(IMG, 2))
+    opened(page, hub)
+    page.fill("#agent-room", IMG)
+    page.click("#agent-start")
+    is_in(page, "crashed")
+    expect(page.locator(".entry > pre")).to_have_text(IMG)
+    page.click(".entry >> text=Log")
+    expect(page.locator(".agent-log pre")).to_have_text(IMG)
+    assert page.locator("img").count() == 0
+    assert page.title() == "LiveKit Event Hub"
+
+
+def test_a_log_is_followed_and_copied(page: Page, launching: Callable[..., HubProcess]) -> None:
+    hub = launching("floods")
+    opened(page, hub)
+    page.click("#agent-start")
+    is_in(page, "ready")
+    page.click(".entry >> text=Log")
+    pre = page.locator(".agent-log pre")
+    expect(pre).to_contain_text("line ")
+    first = pre.inner_text()
+    expect(pre).not_to_have_text(first)
+    assert len(pre.inner_text().splitlines()) <= 200
+    page.get_by_role("button", name="Stop ag_").click()
+    expect(pre).to_contain_text("the last line")
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.click(".agent-log >> text=Copy")
+    expect(page.locator("#toast")).to_have_text("The log is copied")
+    assert page.evaluate("navigator.clipboard.readText()").endswith("the last line")
+
+
+def test_of_many_that_are_over_the_newest_are_shown(page: Page, launching: Callable[..., HubProcess]) -> None:
+    hub = launching(HUB_AGENT=TINY)
+    for n in range(6):
+        stop(hub, started(hub, mode="room", room=f"room {n}")["agent_id"])
+    started(hub, mode="room", room="now")
+    opened(page, hub)
+    rooms = page.locator(".entry:visible .room")
+    expect(rooms).to_have_text(["now", "room 5", "room 4", "room 3"])
+    page.click("text=Show 3 older")
+    expect(rooms).to_have_count(7)
+
+
+def test_by_keyboard(page: Page, launching: Callable[..., HubProcess]) -> None:
+    """Everything without a mouse; Escape and a click outside close the sheet, and the focus goes back."""
+    hub = launching("ready")
+    page.goto(f"{hub.url}/")
+    live(page)
+    page.focus("#agents")
+    page.keyboard.press("Enter")
+    sheet = page.locator("#agents-sheet")
+    expect(sheet).to_be_visible()
+    page.focus("#agent-start")
+    page.keyboard.press("Enter")
+    is_in(page, "ready")
+    page.get_by_role("button", name="Stop ag_").focus()
+    page.keyboard.press("Enter")
+    is_in(page, "stopped")
+    page.keyboard.press("Escape")
+    expect(sheet).to_be_hidden()
+    assert page.evaluate("document.activeElement.id") == "agents"
+    page.keyboard.press("Enter")
+    expect(sheet).to_be_visible()
+    page.mouse.click(300, 700)
+    expect(sheet).to_be_hidden()
+    unnamed = page.evaluate(
+        """() => [...document.querySelectorAll("#agents-sheet :is(button, input, select, textarea)")]
+          .filter((e) => !(e.ariaLabel || e.textContent.trim() || e.labels?.length)).map((e) => e.id)"""
+    )
+    assert unnamed == []
+
+
+@pytest.mark.parametrize("width", [360, 800])
+def test_it_fits(page: Page, launching: Callable[..., HubProcess], width: int) -> None:
+    hub = launching(HUB_AGENT=printing("x" * 1000, 2))
+    page.set_viewport_size({"width": width, "height": 700})
+    opened(page, hub)
+    page.fill("#agent-room", "y" * 200)
+    page.click("#agent-start")
+    is_in(page, "crashed")
+    box = page.locator("#agents-sheet").bounding_box()
+    assert box is not None
+    assert box["x"] >= 0
+    assert box["x"] + box["width"] <= width
+    assert box["y"] + box["height"] <= 700
+    assert page.evaluate("(e => e.scrollWidth - e.clientWidth)(document.getElementById('agents-sheet'))") <= 0
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    for _ in ("dark", "light"):
+        assert page.evaluate(CONTRAST) == []
+        page.evaluate("document.getElementById('theme').click()")

@@ -1,0 +1,102 @@
+"""The page opened in the middle of a conversation (D04, H34): all of it is there, from one request and the stream after."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from playwright.sync_api import Page, expect
+
+from bench.conversations import Event, conversation
+
+from ..hubs import HubProcess
+from .conftest import live
+
+LOOK = """() => {
+  const text = (root, path) => [...root.querySelectorAll(path)].map((one) => one.innerText);
+  return { said: text(document, "#conversation .item"), states: text(document, "#what *"), rail: text(document, "#rail button"),
+           speaking: !document.getElementById("speaking").hidden };
+}"""
+
+
+def history_requests(page: Page) -> list[str]:
+    found: list[str] = []
+    page.on("request", lambda request: found.append(request.url) if "/api/events" in request.url else None)
+    return found
+
+
+def in_the_middle(turns: int) -> tuple[list[Event], list[Event]]:
+    """A conversation, cut where the agent is speaking, its text half written."""
+    events = list(conversation("support-7", "AS_1", turns))
+    speaking = max(n for n, event in enumerate(events) if event["type"] == "agent_speech_started")
+    return events[: speaking + 5], events[speaking + 5 :]
+
+
+def test_it_shows_what_a_page_shows_that_was_there_all_along(
+    new_page: Callable[[], Page], hub_factory: Callable[..., HubProcess]
+) -> None:
+    """5,000 events, of which a tenth come in one answer with what matters of the others."""
+    hub = hub_factory().start()
+    before, after = in_the_middle(98)
+    assert len(before) > 5000
+    early, late = new_page(), new_page()
+    early.goto(f"{hub.url}/?room=support-7")
+    live(early)
+    for at in range(0, len(before), 500):
+        hub.publish(before[at : at + 500])
+    last = "It is going to be windy but dry,"
+    expect(early.locator("#conversation .generating .spoken")).to_contain_text(last)
+    asked = history_requests(late)
+    late.goto(f"{hub.url}/?room=support-7")
+    live(late)
+    expect(late.locator("#conversation .generating .spoken")).to_contain_text(last)
+    expect(late.locator("#speaking")).to_be_visible()
+    expect(late.locator("#conversation .item")).to_have_count(early.locator("#conversation .item").count())
+    assert late.evaluate(LOOK) == early.evaluate(LOOK)
+    assert len(asked) == 1
+    hub.publish(after)
+    for page in (early, late):
+        expect(page.locator("#conversation .generating")).to_have_count(0)
+        expect(page.locator("#speaking")).to_be_hidden()
+    assert late.evaluate(LOOK) == early.evaluate(LOOK)
+    assert late.locator("#conversation .said").count() == 2 * 98
+
+
+def test_older_events_come_in_place_of_the_past(page: Page, hub_factory: Callable[..., HubProcess]) -> None:
+    """*Load older* shows every event; the conversation stays what it is."""
+    hub = hub_factory().start()
+    events = list(conversation("support-7", "AS_1", 40))
+    hub.publish(events)
+    page.goto(f"{hub.url}/")
+    live(page)
+    expect(page.locator("#conversation .said")).to_have_count(80)
+    whole = page.evaluate(LOOK)["said"]
+    while page.locator("#older").is_visible():
+        shown = page.locator("#count").inner_text()
+        page.click("#older")
+        expect(page.locator("#count")).not_to_have_text(shown)
+        expect(page.locator("#older")).to_be_enabled()
+    expect(page.locator("#count")).to_have_text(f"{len(events):,} events")
+    assert page.evaluate(LOOK)["said"] == whole
+
+
+def test_the_address_of_an_old_session_shows_it(page: Page, hub_factory: Callable[..., HubProcess]) -> None:
+    """A link to last week's conversation: the newest events are of others."""
+    hub = hub_factory().start()
+    old = list(conversation("support-1", "AS_old", 3))
+    hub.publish(old)
+    others: list[dict[str, Any]] = [
+        {"type": "transcript", "text": f"word {n}", "room": f"r{n % 50}", "role": "user"} for n in range(9000)
+    ]
+    hub.publish(others)
+    asked = history_requests(page)
+    page.goto(f"{hub.url}/?session=AS_old")
+    live(page)
+    expect(page.locator("#conversation .said")).to_have_count(6)
+    expect(page.locator("#conversation .said").last).to_contain_text("so take a jacket")
+    assert len(asked) == 2
+    hub.publish({"type": "transcript", "text": "One more", "room": "support-1", "session": "AS_old", "role": "user"})
+    expect(page.locator("#conversation .said")).to_have_count(7)
+    page.goto(f"{hub.url}/?session=nobody")
+    live(page)
+    expect(page.locator("#empty")).to_contain_text("Nothing was said in nobody")

@@ -1,0 +1,110 @@
+"""Sessions are computed from the history alone: the same to the byte after kill -9, and in another hub that was given the
+same events (D04)."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import requests
+
+from bench.conversations import Event, conversation
+
+from ..hubs import PATIENCE, HubProcess
+
+PATHS = [
+    "/api/sessions?limit=1000",
+    "/api/rooms?limit=1000",
+    "/api/sessions/AS_0",
+    "/api/sessions/AS_1?room=r1",
+    "/api/sessions/room:hall",
+    "/api/sessions/none",
+    "/api/sessions/AS_0/transcript.json",
+    "/api/sessions/AS_0/transcript.vtt",
+    "/api/sessions/AS_0/transcript.md",
+    "/api/events?limit=200&past=1000",
+]
+
+
+def mixed() -> list[Event]:
+    """Some sessions at once, one of them broken off, and what belongs to none."""
+    dice = random.Random(7)
+    sources = [list(conversation(f"r{n % 3}", f"AS_{n}", 3 + n)) for n in range(5)]
+    del sources[3][-17:]
+    del sources[4][40:60]
+    sources.append(
+        [{"type": "transcript", "text": f"word {n}", "room": "hall", "timestamp": 5.0 + n} for n in range(40)]
+    )
+    sources.append([{"type": "transcript", "text": f"word {n}", "timestamp": 5.0 + n} for n in range(40)])
+    sources.append([{"type": "agent_process_started", "agent": "ag_1", "pid": 1, "timestamp": 5.0}])
+    events = []
+    while sources := [source for source in sources if source]:
+        events.append({**dice.choice(sources).pop(0), "event_id": f"e{len(events)}"})
+    return events
+
+
+def answers(hub: HubProcess) -> dict[str, bytes]:
+    found = {}
+    for path in PATHS:
+        answer = requests.get(f"{hub.url}{path}", timeout=PATIENCE)
+        assert answer.status_code == 200, answer.text
+        found[path] = answer.content
+    return found
+
+
+def test_the_same_to_the_byte_after_kill_9(tmp_path: Path) -> None:
+    """The first hub has kept up with the events while they came; the next ones read them all at once."""
+    hub = HubProcess(tmp_path, HUB_HISTORY=f"sqlite:///{tmp_path}/hub.db").start()
+    try:
+        events = mixed()
+        done = threading.Event()
+
+        def look() -> None:
+            while not done.is_set():
+                for path in PATHS[:3]:
+                    requests.get(f"{hub.url}{path}", timeout=PATIENCE)
+
+        looking = threading.Thread(target=look)
+        looking.start()
+        try:
+            for at in range(0, len(events), 7):
+                hub.publish(events[at : at + 7])
+        finally:
+            done.set()
+            looking.join(PATIENCE)
+        before = answers(hub)
+        for _ in range(2):
+            hub.kill()
+            hub.start()
+            assert answers(hub) == before
+    finally:
+        hub.stop()
+
+
+def test_an_export_that_is_posted_again_gives_the_same_sessions(tmp_path: Path) -> None:
+    """`event-hub export`, into an empty hub: the same but for the history's name."""
+    first, second, file = tmp_path / "1", tmp_path / "2", tmp_path / "events.jsonl"
+    first.mkdir()
+    second.mkdir()
+    with HubProcess(first) as one, HubProcess(second) as other:
+        one.publish(mixed())
+        for command in (
+            ["export", "--hub", one.url, "-o", str(file)],
+            ["post", "--hub", other.url, "--file", str(file)],
+        ):
+            done = subprocess.run(
+                [sys.executable, "-m", "event_hub", *command],
+                capture_output=True,
+                text=True,
+                timeout=PATIENCE,
+                check=False,
+            )
+            assert done.returncode == 0, done.stderr
+        names = [hub.get("/api/config")["epoch"].encode() for hub in (one, other)]
+        before, after = answers(one), answers(other)
+        assert {path: body.replace(names[0], b"E") for path, body in before.items()} == {
+            path: body.replace(names[1], b"E") for path, body in after.items()
+        }

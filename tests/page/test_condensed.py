@@ -1,0 +1,80 @@
+"""A condensed past gives the page the same conversations as all of it (D04, H34)."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from event_hub.sessions import Condenser
+
+from ..toolchain import tool
+from ..unit.streams import Event, streams
+
+HERE = Path(__file__).parent
+Seen = Callable[[list[Event], list[Event]], tuple[Any, Any]]
+
+
+@pytest.fixture(scope="module")
+def page() -> Iterator[Seen]:
+    """The page's state, in one Node for all examples."""
+    command = [tool("node"), "--disable-warning=MODULE_TYPELESS_PACKAGE_JSON", str(HERE / "condensed.mjs")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as node:
+        assert node.stdin
+        assert node.stdout
+        stdin, stdout = node.stdin, node.stdout
+
+        def seen(all: list[Event], condensed: list[Event]) -> tuple[Any, Any]:
+            stdin.write(json.dumps({"all": all, "condensed": condensed}) + "\n")
+            stdin.flush()
+            one, other = json.loads(stdout.readline())
+            return one, other
+
+        yield seen
+        stdin.close()
+        assert node.wait(30) == 0
+
+
+def condensed(events: list[Event]) -> list[Event]:
+    condenser = Condenser()
+    for offset in range(len(events), 0, -1):
+        condenser.take(offset, events[offset - 1])
+    return [event for _, event in condenser.events()]
+
+
+@given(events=streams(), data=st.data())
+@settings(max_examples=150, deadline=None)
+def test_the_page_shows_the_same(page: Seen, events: list[Event], data: Any) -> None:
+    """Whatever the events, and wherever the past ends and the page begins."""
+    end = data.draw(st.integers(0, len(events)))
+    past = condensed(events[:end])
+    assert len(past) <= end
+    whole, short = page(events, [*past, *events[end:]])
+    assert short == whole
+
+
+def test_most_of_a_real_conversation_is_not_needed(page: Seen) -> None:
+    """Texts that grow by pieces, and interims: a hundred events become ten."""
+    events: list[Event] = []
+    for turn in range(10):
+        common = {"room": "r", "session": "s", "timestamp": 1000.0 + turn}
+        words = "What is the weather in Oslo today ?".split()
+        interims = [" ".join(words[: n + 1]) for n in range(len(words))]
+        user = {"type": "transcript", "role": "user", "utterance": f"u{turn}", **common}
+        events += [{**user, "text": text, "final": False} for text in interims]
+        events.append({**user, "text": interims[-1], "final": True})
+        agent = {"role": "agent", "utterance": f"a{turn}", **common}
+        events += [{"type": "agent_text_delta", "delta": "word ", "offset": 5 * n, **agent} for n in range(20)]
+        if turn < 9:
+            events.append({"type": "agent_text_complete", "text": "word " * 20, **agent})
+    past = condensed(events)
+    assert len(past) < len(events) / 7
+    assert past[-1]["delta"] == "word " * 20
+    whole, short = page(events, past)
+    assert short == whole

@@ -1,0 +1,89 @@
+"""Streams of events as Hypothesis makes them up: what publishers may post, in any order that they may come in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import strategies as st
+
+from event_hub.events import InvalidEvent, check
+
+Event = dict[str, Any]
+
+_UTTERANCES = ["a1", "a2", "u1", "u2", None]
+_WORDS = st.sampled_from(["", "yes", "What is it?", "It is sunny. 😀", " "])
+_SECONDS = st.one_of(st.sampled_from([0, 0.0, 0.25, 1, 3.5]), st.floats(0, 1e9))
+_MAYBE = st.sampled_from([True, False, None])
+_STATES = st.sampled_from(["listening", "thinking", "speaking", "away"])
+
+
+def _kinds(transcripts_only: bool = False) -> st.SearchStrategy[Event]:
+    def event(type: str, **fields: Any) -> st.SearchStrategy[Event]:
+        return st.fixed_dictionaries({"type": st.just(type), **fields})
+
+    name = st.sampled_from(_UTTERANCES)
+    user = {"role": st.sampled_from(["user", None]), "utterance": name}
+    agent = {"role": st.just("agent"), "utterance": name}
+    figures = {
+        figure: st.one_of(st.none(), _SECONDS)
+        for figure in ("e2e_latency", "end_of_turn_delay", "llm_node_ttft", "tts_node_ttfb", "playback_latency")
+    }
+    call = st.sampled_from(["c1", "c2"])
+    said = [
+        event("transcript", text=_WORDS, final=_MAYBE, participant=st.sampled_from(["ada", "bob", None]), **user),
+        event("transcript", text=_WORDS, final=_MAYBE, interrupted=_MAYBE, **agent),
+        event("agent_text_delta", delta=_WORDS, offset=st.sampled_from([0, 3, 5, 11, 14, None]), **agent),
+        event("agent_text_complete", text=_WORDS, **agent),
+    ]
+    rest = [
+        event("agent_speech_started", **agent),
+        event("agent_speech_finished", interrupted=_MAYBE, position=st.one_of(st.none(), _SECONDS), **agent),
+        event("agent_false_interruption", resumed=st.booleans(), utterance=name),
+        event("user_speech_started", role=st.just("user")),
+        event("user_speech_finished", role=st.just("user")),
+        event("agent_state_changed", new_state=_STATES),
+        event("user_state_changed", new_state=_STATES),
+        event("tool_call_started", call_id=call, name=st.just("look_up")),
+        event("tool_call_updated", call_id=call, message=_WORDS),
+        event(
+            "tool_call_finished", call_id=call, duration=st.one_of(st.none(), _SECONDS), is_error=_MAYBE, output=_WORDS
+        ),
+        event("turn_metrics", role=st.sampled_from(["user", "agent", None]), utterance=name, **figures),
+        event("usage_updated", model_usage=st.lists(st.just({"model": "m", "input_tokens": 3}), max_size=1)),
+        event("session_started", mode=st.just("room"), agent=st.sampled_from(["Weather", None])),
+        event("session_ended", reason=st.just("user_initiated")),
+        event("agent_handoff", new_agent=st.just("Billing")),
+        event("agent_error", message=_WORDS, recoverable=_MAYBE),
+        event("agent_ready", agent_id=st.sampled_from(["ag_1", None])),
+        event("agent_process_exited", agent=st.just("ag_1")),
+        event("events_dropped", count=st.just(3), reason=st.just("queue_full")),
+        event("livekit_room_finished"),
+        event("something_of_theirs", value=st.integers()),
+    ]
+    return st.one_of(*said, *said, *rest)
+
+
+def _settled(event: Event) -> Event:
+    """Without what is None; as a publisher that knows the vocabulary posts it."""
+    event = {key: value for key, value in event.items() if value is not None}
+    try:
+        check(event)
+    except InvalidEvent as error:
+        raise AssertionError(f"{event}: {error}") from None
+    return event
+
+
+_STAMPS = st.one_of(st.floats(1_700_000_000, 1_700_000_100), st.sampled_from([0, 5, 1e13, 1e300]))
+
+
+def events(
+    rooms: tuple[str | None, ...] = ("r1", "r2", None), sessions: tuple[str | None, ...] = ("s1", "s2", None)
+) -> st.SearchStrategy[Event]:
+    """One event, of any of these rooms and sessions."""
+    common = {"room": st.sampled_from(rooms), "session": st.sampled_from(sessions), "timestamp": _STAMPS}
+    return st.tuples(_kinds(), st.fixed_dictionaries(common)).map(lambda parts: _settled({**parts[0], **parts[1]}))
+
+
+def streams(**of: Any) -> st.SearchStrategy[list[Event]]:
+    """Up to 40 events."""
+    return st.lists(events(**of), max_size=40)

@@ -1,0 +1,128 @@
+"""HUB_FORWARD: what it names, and what is wrong with it, said without telling a secret (H35)."""
+
+from __future__ import annotations
+
+import pytest
+
+from event_hub.server.forward.targets import FILE, WEBHOOK, parse
+from event_hub.server.settings import Settings, SettingsError
+
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYqr"
+
+
+def load(**environ: str) -> Settings:
+    return Settings.load(environ, dotenv=None)
+
+
+def test_targets_and_their_options() -> None:
+    hook, relative, absolute = parse(
+        "https://a.example/hook?x=1#type=transcript&type=agent_*&room=support-*&session=s&since=all&batch=7\n"
+        " file:var/events.jsonl  file:///srv/all%20of%20it.jsonl#rotate=1MB&keep=0"
+    )
+    assert (hook.kind, hook.address, hook.batch, hook.everything) == (WEBHOOK, "https://a.example/hook?x=1", 7, True)
+    assert (hook.filter.types, hook.filter.rooms, hook.filter.sessions) == (
+        ("agent_*", "transcript"),
+        ("support-*",),
+        ("s",),
+    )
+    assert (relative.kind, relative.address, relative.rotate, relative.keep) == (
+        FILE,
+        "var/events.jsonl",
+        100_000_000,
+        10,
+    )
+    assert (relative.everything, relative.filter.everything) == (False, True)
+    assert (absolute.address, absolute.rotate, absolute.keep) == ("/srv/all of it.jsonl", 1_000_000, 0)
+    assert parse("") == ()
+
+
+def test_a_target_keeps_its_place_when_its_options_change() -> None:
+    (before,), (after,) = parse("https://a.example/hook"), parse("https://a.example/hook#type=transcript&batch=5")
+    assert before.slug == after.slug
+    assert before.slug.startswith("a.example-")
+    others = ["https://a.example/hook2", "https://a.example/hook?x", "http://a.example/hook", "file:a.example"]
+    assert len({target.slug for other in others for target in parse(other)} | {before.slug}) == 5
+
+
+def test_what_is_shown_has_no_secret_and_tells_targets_apart() -> None:
+    one, two, three = parse(
+        "https://user:hush@a.example:8443/hook?token=hush https://user:hush2@a.example:8443/hook?token=hush "
+        "https://a.example/services/T024/hushhushhushhush/x"
+    )
+    assert one.shown == "https://***@a.example:8443/hook?***"
+    assert two.shown == "https://***@a.example:8443/hook?*** (2)"
+    assert three.shown == "https://a.example/services/T024/***/x"
+    assert "hush" not in repr((one, two, three)) + one.slug + two.slug + three.slug
+
+
+WRONG = [
+    ("htps://a.example", "target 1 is no target: write https://"),
+    ("https://", "target 1 is no target"),
+    ("https://grüße.example/", "is no target"),
+    ("https://a.example:port/", "target 1 is no URL"),
+    ("https://[::1/", "target 1 is no URL"),
+    ("file:", "target 1 is no target"),
+    ("file://host/x", "target 1 is no target"),
+    ("var/events.jsonl", "target 1 is no target"),
+    ("https://a.example#typ=x", "there is no option 'typ'; do you mean type?"),
+    ("https://a.example#zzz=1", "there is no option 'zzz': there are type, room"),
+    ("https://a.example#rotate=1MB", "the option rotate is for a file only"),
+    ("file:x#batch=5", "the option batch is for a webhook only"),
+    ("https://a.example#type", "the option type has no value"),
+    ("https://a.example#type=", "the option type has no value"),
+    ("https://a.example#since=5m", "since can only be all"),
+    ("https://a.example#batch=0", "batch=0 is no number from 1 to 1000"),
+    ("https://a.example#batch=1001", "from 1 to 1000"),
+    ("https://a.example#batch=1&batch=2", "the option batch is given 2 times"),
+    ("https://a.example#room=" + "r" * 300, "a pattern has at most 256 characters"),
+    ("file:x#rotate=much", "rotate=much is not a size"),
+    ("file:x#rotate=100", "rotate=100 is less than a file should have"),
+    ("file:x#keep=-1", "keep=-1 is no number"),
+    ("https://a.example https://a.example#type=x", "https://a.example is named 2 times"),
+    ("file:var/x#type=x file:./var//x", "file:var/x is named 2 times"),
+]
+
+
+@pytest.mark.parametrize(("text", "said"), WRONG, ids=[text[:40] for text, _ in WRONG])
+def test_what_is_wrong_is_said(text: str, said: str) -> None:
+    with pytest.raises(ValueError) as caught:
+        parse(text)
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://user:hush@a.example/#typ=x",
+        "https://a.example/?token=hush#typ=x",
+        "https://user:hush@[::1/",
+        "https://user:hush@a.example:port/",
+        "htps://user:hush@a.example",
+        "https://user:hush@a.example https://user:hush@a.example",
+    ],
+)
+def test_no_refusal_tells_a_secret(text: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load(HUB_FORWARD=text, HUB_FORWARD_SECRET="hush")
+    assert "hush" not in str(caught.value)
+    assert str(caught.value).count("HUB_FORWARD: ") == str(caught.value).count("HUB_FORWARD_SECRET: ") == 1
+
+
+def test_a_webhook_needs_a_secret_and_one_is_offered() -> None:
+    with pytest.raises(SettingsError) as caught:
+        load(HUB_FORWARD="https://a.example", HUB_RING="few")
+    lines = str(caught.value).splitlines()
+    assert [line.split("=")[0].split(":")[0] for line in lines] == ["HUB_RING", "HUB_FORWARD_SECRET"]
+    offered = lines[1].split("HUB_FORWARD_SECRET=")[1].split()[0]
+    settings = load(HUB_FORWARD="https://a.example", HUB_FORWARD_SECRET=offered)
+    assert [target.address for target in settings.targets] == ["https://a.example"]
+    assert load(HUB_FORWARD="file:x").forward_secret is None
+
+
+def test_settings_do_not_show_what_is_secret() -> None:
+    settings = load(HUB_FORWARD="https://user:hush@a.example/?hush", HUB_FORWARD_SECRET=SECRET)
+    shown = repr(settings) + str(settings) + settings.model_dump_json() + repr(settings.targets)
+    assert "hush" not in shown
+    assert SECRET not in shown
+    assert settings.forward_state == "var/forward"
+    assert load().targets == ()

@@ -1,0 +1,292 @@
+"""`/api/sessions…`, `/api/rooms` and a page's past: what the events add up to, over HTTP (D04, H32, H34)."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import jsonschema
+import pytest
+import requests
+
+from bench.conversations import conversation
+from event_hub.sessions import Session, Sessions, retell
+
+from ..hubs import PATIENCE, HubProcess, until
+
+
+@pytest.fixture(params=["memory:", "sqlite"])
+def hub(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[HubProcess]:
+    history = "memory:" if request.param == "memory:" else f"sqlite:///{tmp_path}/hub.db"
+    with HubProcess(tmp_path, HUB_HISTORY=history) as hub:
+        yield hub
+
+
+def said(text: str, **fields: Any) -> dict[str, Any]:
+    return {"type": "transcript", "role": "user", "text": text, "timestamp": 1000.0, **fields}
+
+
+def computed(events: list[dict[str, Any]], id: str) -> dict[str, Any]:
+    """A session's document, as the pure part makes it of these events."""
+    sessions = Sessions()
+    for offset, event in enumerate(events, 1):
+        sessions.take(event, offset)
+    (session,) = sessions.find(id)
+    whole = Session(session.room, session.session, whole=True)
+    for offset, event in enumerate(events, 1):
+        retell(session, event, offset, whole)
+    document: dict[str, Any] = json.loads(json.dumps(whole.document()))
+    return document
+
+
+def history(hub: HubProcess) -> list[dict[str, Any]]:
+    answer = requests.get(f"{hub.url}/api/events", headers={"Accept": "application/x-ndjson"}, timeout=PATIENCE)
+    return [json.loads(line) for line in answer.text.splitlines()]
+
+
+def refusal(hub: HubProcess, path: str) -> tuple[int, dict[str, Any]]:
+    answer = requests.get(f"{hub.url}{path}", timeout=PATIENCE)
+    problem: dict[str, Any] = answer.json()
+    return answer.status_code, problem
+
+
+def test_a_session_is_what_its_events_add_up_to(hub: HubProcess) -> None:
+    hub.publish(list(conversation("support-7", "AS_1", 12)))
+    hub.publish({"type": "custom", "room": "support-7"})
+    document = hub.get("/api/sessions/AS_1")
+    events = history(hub)
+    expected = computed(events, "AS_1")
+    assert {name: document[name] for name in expected} == expected
+    assert document["counts"]["turns"] == len(document["turns"]) == 12
+    assert document["counts"]["events"] == len(events)
+    assert document["latency"]["e2e_latency"] == {
+        "count": 12,
+        "min": 1.0,
+        "median": 1.0,
+        "p95": 1.0,
+        "max": 1.0,
+        "mean": 1.0,
+    }
+    (listed,) = hub.get("/api/sessions")["sessions"]
+    assert listed == {name: document[name] for name in listed}
+    (room,) = hub.get("/api/rooms")["rooms"]
+    assert (room["room"], room["sessions"], room["live"]) == ("support-7", 1, 1)
+    assert (room["counts"], room["latency"]) == (document["counts"], document["latency"])
+
+
+def test_answers_are_as_the_description_says(hub: HubProcess) -> None:
+    hub.publish([*conversation("r", "s", 2), said("hi"), said("ho", room="q")])
+    description = hub.get("/openapi.json")
+    for path, operation in (
+        ("/api/sessions", "/api/sessions"),
+        ("/api/rooms", "/api/rooms"),
+        ("/api/sessions/s", "/api/sessions/{id}"),
+        ("/api/sessions/none", "/api/sessions/{id}"),
+        ("/api/sessions/s/transcript.json", "/api/sessions/{id}/transcript.{form}"),
+        ("/api/events?past=100", "/api/events"),
+    ):
+        content = description["paths"][operation]["get"]["responses"]["200"]["content"]
+        schema = {**content["application/json"]["schema"], "components": description["components"]}
+        jsonschema.Draft202012Validator(schema).validate(hub.get(path))
+
+
+def test_a_late_joiner_goes_on_without_a_hole(hub: HubProcess) -> None:
+    """The document and the stream after its cursor are the whole session, with publishers racing both (D04, H34)."""
+    events = list(conversation("r", "s", 20))
+
+    def publish() -> None:
+        with requests.Session() as session:
+            for event in events:
+                session.post(f"{hub.url}/api/agent/data", json=event, timeout=PATIENCE)
+
+    publisher = threading.Thread(target=publish)
+    publisher.start()
+    try:
+        for _ in range(10):
+            until(lambda: hub.get("/api/sessions")["sessions"], "the session")
+            document = hub.get("/api/sessions/s")
+            count = document["counts"]["events"]
+            assert {name: document[name] for name in ("turns", "conversation", "counts", "state")} == {
+                name: value
+                for name, value in computed(events[:count], "s").items()
+                if name in ("turns", "conversation", "counts", "state")
+            }
+            with hub.stream(document["stream"].removeprefix("/api/stream")) as stream:
+                assert stream.next()["resumed"] is True
+                if count < len(events):
+                    following = stream.next()
+                    assert {key: value for key, value in following.items() if key != "_id"} == events[count]
+    finally:
+        publisher.join(PATIENCE)
+    assert not publisher.is_alive()
+    assert hub.get("/api/sessions/s")["counts"]["events"] == len(events)
+
+
+def test_what_is_posted_is_in_the_next_answer(hub: HubProcess) -> None:
+    for number in range(1, 30):
+        hub.publish(said(f"word {number}", room="r"))
+        document = hub.get("/api/sessions/room:r")
+        assert document["counts"]["events"] == number
+        assert document["conversation"][-1]["text"] == f"word {number}"
+        assert hub.get("/api/events?past=10&limit=1")["events"][-1]["event"]["text"] == f"word {number}"
+
+
+def test_which_session(hub: HubProcess) -> None:
+    """Names of all kinds; a room or nothing where there is no name; two sessions of one name."""
+    names = ["a/b", "ä ö", "100%", "x/transcript.txt/y", "?#&=", "room:z", "a//b", "a.b"]
+    hub.publish([said("hi", session=name, room="r") for name in names])
+    for name in names:
+        assert hub.get(f"/api/sessions/{quote(name, safe='')}")["session"] == name
+        assert (
+            "hi" in requests.get(f"{hub.url}/api/sessions/{quote(name, safe='')}/transcript.txt", timeout=PATIENCE).text
+        )
+    hub.publish([said("nowhere"), said("room only", room="z")])
+    assert hub.get("/api/sessions/none")["conversation"][0]["text"] == "nowhere"
+    status, problem = refusal(hub, "/api/sessions/room:z")
+    assert (status, problem["code"], problem["rooms"]) == (409, "ambiguous_session", ["z", "r"])
+    assert hub.get("/api/sessions/room:z?room=z")["conversation"][0]["text"] == "room only"
+    status, problem = refusal(hub, "/api/sessions/nobody")
+    assert (status, problem["code"]) == (404, "unknown_session")
+    assert "nobody" in problem["detail"]
+    status, problem = refusal(hub, "/api/sessions/a.b/transcript.pdf")
+    assert (status, problem["code"]) == (404, "not_found")
+    assert "json, txt, md, srt, vtt" in problem["detail"]
+
+
+def test_the_list_is_filtered_and_has_pages(hub: HubProcess) -> None:
+    for number in range(25):
+        hub.publish([said("hi", room=f"r{number % 3}", session=f"s{number}")])
+    hub.publish([{"type": "session_ended", "room": "r1", "session": "s1", "timestamp": 1010.0}])
+
+    def names(query: str) -> list[str]:
+        return [session["session"] for session in hub.get(f"/api/sessions?{query}")["sessions"]]
+
+    assert names("limit=3") == ["s1", "s24", "s23"]
+    assert names("status=ended") == ["s1"]
+    assert "s1" not in names("status=live&limit=100")
+    assert names("room=r0&limit=2") == ["s24", "s21"]
+    assert names("session=s2*&room=r2") == ["s23", "s20", "s2"]
+    assert len(names("since=1h")) == 25
+    last = hub.get("/api/sessions?session=s20")["sessions"][0]["last"]
+    assert names(f"since={last}") == ["s1", "s24", "s23", "s22", "s21"]
+    seen, before = [], ""
+    while True:
+        page = hub.get(f"/api/sessions?limit=7&before={before}")
+        seen += [session["session"] for session in page["sessions"]]
+        if not page["more"]:
+            break
+        before = page["sessions"][-1]["last"]
+    assert seen == ["s1", *[f"s{number}" for number in range(24, -1, -1) if number != 1]]
+    rooms = hub.get("/api/rooms?limit=2")
+    assert [(room["room"], room["sessions"]) for room in rooms["rooms"]] == [("r1", 8), ("r0", 9)]
+    assert rooms["more"] is True
+    assert hub.get("/api/rooms?room=r2")["more"] is False
+
+
+def test_transcripts_in_all_forms(hub: HubProcess) -> None:
+    hub.publish(list(conversation("r", "s", 2)))
+
+    def get(form: str) -> tuple[str, str]:
+        answer = requests.get(f"{hub.url}/api/sessions/s/transcript.{form}", timeout=PATIENCE)
+        assert answer.status_code == 200
+        answer.encoding = "utf-8"
+        return answer.headers["Content-Type"].split(";")[0], answer.text
+
+    kind, text = get("txt")
+    assert kind == "text/plain"
+    assert [line.split("] ")[1][:14] for line in text.splitlines()] == ["caller: Could ", "agent: It is g"] * 2
+    kind, text = get("vtt")
+    assert kind == "text/vtt"
+    assert text.startswith("WEBVTT\n\n00:00:01.100 --> 00:00:0")
+    assert text.count("<v caller>") == 2
+    assert get("srt")[1].startswith("1\n00:00:01,100 --> ")
+    kind, text = get("md")
+    assert kind == "text/markdown"
+    assert text.startswith("# r · s\n\n2023-11-14 22:13:20 UTC · ")
+    assert text.count("**agent:** It is going to be windy") == 2
+    transcript = json.loads(get("json")[1])
+    assert [(entry["role"], entry["utterance"]) for entry in transcript["transcript"]] == [
+        ("user", "s.u0"), ("agent", "s.a0"), ("user", "s.u1"), ("agent", "s.a1"),
+    ]  # fmt: skip
+
+
+def test_the_past_of_a_page(hub: HubProcess) -> None:
+    """The newest events as they are; what came before without what was replaced; and no hole between (D04)."""
+    events = [*conversation("r", "s", 60), *conversation("other", "t", 10)]
+    hub.publish(events)
+    page = hub.get("/api/events?limit=300&past=3000")
+    newest = [item["event"] for item in page["events"]]
+    assert 300 <= len(newest) < 800
+    assert newest == events[-len(newest) :]
+    assert page["more"] is True
+    assert page["past_more"] is False
+    past = [item["event"] for item in page["past"]]
+    finals = [event["text"] for event in events if event["type"] == "transcript" and event["final"]]
+    assert [event["text"] for event in [*past, *newest] if event["type"] == "transcript" and event["final"]] == finals
+    assert len(past) < (len(events) - len(newest)) / 3
+    offsets = [int(item["id"].split("-")[1]) for item in [*page["past"], *page["events"]]]
+    assert offsets == sorted(set(offsets))
+    assert page["before"] == page["events"][0]["id"]
+    older = hub.get("/api/events", params={"before": page["before"], "limit": 1})
+    assert older["events"][0]["event"] == events[-len(newest) - 1]
+    short = hub.get("/api/events?limit=300&past=50")
+    assert len(short["past"]) == 50
+    assert short["past_more"] is True
+    assert short["past"] == page["past"][-50:]
+    of_one = hub.get("/api/events?limit=1&past=3000&session=s&room=r")
+    assert {item["event"]["session"] for item in [*of_one["past"], *of_one["events"]]} == {"s"}
+    with hub.stream(f"?last_event_id={page['after']}") as stream:
+        assert stream.next()["resumed"] is True
+        hub.publish(said("next", room="r"))
+        assert stream.next()["text"] == "next"
+
+
+def test_asking_costs_nobody_an_event(hub: HubProcess) -> None:
+    """A hundred at once, while others publish: every answer is whole, and every stream has everything."""
+    hub.publish(list(conversation("r", "s", 100)))
+    with hub.stream() as stream:
+        stream.next()
+        answers: list[int] = []
+
+        def ask() -> None:
+            with requests.Session() as session:
+                for path in ("/api/sessions/s", "/api/events?limit=500&past=3000", "/api/sessions", "/api/rooms"):
+                    answers.append(session.get(f"{hub.url}{path}", timeout=PATIENCE).status_code)
+
+        threads = [threading.Thread(target=ask) for _ in range(25)]
+        for thread in threads:
+            thread.start()
+        for number in range(100):
+            hub.publish({"type": "n", "n": number, "room": "r", "session": "s"})
+        for thread in threads:
+            thread.join(PATIENCE)
+        assert answers == [200] * 100
+        assert [stream.next()["n"] for _ in range(100)] == list(range(100))
+    assert hub.get("/api/sessions/s")["counts"]["events"] == len(list(conversation("r", "s", 100))) + 100
+
+
+def test_only_so_much_is_kept(tmp_path: Path) -> None:
+    """A session whose beginning retention has taken says so; one of which nothing is left is not there."""
+    with HubProcess(tmp_path, HUB_HISTORY="memory:", HUB_RETENTION="1d,300KB") as hub:
+        hub.publish(list(conversation("r", "old", 1)))
+        assert hub.get("/api/sessions/old")["partial"] is False
+        hub.publish(list(conversation("r", "long", 12)))
+        hub.publish(said("x", room="r", session="new"))
+
+        def trimmed() -> bool:
+            listed = {one["session"]: one for one in hub.get("/api/sessions")["sessions"]}
+            return "old" not in listed and listed["long"]["partial"] is True
+
+        until(trimmed, "retention to be seen")
+        events = history(hub)
+
+        def anew() -> bool:
+            expected = computed(events, "long")
+            document = hub.get("/api/sessions/long")
+            return {name: document[name] for name in expected} == expected
+
+        until(anew, "what retention has left to be computed anew")
