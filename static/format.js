@@ -26,6 +26,7 @@ export function fullTime(seconds) {
 /** A duration in seconds as people read it: `820 ms`, `2.4 s`, `3 min`, `2 h`, `7 days`. */
 export function duration(seconds) {
   if (!Number.isFinite(seconds)) return "";
+  if (seconds > 0 && seconds < 0.0005) return "< 1 ms";
   if (seconds < 0.9995) return `${Math.round(seconds * 1000)} ms`;
   if (seconds < 100) return `${Number(seconds.toFixed(1))} s`;
   if (seconds < 6000) return `${Math.round(seconds / 60)} min`;

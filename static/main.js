@@ -14,11 +14,13 @@ import { Log } from "./log.js";
 import { Past } from "./past.js";
 import { Poster } from "./post.js";
 import { Rooms } from "./rooms.js";
+import { SessionPanel } from "./session-panel.js";
 import * as settings from "./settings.js";
 import { history } from "./source.js";
 import { State } from "./state.js";
 import { Status } from "./status.js";
 import { Store } from "./store.js";
+import { Tabs } from "./tabs.js";
 import { Talk } from "./talk.js";
 
 const { hub, own } = window.eventHub;
@@ -58,6 +60,8 @@ const agents = new Agents(hub);
 const panel = new AgentsPanel(agents);
 const talk = new Talk(hub, agents, { room: () => (chosen()?.ended ? "" : (chosen()?.room ?? view.room ?? "")), show: (room) => set({ room, session: "" }) });
 const empty = new Empty(hub, () => set({ room: "", session: "" }), agents, () => talk.open());
+const tabs = new Tabs((name) => set({ view: name === "log" ? "log" : "" }));
+const sheet = new SessionPanel(hub, (on) => set({ panel: on ? "session" : "" }));
 const poster = new Poster(hub, () => empty.play());
 
 /** The session that was chosen, or that the settings name; null for all. */
@@ -90,6 +94,7 @@ function draw() {
     captions.render(changes, wants);
   }
   if (changes.sessions.size || changed) rooms.render(new Set(state.sessions.values()), chosen());
+  sheet.render(chosen() ?? (state.sessions.size === 1 ? [...state.sessions.values()][0] : null));
   log.render(store.hidden - logged);
   logged = store.hidden;
   count();
@@ -164,21 +169,14 @@ function apply() {
   store.filter({ ...view, nameless: view.chosen !== undefined && !view.room && !view.session });
   captions.show(view.captions !== "off");
   theme(view.theme);
-  show(view.view === "log" ? "log" : "conversation");
+  tabs.show(view.view === "log" ? "log" : "conversation");
+  sheet.show(view.panel === "session", true);
   soon();
 }
 
 function theme(name = "") {
   document.documentElement.dataset.theme = name;
   byId("theme").textContent = `Theme: ${name || "auto"}`;
-}
-
-function show(name) {
-  document.body.dataset.view = name;
-  for (const tab of ["conversation", "log"]) {
-    byId(`tab-${tab}`).ariaSelected = String(tab === name);
-    byId(`tab-${tab}`).tabIndex = tab === name ? 0 : -1;
-  }
 }
 
 // -- what comes in ------------------------------------------------------------------------------------------------------
@@ -211,7 +209,7 @@ function take(id, data, arrived) {
   if (Math.abs(off) > OFF) one.off = off;
   store.add(one);
   state.apply(event);
-  if (arrived) for (const see of [agents, panel]) see.take(event);
+  if (arrived) for (const see of [agents, panel, sheet]) see.take(event);
 }
 
 function intake(events) {
@@ -374,15 +372,6 @@ for (const name of ["text", "type", "room"]) {
   byId(`filter-${name}`).oninput = (event) => {
     clearTimeout(event.target.timer);
     event.target.timer = setTimeout(() => set(name === "room" ? { room: event.target.value, session: "" } : { [name]: event.target.value }), 120);
-  };
-}
-for (const name of ["conversation", "log"]) {
-  byId(`tab-${name}`).onclick = () => set({ view: name === "log" ? "log" : "" });
-  byId(`tab-${name}`).onkeydown = (event) => {
-    if (event.key !== "ArrowLeft" && event.key !== "ArrowRight") return;
-    const other = name === "log" ? "conversation" : "log";
-    byId(`tab-${other}`).click();
-    byId(`tab-${other}`).focus();
   };
 }
 addEventListener("popstate", () => location.reload());

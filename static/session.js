@@ -9,6 +9,7 @@ export function create(key, serial, room, name) {
     room,
     name,
     agent: null,
+    process: null, // the id of the agent process that runs it, where a hub has started that
     agentState: null,
     userState: null,
     agentSpeaking: false,

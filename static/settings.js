@@ -1,6 +1,6 @@
 // What the page shows, as its address says it: a view can be shared by its link. Pure but for `write`.
 
-const NAMES = ["hub", "room", "session", "type", "text", "view", "theme", "captions", "heartbeats"];
+const NAMES = ["hub", "room", "session", "type", "text", "view", "panel", "theme", "captions", "heartbeats"];
 
 /** The settings in an address: those of its query, then those of its fragment. */
 export function read(href) {

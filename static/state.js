@@ -242,7 +242,10 @@ const HANDLERS = {
   tool_call_finished: toolFinished,
   turn_metrics: metrics,
   usage_updated: (state, session, event) => void (session.usage = event.model_usage ?? null),
-  agent_ready: (state, session, event) => void state.note(session, event),
+  agent_ready(state, session, event) {
+    if (session && isText(event.agent_id)) session.process = event.agent_id;
+    state.note(session, event);
+  },
   agent_handoff(state, session, event) {
     session.agent = event.new_agent;
     state.note(session, event);
@@ -256,6 +259,7 @@ const HANDLERS = {
       session.reply = null;
     }
     session.ended = false;
+    session.process = null;
     session.agent = event.agent ?? session.agent;
     state.note(session, event);
   },
@@ -265,7 +269,15 @@ const HANDLERS = {
     state.note(session, event);
   },
   agent_process_started: (state, session, event) => void state.note(session, event),
-  agent_process_exited: (state, session, event) => void state.note(session, event, event.code ? "error" : "note"),
+  agent_process_exited(state, session, event) {
+    // What an agent that was killed had begun, nobody else ends.
+    for (const one of state.sessions.values()) {
+      if (one.process === null || one.process !== event.agent || one.ended) continue;
+      settle(state, one);
+      one.ended = true;
+    }
+    state.note(session, event, event.code ? "error" : "note");
+  },
   events_dropped: (state, session, event) => void state.note(session, event, "gap"),
   livekit_room_finished(state, session, event) {
     for (const one of state.sessions.values()) {

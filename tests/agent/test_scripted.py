@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from agent.scripted.conversations import CONVERSATIONS, TOOL
+from event_hub.sessions import Session, Sessions, retell
 
 from ..hubs import HubProcess, free_port, until
 from .agents import AgentProcess, events_until
@@ -51,6 +52,33 @@ def of(events: list[Event], kind: str, **fields: Any) -> list[Event]:
 def test_h15_the_agent_reports_itself_ready_first_with_its_id(played: list[Event]) -> None:
     assert played[0]["type"] == "agent_ready"
     assert played[0]["agent_id"] == "ag_test"
+
+
+def test_h32_each_session_has_the_turns_of_the_script(played: list[Event]) -> None:
+    """What the hub adds the events up to: who asked what, what was answered, with which tools, and where the time went."""
+    known = Sessions()
+    for offset, event in enumerate(played, 1):
+        known.take(event, offset)
+    ids = list(dict.fromkeys(event["session"] for event in played if "session" in event))
+    for id, conversation in zip(ids, CONVERSATIONS, strict=True):
+        (session,) = known.find(id)
+        whole = Session(session.room, session.session, whole=True)
+        for offset, event in enumerate(played, 1):
+            retell(session, event, offset, whole)
+        document = whole.document()
+        assert document["status"] == "ended"
+        greeting, *turns = document["turns"]
+        assert greeting["agent"]["text"] == conversation.greeting
+        assert "user" not in greeting
+        assert [turn["user"]["text"] for turn in turns] == [turn.caller for turn in conversation.turns]
+        cut = [turn.barge_in is not None for turn in conversation.turns[1:]]
+        assert [turn["agent"]["interrupted"] for turn in turns][: len(cut)] == cut
+        assert document["counts"]["tool_calls"] == len(of(played, "tool_call_started", session=id))
+        for turn in turns:
+            latency = turn["latency"]
+            assert latency["measured"] == "e2e_latency"
+            parts = sum(part["seconds"] for part in latency["parts"])
+            assert latency["total"] == pytest.approx(parts + latency.get("unaccounted", 0) - latency.get("overlap", 0))
 
 
 def test_h15_each_conversation_is_what_the_script_says(played: list[Event]) -> None:

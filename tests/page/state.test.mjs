@@ -278,3 +278,15 @@ test("nothing that an event may hold makes it throw", () => {
   for (const value of values) made.apply(value);
   assert.ok(made.items.length <= 50);
 });
+
+test("an agent's process that is gone ends what it had begun, and nothing else", () => {
+  const made = state([
+    { type: "session_started", room: "r", session: "s" },
+    { type: "agent_ready", room: "r", session: "s", agent_id: "ag_1" },
+    { type: "agent_speech_started", room: "r", session: "s" },
+    { type: "agent_ready", room: "q", session: "t", agent_id: "ag_2" },
+    { type: "agent_process_exited", agent: "ag_1", code: -9 },
+  ]);
+  const of = (name) => [...made.sessions.values()].find((one) => one.name === name);
+  assert.deepEqual([of("s").ended, of("s").agentSpeaking, of("t").ended], [true, false, false]);
+});

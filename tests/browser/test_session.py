@@ -1,0 +1,73 @@
+"""A session in figures on the page (H32): what the hub has computed, turn by turn, and its transcript."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import requests
+from playwright.sync_api import Page, expect
+
+from bench.conversations import conversation
+
+from ..hubs import PATIENCE, HubProcess
+from .conftest import live
+
+
+def test_figures_turns_and_transcript(page: Page, hub_factory: Callable[..., HubProcess]) -> None:
+    hub = hub_factory().start()
+    events = list(conversation("support-7", "AS_1", 3))
+    hub.publish(events[:-1])
+    page.goto(f"{hub.url}/")
+    live(page)
+    expect(page.locator("#session")).to_be_hidden()
+    page.click("#session-toggle")
+    expect(page.locator("#session h2")).to_have_text("support-7 · AS_1")
+    document = hub.get("/api/sessions/AS_1")
+    expect(page.locator("#session .turn")).to_have_count(3)
+    expect(page.locator("#session .turn").first.locator("b")).to_have_text("1 s")
+    expect(page.locator("#session tbody tr").first).to_have_text("answer heard1 s1 s1 s3")
+    shares = (
+        page.locator("#session .turn")
+        .first.locator(".part")
+        .evaluate_all("parts => parts.map((part) => [part.className.split(' ')[1], parseFloat(part.style.width)])")
+    )
+    latency = document["turns"][2]["latency"]
+    assert [name for name, _ in shares] == [*[part["name"] for part in latency["parts"]], "unaccounted"]
+    assert abs(sum(share for _, share in shares) - 100) < 0.1
+    with page.context.expect_page() as opened:
+        page.click("#session .links a:has-text('txt')")
+    assert "agent: It is going to be windy" in opened.value.locator("body").inner_text()
+    opened.value.close()
+    hub.publish([{"type": "session_ended", "room": "support-7", "session": "AS_1", "reason": "user_initiated"}])
+    expect(page.locator("#session dd").first).to_have_text("ended, user_initiated")
+    assert "panel=session" in page.url
+    page.reload()
+    expect(page.locator("#session .turn")).to_have_count(3)
+    page.locator("#session").press("Escape")
+    expect(page.locator("#session")).to_be_hidden()
+    assert "panel" not in page.url
+
+
+def test_what_was_said_is_text_and_trouble_is_told(page: Page, hub_factory: Callable[..., HubProcess]) -> None:
+    hub = hub_factory().start()
+    evil = "<img src=x onerror=document.title='pwned'>"
+    hub.publish([{"type": "transcript", "text": evil, "room": evil, "session": f"{evil}/../%", "participant": evil}])
+    hub.publish([{"type": "transcript", "text": "other", "room": "other"}])
+    page.goto(f"{hub.url}/?panel=session")
+    live(page)
+    expect(page.locator("#session")).to_be_hidden()
+    page.locator("#rail button", has_text="onerror").click()
+    expect(page.locator("#session .words")).to_have_text(evil)
+    path = page.locator("#session .links a", has_text="vtt").get_attribute("href")
+    assert path
+    assert "onerror" in requests.get(path, timeout=PATIENCE).text
+    page.route("**/api/sessions/**", lambda route: route.abort())
+    page.locator("#rail button", has_text="other").click()
+    expect(page.locator("#session .bad")).to_contain_text("No hub answers")
+    page.unroute("**/api/sessions/**")
+    hub.publish([{"type": "transcript", "text": "more", "room": "other"}])
+    expect(page.locator("#session .words")).to_have_text("other more")
+    expect(page.locator("#session .bad")).to_have_text("")
+    page.locator("#rail button", has_text="All rooms").click()
+    expect(page.locator("#session")).to_be_hidden()
+    assert page.title() != "pwned"
