@@ -9,6 +9,7 @@ const AGAIN = 1000; // ms between two looks
 
 export class AgentLog {
   #timer = 0;
+  #looks = 0;
 
   /** `going()`: whether there may be more lines soon, and somebody who looks. */
   constructor(hub, id, going) {
@@ -37,15 +38,17 @@ export class AgentLog {
 
   async look() {
     clearTimeout(this.#timer);
+    const look = (this.#looks += 1);
     const going = this.going(); // before: what is written last is fetched, too
     try {
       const { lines } = await ask(this.address, { headers: { Accept: "application/json" } });
+      if (look !== this.#looks) return; // a later one has more
       text(this.pre, lines.join("\n"));
       text(this.word, lines.length ? (lines.length < LINES ? "" : `the last ${LINES} lines`) : "nothing was written yet");
       this.follow.keep();
     } catch (error) {
       text(this.word, refusal(error));
     }
-    if (going && !this.closed) this.#timer = setTimeout(() => this.look(), AGAIN);
+    if (going && !this.closed && look === this.#looks) this.#timer = setTimeout(() => this.look(), AGAIN);
   }
 }

@@ -23,6 +23,8 @@ export function summary(agents) {
   return one ? { label: `Agent: ${one.status}`, tone: one.status } : { label: "Agents", tone: "" };
 }
 
+const SIGNALS = { 1: "SIGHUP", 2: "SIGINT", 6: "SIGABRT", 9: "SIGKILL", 11: "SIGSEGV", 15: "SIGTERM" };
+
 /** One line of what is known of an agent. */
 export function facts({ agent_id: id, pid, since, restarts, exit_code: code, found }) {
   return [
@@ -30,7 +32,7 @@ export function facts({ agent_id: id, pid, since, restarts, exit_code: code, fou
     pid && `pid ${pid}`,
     since && `since ${clock(since)}`,
     restarts && `started again ${plural(restarts, "time")}`,
-    code && `exit code ${code}`,
+    code && (code < 0 ? `ended by ${SIGNALS[-code] ?? `signal ${-code}`}` : `exit code ${code}`),
     found && "started by an earlier hub",
   ].filter(Boolean).join(" · ");
 }
@@ -57,6 +59,9 @@ export function refusal({ problem, message }) {
   const detail = problem.detail.replace('start with {"mode": "scripted"}', "start one in the mode scripted");
   return ended(detail.replace(/^[a-z](?=[a-z]* )/, (first) => first.toUpperCase())) + advice;
 }
+
+/** The same for who wants to talk: no scripted agent hears anybody. */
+export const refusalToTalk = (error) => refusal(error).replace("start one in the mode scripted", "set AGENT_PROVIDERS=local");
 
 const ended = (text) => (/[.!?]$/.test(text) ? text : `${text}.`);
 

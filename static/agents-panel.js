@@ -20,12 +20,15 @@ export class AgentsPanel {
     this.all = false; // whether all that are over are shown
     this.more = byId("agents-more");
     this.more.onclick = () => {
+      const first = [...this.entries.values()].find(({ li }) => li.hidden);
       this.all = true;
       this.render();
+      first?.look.focus(); // what was pressed is gone
     };
     this.sheet.addEventListener("toggle", ({ newState }) => this.#toggled(newState === "open"));
     this.sheet.addEventListener("keydown", (event) => this.#key(event));
     addEventListener("resize", () => this.open && this.#place());
+    document.addEventListener("visibilitychange", () => this.#follow()); // a hidden page follows no log
     byId("agent-form").onsubmit = (event) => {
       event.preventDefault();
       this.#start();
@@ -52,7 +55,7 @@ export class AgentsPanel {
     this.button.firstElementChild.className = `dot ${tone}`;
     const away = byId("agents-away");
     away.hidden = !error;
-    text(away, error ? `${error}. What is below was so before.` : "");
+    text(away, error ? `${error.replace(/[.]$/, "")}. What is below was so before.` : "");
     byId("agents-none").hidden = !known || list.length > 0;
     const there = new Set(list.map((one) => one.agent_id));
     for (const [id, entry] of this.entries) {
@@ -62,7 +65,7 @@ export class AgentsPanel {
       this.entries.delete(id);
     }
     const over = list.filter((one) => !live(one));
-    const old = this.all ? [] : over.slice(OVER);
+    const old = this.all ? [] : over.slice(OVER).filter((one) => !this.entries.get(one.agent_id)?.seen);
     this.more.hidden = old.length === 0;
     text(this.more, `Show ${old.length} older`);
     list.forEach((one, n) => {
@@ -83,7 +86,7 @@ export class AgentsPanel {
     };
     const entry = {
       state: el("b"), dot: el("i", "dot"), mode: el("span"), room: el("span", "room"), facts: el("p", "facts"),
-      says: el("p", "says"), error: el("p", "bad"), failed: el("p", "bad"), tail: el("pre"), log: null, status: null,
+      says: el("p", "says"), error: el("p", "bad"), failed: el("p", "bad"), tail: el("pre"), log: null, status: null, seen: false,
       look: named("Log", () => this.#log(id)), stop: named("Stop", () => this.#stop(id)),
     };
     entry.stop.setAttribute("aria-label", `Stop ${id}`);
@@ -104,6 +107,7 @@ export class AgentsPanel {
       entry.status = one.status;
       entry.log?.look();
     }
+    if (this.open && live(one)) entry.seen = true; // what one has seen running does not vanish when it ends
     entry.li.className = `entry ${one.status}${live(one) ? "" : " over"}`;
     entry.dot.className = `dot ${one.status}`;
     text(entry.state, one.status);
@@ -186,8 +190,14 @@ export class AgentsPanel {
     this.open = open;
     this.all = false;
     if (!open) return;
+    for (const entry of this.entries.values()) entry.seen = false;
     this.#place();
     this.agents.refresh();
+    this.#follow();
+  }
+
+  #follow() {
+    if (!this.open || document.hidden) return;
     for (const { log } of this.entries.values()) log?.look();
   }
 

@@ -31,10 +31,11 @@ export class Agents {
   }
 
   /** The connection to the hub has changed: `state` and the hub's `config`, as `Source` has them. */
-  connection({ state, config }) {
+  connection({ state, reason, config }) {
     const was = this.live;
     this.live = state === "live";
-    this.available = Boolean(config?.features?.includes("agent"));
+    if (config) this.available = Boolean(config.features?.includes("agent"));
+    if (was && !this.live) this.error = reason || "The hub is away";
     this.#tell();
     if (this.live && !was && this.available) this.refresh();
   }
@@ -76,7 +77,8 @@ export class Agents {
   }
 
   /** Wait until `found(list)` is something, and return that. `signal`: ends the waiting, with an error. */
-  until(found, signal) {
+  async until(found, signal) {
+    signal?.throwIfAborted();
     return new Promise((done, failed) => {
       const look = () => {
         let result;

@@ -1,6 +1,6 @@
 // A call, as it is seen: who is there, the microphone, what is typed, and the way out.
 
-import { company } from "./call-words.js";
+import { company, lonely } from "./call-words.js";
 import { button, byId, el, text } from "./dom.js";
 
 const meter = (name) => {
@@ -20,7 +20,8 @@ export class CallBar {
     this.phase = el("span", "phase");
     this.phase.setAttribute("role", "status");
     this.people = el("span", "people");
-    this.people.setAttribute("role", "status");
+    this.there = el("span", "unseen"); // for screen readers: who comes and goes, not that an agent thinks, then speaks
+    this.there.setAttribute("role", "status");
     this.heard = meter("heard");
     this.spoken = meter("spoken");
     this.mute = button("Mute", () => this.call.mute(!this.call.muted));
@@ -29,7 +30,7 @@ export class CallBar {
     this.devices.onchange = () => this.call.choose(this.devices.value);
     this.hear = button("Hear the agent", () => this.call.hear());
     this.hear.className = "primary";
-    this.leave = button("Leave", () => this.call.leave());
+    this.leave = button("Leave", () => this.call?.leave());
     this.trouble = el("p", "bad");
     this.trouble.setAttribute("role", "alert");
     this.bring = button("Start an agent for this room", () => this.#summon());
@@ -45,7 +46,7 @@ export class CallBar {
       this.close();
       again();
     });
-    const about = el("div", "line", this.room, this.phase, this.people, this.heard.element, el("span", "grow"), this.hear, this.leave, this.again, this.shut);
+    const about = el("div", "line", this.room, this.phase, this.people, this.there, this.heard.element, el("span", "grow"), this.hear, this.leave, this.again, this.shut);
     this.tools = el("div", "line", this.mute, this.spoken.element, this.devices, this.form);
     this.box.append(about, this.trouble, this.bring, this.tools);
     this.sentence = ""; // why the call is over, or why something has failed
@@ -87,16 +88,18 @@ export class CallBar {
     this.box.dataset.phase = call.phase;
     text(this.room, call.name);
     text(this.phase, call.phase);
-    text(this.people, on ? company(call.people) : "");
+    const people = on ? call.people : [];
+    text(this.people, on ? company(people) : "");
+    text(this.there, on ? company(people.map(({ name, agent }) => ({ name, agent }))) : "");
     text(this.mute, call.muted ? "Unmute" : "Mute");
     this.mute.setAttribute("aria-pressed", String(call.muted));
     this.hear.hidden = !on || !call.silenced;
     for (const one of [this.heard.element, this.leave, this.tools]) one.hidden = !on;
     this.again.hidden = this.shut.hidden = on;
     this.#choices(on ? call : { devices: [], device: "" });
-    this.bring.hidden = !on || !call.lonely;
-    const alone = on && call.lonely ? "No agent has come. LiveKit sends a worker to new rooms only: start one for this room, or leave and talk in another room." : "";
-    text(this.trouble, [this.sentence, on ? call.trouble : "", this.sentence ? "" : alone].filter(Boolean).join(" "));
+    const alone = call.phase === "connected" && call.lonely;
+    this.bring.hidden = !alone;
+    text(this.trouble, [this.sentence, on ? call.trouble : "", alone && !this.sentence ? lonely(call) : ""].filter(Boolean).join(" "));
     this.trouble.hidden = !this.trouble.textContent;
   }
 
@@ -111,31 +114,38 @@ export class CallBar {
   }
 
   async #say() {
+    const { call } = this;
     const words = this.words.value.trim();
     if (!words) return;
+    if (call.phase !== "connected") return this.#tell(call, "It is not sent: send it again when the call is connected.");
     this.words.value = "";
     try {
-      await this.call.say(words);
-      this.sentence = "";
+      await call.say(words);
+      this.#tell(call, "");
     } catch (error) {
       this.words.value ||= words;
-      this.sentence = `It could not be sent: ${error.message}.`;
+      this.#tell(call, `It could not be sent: ${error.message}.`);
     }
-    this.render();
   }
 
   async #summon() {
     if (this.bring.ariaDisabled === "true") return;
     this.bring.ariaDisabled = "true";
-    this.sentence = "An agent is being started for this room.";
-    this.render();
+    const { call } = this;
+    this.#tell(call, "An agent is being started for this room.");
     try {
-      await this.summon(this.call.name);
-      this.sentence = "";
+      await this.summon(call.name);
+      this.#tell(call, "");
     } catch (error) {
-      this.sentence = error.message;
+      this.#tell(call, error.message);
     }
     this.bring.ariaDisabled = "false";
+  }
+
+  // What comes of something is said, unless there is something else to say by then: the call is over, or another one.
+  #tell(call, sentence) {
+    if (this.call !== call || call.phase === "over") return;
+    this.sentence = sentence;
     this.render();
   }
 }

@@ -81,3 +81,9 @@ export function company(people) {
   if (!people.length) return "nobody else is here yet";
   return people.map(({ name, agent, state }) => (agent ? `agent${state ? ` ${state}` : ""}` : name)).join(", ");
 }
+
+/** What to do where no agent is in the room. `met`: one was. */
+export function lonely({ met }) {
+  const what = met ? "The agent has left." : "No agent has come.";
+  return `${what} LiveKit sends a worker to new rooms only: start one for this room, or leave and talk in another room.`;
+}

@@ -27,9 +27,12 @@ export class Call {
     this.ended = ended;
     this.phase = "connecting"; // connected, reconnecting, over
     this.muted = true;
+    this.captured = null; // the microphone's track, from when the browser has given it
+    this.asking = false; // the microphone is being turned on or off, perhaps with the browser's question on the screen
     this.trouble = ""; // what is the matter with the microphone
     this.silenced = false; // the browser plays nothing until somebody clicks
-    this.lonely = false; // no agent has come
+    this.lonely = false; // no agent is there
+    this.met = false; // one was
     this.devices = []; // microphones, as `{deviceId, label}`
     this.device = "";
     this.heard = 0; // how loud the microphone and the agent are, from 0 to 1
@@ -68,20 +71,43 @@ export class Call {
 
   /** Have the microphone on or off. */
   async mute(muted) {
+    if (this.asking) return;
+    this.asking = true;
     try {
-      await this.room.localParticipant.setMicrophoneEnabled(!muted);
+      if (this.#microphone || muted) await this.room.localParticipant.setMicrophoneEnabled(!muted);
+      else await this.#capture();
       this.trouble = "";
     } catch (error) {
       this.trouble = microphone(error, isSecureContext);
     }
-    if (this.phase === "over") return;
-    const { isMicrophoneEnabled } = this.room.localParticipant;
-    const track = this.room.localParticipant.getTrackPublication(this.livekit.Track.Source.Microphone)?.track;
-    this.#set({ muted: !isMicrophoneEnabled });
-    if (track) {
-      this.#measure(track, (level) => (this.spoken = this.muted ? 0 : level));
-      await this.#microphones();
+    this.asking = false;
+    this.#heed();
+    await this.#microphones();
+  }
+
+  // Somebody may leave while the browser still asks whether it may: what it gives then is not wanted any more.
+  async #capture() {
+    const { localParticipant } = this.room;
+    [this.captured] = await localParticipant.createTracks({ audio: true });
+    try {
+      if (this.phase !== "over") await localParticipant.publishTrack(this.captured);
+    } catch (error) {
+      this.captured.stop();
+      throw error;
     }
+    if (this.phase === "over") this.captured.stop();
+  }
+
+  get #microphone() {
+    return this.room.localParticipant.getTrackPublication(this.livekit.Track.Source.Microphone)?.track;
+  }
+
+  // Whether the microphone is on, as LiveKit has it: it turns it off where it is unplugged, or the room's operator wants that.
+  #heed() {
+    if (this.phase === "over") return;
+    const muted = !this.room.localParticipant.isMicrophoneEnabled;
+    if (muted && !this.muted && this.#microphone?.mediaStreamTrack.readyState === "ended") this.trouble = microphone({ name: "NotFoundError" });
+    this.#set({ muted });
   }
 
   /** Use another microphone. */
@@ -137,6 +163,8 @@ export class Call {
       .on(RoomEvent.ParticipantAttributesChanged, people)
       .on(RoomEvent.AudioPlaybackStatusChanged, () => this.#set({ silenced: !this.room.canPlaybackAudio }))
       .on(RoomEvent.MediaDevicesChanged, () => this.#microphones())
+      .on(RoomEvent.TrackMuted, (_, participant) => participant.isLocal && !this.asking && this.#heed())
+      .on(RoomEvent.TrackUnmuted, (_, participant) => participant.isLocal && !this.asking && this.#heed())
       .on(RoomEvent.Reconnecting, () => this.#set({ phase: "reconnecting" }))
       .on(RoomEvent.SignalReconnecting, () => this.#set({ phase: "reconnecting" }))
       .on(RoomEvent.Reconnected, () => this.#set({ phase: "connected" }))
@@ -154,6 +182,7 @@ export class Call {
     if (came) {
       clearTimeout(this.waiting);
       this.lonely = false;
+      this.met = true;
       this.waiting = 0;
     } else this.waiting ||= setTimeout(() => this.phase !== "over" && this.#set({ lonely: true }), LONELY);
   }
@@ -177,7 +206,8 @@ export class Call {
   async #microphones() {
     if (this.phase === "over") return;
     const devices = await this.livekit.Room.getLocalDevices("audioinput", false).catch(() => []);
-    const track = this.room.localParticipant.getTrackPublication(this.livekit.Track.Source.Microphone)?.track;
+    if (this.phase === "over") return; // meanwhile
+    const track = this.#microphone;
     if (track) this.#measure(track, (level) => (this.spoken = this.muted ? 0 : level)); // of another device it is another
     const device = (await track?.getDeviceId().catch(() => "")) ?? "";
     this.#set({ devices: devices.filter(({ deviceId }) => deviceId), device });
@@ -185,6 +215,7 @@ export class Call {
 
   #close() {
     clearTimeout(this.waiting);
+    this.captured?.stop();
     for (const track of [...this.levels.keys()]) this.#forget(track);
     this.audio.remove();
   }

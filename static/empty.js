@@ -33,7 +33,7 @@ export class Empty {
     const key = JSON.stringify([config?.features, events === 0, room, cleared, failed]);
     if (!shown || key === this.drawn) return;
     this.drawn = key;
-    if (failed) this.#say("The history could not be loaded", `${failed}. It is tried again; what comes from now on shows up here.`);
+    if (failed) this.#say("The history could not be loaded", `${failed.replace(/[.]$/, "")}. It is tried again; what comes from now on shows up here.`);
     else if (room) this.#say(`Nothing was said in ${room}`, "", button("Show all rooms", this.all));
     else if (cleared) this.#say("The page was cleared", "What comes from now on shows up here. The hub has its history: reload the page to see it.");
     else this.#teach(config, events === 0);
@@ -80,6 +80,8 @@ export class Empty {
   }
 
   async #start() {
+    if (this.starting) return;
+    this.starting = true;
     text(this.said, "");
     this.said.className = "said-of-start";
     try {
@@ -91,5 +93,6 @@ export class Empty {
       this.said.className = "said-of-start bad";
       text(this.said, refusal(error));
     }
+    this.starting = false;
   }
 }

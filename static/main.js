@@ -347,6 +347,7 @@ function clear() {
   older = null;
   mixed = false;
   cleared = true;
+  failed = null; // what could not be loaded is not wanted any more
   state = fresh();
   past.clear();
   log.choose(null);

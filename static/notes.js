@@ -51,6 +51,11 @@ export function describe(event) {
   return { title, text: text(event.participant ?? "") };
 }
 
+const ORDERLY = new Set(["stopped", "killed", "finished"]);
+
+/** Whether an `agent_process_exited` is trouble: a process that was told to end may do so with any code. */
+export const crashed = (event) => (event.reason ? !ORDERLY.has(event.reason) : Boolean(event.code));
+
 const LATENCIES = {
   e2e_latency: "from the end of the user's speech until the agent is heard",
   transcription_delay: "end of speech until the final transcript",

@@ -2,7 +2,7 @@
 // network; the same events give the same state. `apply` one event after the other, then `take` what has changed.
 
 import { Agent } from "./agent-text.js";
-import { describe } from "./notes.js";
+import { crashed, describe } from "./notes.js";
 import { begun, create, forgetInterims, measure, remember, settle } from "./session.js";
 
 export const LIMITS = { items: 1000, sessions: 200, text: 100_000 };
@@ -276,7 +276,7 @@ const HANDLERS = {
       settle(state, one);
       one.ended = true;
     }
-    state.note(session, event, event.code ? "error" : "note");
+    state.note(session, event, crashed(event) ? "error" : "note");
   },
   events_dropped: (state, session, event) => void state.note(session, event, "gap"),
   livekit_room_finished(state, session, event) {

@@ -1,7 +1,7 @@
 // An event on one line of the log. Pure.
 
 import { duration, oneLine } from "./format.js";
-import { describe, latencies } from "./notes.js";
+import { crashed, describe, latencies } from "./notes.js";
 
 const ENVELOPE = new Set(["type", "timestamp", "event_id", "room", "session", "participant", "role", "utterance"]);
 
@@ -51,7 +51,7 @@ export function summary(event) {
 export function tone(event) {
   const { type } = event;
   if (type === "stream_gap" || type === "events_dropped") return "gap";
-  if (type === "agent_error" || (type === "agent_process_exited" && event.code)) return "error";
+  if (type === "agent_error" || (type === "agent_process_exited" && crashed(event))) return "error";
   if (type === "tool_call_finished" && event.is_error) return "error";
   if (type === "agent_text_delta") return "delta";
   if (type.startsWith("tool_")) return "tool";

@@ -1,6 +1,6 @@
 // "Talk": a dialog that gets somebody into a room with an agent, or says what that needs.
 
-import { coming, comes, live, refusal } from "./agent-words.js";
+import { coming, comes, live, refusal, refusalToTalk } from "./agent-words.js";
 import { CallBar } from "./call-bar.js";
 import { unable } from "./call-words.js";
 import { Call, load } from "./call.js";
@@ -28,6 +28,8 @@ export class Talk {
   /** Open the dialog; during a call, go to its bar. */
   async open() {
     if (this.call) return this.bar.mute.focus();
+    const run = (this.run = {});
+    const gone = () => this.run !== run || !this.dialog.open; // closed, and perhaps opened anew, while the hub was asked
     const title = el("h2", "", "Talk to an agent");
     title.id = "talk-title";
     this.form = null;
@@ -37,13 +39,13 @@ export class Talk {
     try {
       config = await ask(`${this.hub}/api/config`);
     } catch (error) {
-      return this.#explain({ title: "Talk to an agent", sentences: [refusal(error)] });
+      return gone() || this.#explain({ title: "Talk to an agent", sentences: [refusal(error)] });
     }
-    if (!this.dialog.open) return;
+    if (gone()) return;
     const why = unable(config);
     if (why) return this.#explain(why);
     if (config.features.includes("agent")) await this.agents.refresh();
-    if (this.dialog.open) this.#ask(title, config);
+    if (!gone()) this.#ask(title, config);
   }
 
   #actions(...more) {
@@ -100,7 +102,8 @@ export class Talk {
     this.trying = null;
   }
 
-  #say(sentence, bad = false) {
+  #say(sentence, { bad = false, signal } = {}) {
+    if (signal?.aborted) return; // this dialog is another one
     this.answer.className = bad ? "bad" : "";
     text(this.answer, sentence);
   }
@@ -108,7 +111,7 @@ export class Talk {
   async #go(go) {
     if (this.trying) return;
     const [room, name] = [this.room.value.trim(), this.name.value.trim()];
-    if (!room || !name) return this.#say("Name a room, and yourself.", true);
+    if (!room || !name) return this.#say("Name a room, and yourself.", { bad: true });
     remember("talk-name", name);
     if (!this.offer.hidden) remember("talk-agent", this.agent.checked ? "" : "no");
     const trying = (this.trying = new AbortController());
@@ -119,7 +122,7 @@ export class Talk {
       this.trying = null;
       this.dialog.close();
     } catch (error) {
-      if (!trying.signal.aborted) this.#say(refusal(error), true);
+      this.#say(refusal(error), { bad: true, signal: trying.signal });
     }
     if (this.trying === trying) this.trying = null;
     go.ariaDisabled = "false";
@@ -134,10 +137,11 @@ export class Talk {
       } catch (error) {
         // Somebody else has just started it; one that is stopping is none to wait for.
         const running = error.problem?.agent;
-        if (!running || running.status === "stopping") throw new Error(refusal(error));
+        if (!running || running.status === "stopping") throw new Error(refusalToTalk(error));
         id = running.agent_id;
         await this.agents.refresh();
       }
+      signal?.throwIfAborted();
     }
     await this.agents.until((list) => {
       const one = list.find(({ agent_id }) => agent_id === id);
@@ -150,7 +154,7 @@ export class Talk {
   }
 
   async #join(room, name, signal) {
-    this.#say("Getting a token …");
+    this.#say("Getting a token …", { signal });
     const [livekit, token] = await Promise.all([
       load(),
       ask(`${this.hub}/api/token`, {

@@ -7,11 +7,14 @@ says in its dialog what to do.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.util
 import json
+import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -28,6 +31,7 @@ _KEPT = (MODULE, "livekit-client.umd.js", "LICENSE")
 _FILES = ("package.json", "package-lock.json", ".npmrc")
 _LICENCE = "livekit-client.LICENSE"
 _STAMP = "livekit-client.json"
+_NO_NPM = "npm is missing"
 PATIENCE = 30.0
 """Seconds that npm may take. It needs about five."""
 
@@ -49,11 +53,11 @@ def install(npm: list[str] | None = None) -> str:
     `npm`: the command that is npm; without it, the one that is found.
     """
     try:
-        if (folder() / MODULE).exists():
+        if _complete():
             return _publish()
         command = npm or _npm()
         if command is None:
-            return "npm is missing"
+            return _NO_NPM
         print(f"Fetching livekit-client {version()} for the page's Talk button (some seconds, once)", flush=True)
         return _fetch(command) or _publish()
     except OSError as error:
@@ -85,45 +89,90 @@ def _fetch(npm: list[str]) -> str:
         # No package needs its install script, and so none can fetch anything by one.
         options = ["--ignore-scripts", "--no-update-notifier", "--prefer-offline", "--fetch-retries=0"]
         try:
-            done = subprocess.run(
-                [*npm, "ci", *options, f"--fetch-timeout={PATIENCE / 2 * 1000:.0f}"],
-                cwd=here,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                timeout=PATIENCE,
-                check=False,
-            )
+            code, output = _run([*npm, "ci", *options, f"--fetch-timeout={PATIENCE / 2 * 1000:.0f}"], here)
         except subprocess.TimeoutExpired:
             return f"npm has not fetched it within {PATIENCE:g} s"
-        if done.returncode:
-            return f"npm has failed: {_reason(done.stdout)}"
+        if code:
+            return f"npm has failed: {_reason(output)}"
         package, wanted = here / "node_modules" / "livekit-client", here / "wanted"
         wanted.mkdir()
         for name in _KEPT:
             shutil.copy(package / ("" if name == "LICENSE" else "dist") / name, wanted)
-        shutil.rmtree(folder(), ignore_errors=True)
-        wanted.rename(folder())
+        try:
+            wanted.rename(folder())
+        except OSError:
+            if not _complete():  # else somebody else has fetched it at the same time
+                shutil.rmtree(folder(), ignore_errors=True)
+                wanted.rename(folder())
     for old in CACHE.iterdir():
-        # One that is being filled at this moment is somebody else's.
-        if old != folder() and not (old.name.startswith("run-") and time.time() - old.stat().st_mtime < 600):
+        if old != folder() and not _in_use(old):
             shutil.rmtree(old, ignore_errors=True)
     return ""
 
 
+def _run(command: list[str], folder: Path) -> tuple[int, str]:
+    """Its exit code and what it has printed. Where it takes too long, it is ended with all that it has started: npm is
+    often a script that starts another program."""
+    with subprocess.Popen(
+        command,
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+        start_new_session=True,
+    ) as process:
+        try:
+            output, _ = process.communicate(timeout=PATIENCE)
+        except BaseException:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            raise
+        return process.returncode, output
+
+
+def _in_use(scratch: Path) -> bool:
+    """Whether somebody else fills it at this moment, or has just taken it away."""
+    try:
+        return scratch.name.startswith("run-") and time.time() - scratch.stat().st_mtime < 600
+    except FileNotFoundError:
+        return True
+
+
+def _complete() -> bool:
+    return all((folder() / name).exists() for name in _KEPT)
+
+
+def published() -> bool:
+    """Whether the page has it, whole and as it is pinned."""
+    module = VENDOR / MODULE
+    try:
+        return (VENDOR / _STAMP).read_text() == _stamp(module.stat().st_size)
+    except OSError:
+        return False
+
+
+def _stamp(size: int) -> str:
+    return json.dumps({"version": version(), "pin": _key(), "size": size})
+
+
 def _publish() -> str:
     """Put it into the page's folder, unless it is there."""
-    stamp = json.dumps({"version": version(), "pin": _key()})
-    if (VENDOR / MODULE).exists() and (VENDOR / _STAMP).exists() and (VENDOR / _STAMP).read_text() == stamp:
+    if published():
         return ""
     VENDOR.mkdir(exist_ok=True)
     shutil.copy(folder() / "LICENSE", VENDOR / _LICENCE)
-    # A hub that serves it meanwhile serves the old one or the new one, and no half.
-    partial = VENDOR / f"{MODULE}.part"
-    shutil.copy(folder() / MODULE, partial)
-    partial.replace(VENDOR / MODULE)
-    (VENDOR / _STAMP).write_text(stamp)
+    # A hub that serves it meanwhile serves the old one or the new one, and no half; two may do this at once.
+    partial = VENDOR / f"{MODULE}.{os.getpid()}.part"
+    try:
+        shutil.copy(folder() / MODULE, partial)
+        size = partial.stat().st_size
+        partial.replace(VENDOR / MODULE)
+    finally:
+        partial.unlink(missing_ok=True)
+    (VENDOR / _STAMP).write_text(_stamp(size))
     return ""
 
 
@@ -138,11 +187,20 @@ def _reason(output: str) -> str:
 
 def main() -> int:
     """Never fails: a hub without it is whole but for one button."""
+    if published():
+        return 0
     if error := install():
-        print(
-            f"Without livekit-client the page has no Talk: {error}. "
-            "Install Node with npm, and start again (docs/talking.md)."
+        effect = (
+            "The page's Talk has another livekit-client than the pinned one"
+            if (VENDOR / MODULE).exists()
+            else "Without livekit-client the page has no Talk"
         )
+        advice = (
+            " Install Node with npm, and start again (docs/talking.md)."
+            if error == _NO_NPM
+            else " docs/talking.md says how else to get it."
+        )
+        print(f"{effect}: {error}.{advice}")
     return 0
 
 

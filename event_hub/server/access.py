@@ -41,7 +41,8 @@ class Origins:
             "max_age": 600,
         }
         loopback = r"https?://(localhost|[^/@]*\.localhost|127(\.\d+){3}|\[::1\])(:\d+)?$"
-        control = {**options, "origins": [*named, loopback], "send_wildcard": False}
+        # A page from disk may read why it may not control anything.
+        control = {**options, "origins": [*named, *null, loopback], "send_wildcard": False}
         if self._any:  # the status is for everybody, less its log lines
             control["origins"] = "*"
             control["send_wildcard"] = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import logging
 import random
@@ -334,10 +335,18 @@ class Hub:
 
 
 def _in_real_thread(function: Any) -> None:
-    """Call `function` off the event loop: in gevent's thread pool where gevent has patched threads, else right here,
+    """Call `function` off the event loop: in a thread of its own where gevent has patched threads, else right here,
     which is a thread already."""
     gevent = sys.modules.get("gevent")
     if gevent is not None and sys.modules["gevent.monkey"].is_module_patched("threading"):
-        gevent.get_hub().threadpool.apply(function)
+        _real_thread().apply(function)
     else:
         function()
+
+
+@functools.cache
+def _real_thread() -> Any:
+    """Not one of gevent's own ten: in those it looks up names, of receivers above all, which can take a minute each."""
+    from gevent.threadpool import ThreadPool
+
+    return ThreadPool(1)

@@ -209,6 +209,20 @@ def test_a_hub_that_is_away_and_comes_back(page: Page, launching: Callable[..., 
     is_in(page, "stopped")
 
 
+def test_a_hub_that_goes_away_while_the_sheet_is_open(page: Page, launching: Callable[..., HubProcess]) -> None:
+    """Nothing is about to happen, so nothing is asked: what the list says is called old all the same."""
+    hub = launching("ready")
+    opened(page, hub)
+    page.click("#agent-start")
+    is_in(page, "ready")
+    hub.kill()
+    expect(page.locator("#agents-away")).to_contain_text("What is below was so before.")
+    hub.start()
+    live(page)
+    expect(page.locator("#agents-away")).to_be_hidden()
+    is_in(page, "ready")  # it was found again
+
+
 def test_whatever_a_log_prints_is_text(page: Page, launching: Callable[..., HubProcess]) -> None:
     hub = launching(HUB_AGENT=printing(IMG, 2))
     opened(page, hub)
@@ -239,6 +253,60 @@ def test_a_log_is_followed_and_copied(page: Page, launching: Callable[..., HubPr
     page.click(".agent-log >> text=Copy")
     expect(page.locator("#toast")).to_have_text("The log is copied")
     assert page.evaluate("navigator.clipboard.readText()").endswith("the last line")
+
+
+HIDE = """(hidden) => {
+  Object.defineProperty(document, "hidden", { get: () => hidden, configurable: true });
+  document.dispatchEvent(new Event("visibilitychange"));
+}"""
+
+
+def test_a_log_is_followed_again_when_the_page_is(page: Page, launching: Callable[..., HubProcess]) -> None:
+    hub = launching("floods")
+    opened(page, hub)
+    page.click("#agent-start")
+    is_in(page, "ready")
+    page.click(".entry >> text=Log")
+    pre = page.locator(".agent-log pre")
+    expect(pre).to_contain_text("line ")
+    page.evaluate(HIDE, True)
+    page.wait_for_timeout(2500)  # nobody looks, nothing is asked
+    before = pre.inner_text()
+    page.evaluate(HIDE, False)
+    expect(pre).not_to_have_text(before)
+    page.get_by_role("button", name="Stop ag_").click()
+    expect(pre).to_contain_text("the last line")
+
+
+def test_two_clicks_start_one(page: Page, launching: Callable[..., HubProcess]) -> None:
+    """The empty page's button: the second click is no second wish, and its answer does not hide the first one's."""
+    hub = launching("ready")
+    page.goto(f"{hub.url}/")
+    live(page)
+    posts: list[str] = []
+    page.on("request", lambda request: posts.append(request.url) if request.method == "POST" else None)
+    page.locator("#start").evaluate("(start) => { start.click(); start.click(); }")
+    expect(page.locator("#agents")).to_have_text("Agent: ready")
+    assert len(posts) == 1
+
+
+def test_one_that_was_seen_running_stays_when_it_ends(page: Page, launching: Callable[..., HubProcess]) -> None:
+    """Though three newer ones are over; and the focus does not get lost."""
+    hub = launching(HUB_AGENT=TINY)
+    oldest = started(hub)["agent_id"]
+    for n in range(5):
+        stop(hub, started(hub, mode="room", room=f"room {n}")["agent_id"])
+    opened(page, hub)
+    expect(page.locator(".entry:visible")).to_have_count(4)
+    page.focus(f"[aria-label='Stop {oldest}']")
+    page.keyboard.press("Enter")
+    expect(page.locator(".entry", has_text=oldest).locator(".head b")).to_have_text("stopped")
+    expect(page.locator(".entry:visible", has_text=oldest)).to_have_count(1)
+    expect(page.locator(f"[aria-label='Log of {oldest}']")).to_be_focused()
+    page.focus("#agents-more")
+    page.keyboard.press("Enter")
+    expect(page.locator(".entry:visible")).to_have_count(6)
+    expect(page.locator(".entry .head button:focus")).to_have_text("Log")
 
 
 def test_of_many_that_are_over_the_newest_are_shown(page: Page, launching: Callable[..., HubProcess]) -> None:

@@ -100,3 +100,19 @@ def test_the_address_of_an_old_session_shows_it(page: Page, hub_factory: Callabl
     page.goto(f"{hub.url}/?session=nobody")
     live(page)
     expect(page.locator("#empty")).to_contain_text("Nothing was said in nobody")
+
+
+def test_what_was_cleared_does_not_come_back(page: Page, hub_factory: Callable[..., HubProcess]) -> None:
+    """The history could not be loaded, and is tried again: but not for who has cleared the page meanwhile."""
+    hub = hub_factory().start()
+    hub.publish([{"type": "transcript", "text": f"word {n}", "room": "demo", "role": "user"} for n in range(5)])
+    away = {"detail": "the history is away", "retry": True}
+    page.route("**/api/events?*", lambda route: route.fulfill(status=503, json=away))
+    page.goto(f"{hub.url}/")
+    live(page)
+    expect(page.locator("#empty")).to_contain_text("The hub refuses: the history is away. It is tried again")
+    page.click("#clear")
+    page.unroute("**/api/events?*")
+    page.wait_for_timeout(3500)  # longer than until the next try
+    hub.publish({"type": "transcript", "text": "One more", "room": "demo", "role": "user"})
+    expect(page.locator("#conversation .said .text")).to_have_text(["One more"])

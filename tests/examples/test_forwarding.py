@@ -25,7 +25,8 @@ def there(tmp_path: Path) -> Iterator[tuple[Program, str]]:
     """The receiver, and its address."""
     port = free_port()
     command = [sys.executable, EXAMPLES / "forwarding" / "receiver.py", str(port)]
-    with running(command, tmp_path / "out", cwd=tmp_path, env=environment(HUB_FORWARD_SECRET=SECRET)) as program:
+    secrets = f"whsec_{'B' * 32} {SECRET}"  # as the hub has them while they are changed
+    with running(command, tmp_path / "out", cwd=tmp_path, env=environment(HUB_FORWARD_SECRET=secrets)) as program:
         until(lambda: _listens(port), "it to listen")
         yield program, f"http://localhost:{port}/"
 
@@ -76,3 +77,15 @@ def test_it_refuses_what_is_not_the_hubs(there: tuple[Program, str]) -> None:
     assert program.text() == ""
     assert post(body, now) == post(body, now) == 204
     assert program.text() == "x-1 None forged\n"  # once
+
+
+def test_it_goes_on_after_nonsense(there: tuple[Program, str]) -> None:
+    """Headers that are missing or no ASCII, a body that does not come: none of it is taken, and it still answers."""
+    program, url = there
+    assert requests.post(url, data=b"{}", timeout=PATIENCE).status_code == 401
+    assert (
+        requests.post(url, data=b"{}", headers={"webhook-signature": b"v1,\xe4 \xff"}, timeout=PATIENCE).status_code
+        == 401
+    )
+    assert requests.post(url, headers={"Content-Length": "-1"}, timeout=PATIENCE).status_code == 401
+    assert program.text() == ""

@@ -22,6 +22,26 @@ __all__ = ["browser", "context"]
 
 LIVEKIT = {"LIVEKIT_URL": "ws://127.0.0.1:1", "LIVEKIT_API_KEY": KEY, "LIVEKIT_API_SECRET": SECRET}
 
+GUARDED = """() => {
+  const { mediaDevices } = navigator;
+  const ask = mediaDevices.getUserMedia.bind(mediaDevices);
+  const asked = new Promise((answer) => (window.allow = answer));
+  window.given = [];
+  mediaDevices.getUserMedia = async (wanted) => {
+    await asked;
+    const stream = await ask(wanted);
+    given.push(...stream.getTracks());
+    return stream;
+  };
+}"""
+"""As a browser that asks its user first: `allow()` is the answer."""
+
+UNPLUGGED = """() => {
+  navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException("none", "NotFoundError"));
+  given.at(-1).stop();
+  given.at(-1).dispatchEvent(new Event("ended"));
+}"""
+
 HELD_BACK = """() => {
   const refuse = () => Promise.reject(new DOMException("not now", "NotAllowedError"));
   navigator.mediaDevices.getUserMedia = refuse;
@@ -85,6 +105,10 @@ def test_talking_from_the_page(
     with subtests.test("the agent's greeting is heard, and its text is in the page's conversation"):
         wait(page, "heard_started")
         expect(page.locator("#call .people")).to_have_text(re.compile("^agent "))
+        assert page.locator("#call [role=status]").all_inner_texts() == [
+            "connected",
+            "agent",
+        ]  # a reader is told no states
         level = page.locator("#call .level.heard i")
         until(lambda: float(level.evaluate("e => e.style.transform").strip("scaleX()") or 0) > 0.3, "the agent's level")
         assert page.evaluate("[...document.querySelectorAll('audio')].some((one) => !one.paused && one.srcObject)")
@@ -169,9 +193,51 @@ def test_where_no_agent_comes_one_is_sent_in(open_line: Callable[..., Line], new
     expect(page.locator("#call [role=alert]")).to_be_hidden()
     status = line.status()
     assert (status["mode"], status["room"]) == ("room", "attic")
+    line.stop_agent()
+    expect(page.locator("#call [role=alert]")).to_contain_text("The agent has left. ")
+    page.click("text=Start an agent for this room")
+    expect(page.locator("#call .people")).to_have_text(re.compile("^agent"))
     page.close()  # closing the tab hangs up
     line.wait_event("session_ended")
     line.stop_agent()
+
+
+def test_a_microphone_that_comes_late_or_goes(open_line: Callable[..., Line], new_page: Callable[[], Page]) -> None:
+    """Who has left is not listened to, whatever the browser's question is answered with then; what was unplugged is said."""
+    built.module()
+    line = open_line(AGENT_PROVIDERS="local", OPENAI_API_KEY="", OPENAI_BASE_URL="")
+    page = opened(new_page(), line.hub)
+    page.evaluate(GUARDED)
+    page.uncheck("#talk-agent")
+    page.fill("#talk-room", "a / b? <img src=x onerror=alert(1)> é")
+    page.click("#talk-go")
+    joined(page, "a / b? <img src=x onerror=alert(1)> é")
+    for _ in range(2):  # and twice is once
+        page.evaluate(
+            "[...document.querySelectorAll('#call button')].find((one) => one.textContent === 'Leave').click()"
+        )
+    expect(page.locator("#call")).to_be_hidden()
+    page.evaluate("allow()")
+    page.wait_for_function("given.length === 1 && given[0].readyState === 'ended'")
+
+    page.click("#talk")
+    page.fill("#talk-room", "porch")
+    page.click("#talk-go")
+    joined(page, "porch")
+    mute = page.locator("#call").get_by_role("button", name=re.compile("^(Mute|Unmute)$"))
+    expect(mute).to_have_text("Mute")
+    page.evaluate(UNPLUGGED)
+    expect(mute).to_have_text("Unmute")
+    expect(page.locator("#call [role=alert]")).to_contain_text("No microphone was found")
+
+    line.livekit.stop()
+    expect(page.locator("#call .phase")).to_have_text("reconnecting")
+    page.fill("#call input", "Are you there?")
+    page.keyboard.press("Enter")
+    expect(page.locator("#call [role=alert]")).to_contain_text("It is not sent")
+    assert page.input_value("#call input") == "Are you there?"
+    page.locator("#call").get_by_role("button", name="Leave").click()
+    expect(page.locator("#call")).to_be_hidden()
 
 
 def test_without_livekit_the_dialog_names_the_settings(
@@ -194,7 +260,9 @@ def test_missing_keys_of_the_agent_are_named(
     page = opened(new_page(), hub_factory(**LIVEKIT).start(), "?room=lab")
     assert page.input_value("#talk-room") == "lab"
     page.click("#talk-go")
-    expect(page.locator("#talk-dialog output")).to_contain_text("OPENAI_API_KEY is not set")
+    answer = page.locator("#talk-dialog output")
+    expect(answer).to_contain_text("OPENAI_API_KEY is not set")
+    expect(answer).to_contain_text("or set AGENT_PROVIDERS=local, which needs none")
     expect(page.locator("#talk-go")).to_be_enabled()
 
 

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { coming, comes, ending, facts, firstSentence, live, moving, refusal, summary, troubled } from "../../static/agent-words.js";
-import { company, microphone, over, unable, unreached } from "../../static/call-words.js";
+import { company, lonely, microphone, over, unable, unreached } from "../../static/call-words.js";
 import { describe } from "../../static/notes.js";
 
 const agent = (status, more = {}) => ({ agent_id: "ag_1", mode: "worker", room: null, status, ...more });
@@ -28,7 +28,9 @@ test("which states go on, and which are about to change", () => {
 
 test("what is known of an agent, without what is not", () => {
   assert.match(facts(agent("ready", { pid: 42, since: 1695123456, restarts: 2, exit_code: null })), /^ag_1 · pid 42 · since \d\d:\d\d:\d\d · started again 2 times$/);
-  assert.equal(facts(agent("crashed", { pid: null, restarts: 0, exit_code: -9 })), "ag_1 · exit code -9");
+  assert.equal(facts(agent("crashed", { pid: null, restarts: 0, exit_code: -9 })), "ag_1 · ended by SIGKILL");
+  assert.equal(facts(agent("crashed", { exit_code: -64 })), "ag_1 · ended by signal 64");
+  assert.equal(facts(agent("crashed", { exit_code: 3 })), "ag_1 · exit code 3");
 });
 
 test("an end that was wanted is not told; another one is, in a sentence", () => {
@@ -76,6 +78,7 @@ test("why a call is over, and what is the matter with the microphone", () => {
   assert.match(unreached({ message: "could not establish signal connection: invalid token", status: 401 }, "ws://h"), /compare LIVEKIT_API_KEY/);
   assert.match(unreached({ message: "refused." }, "ws://h"), /cannot be joined \(refused\): is it running/);
   assert.equal(company([]), "nobody else is here yet");
+  assert.deepEqual([true, false].map((met) => lonely({ met }).split(". ")[0]), ["The agent has left", "No agent has come"]);
   assert.equal(company([{ name: "a", agent: true, state: "thinking" }, { name: "Zoë", agent: false }]), "agent thinking, Zoë");
 });
 

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from event_hub.server.agents.mask import Mask
+from event_hub.server.agents.record import Record
+from event_hub.server.agents.wanted import environment
 from event_hub.server.forward.targets import FILE, WEBHOOK, parse
 from event_hub.server.settings import Settings, SettingsError
 
@@ -80,6 +85,11 @@ WRONG = [
     ("file:x#keep=-1", "keep=-1 is no number"),
     ("https://a.example https://a.example#type=x", "https://a.example is named 2 times"),
     ("file:var/x#type=x file:./var//x", "file:var/x is named 2 times"),
+    (f"file:var/x file://{Path.cwd()}/var/x", "file:var/x is named 2 times"),
+    ("file:var/a%00b", "target 1 is no target"),
+    ("file:var/a%0ab%1b[31m", "target 1 is no target"),
+    ("https://grüße@a.example/", "with what is no plain ASCII percent-encoded"),
+    ("https://a.example\\@b.example/", "target 1 is no target"),
 ]
 
 
@@ -99,6 +109,7 @@ def test_what_is_wrong_is_said(text: str, said: str) -> None:
         "https://user:hush@a.example:port/",
         "htps://user:hush@a.example",
         "https://user:hush@a.example https://user:hush@a.example",
+        "https://user:12#hush@a.example/",
     ],
 )
 def test_no_refusal_tells_a_secret(text: str) -> None:
@@ -126,3 +137,14 @@ def test_settings_do_not_show_what_is_secret() -> None:
     assert SECRET not in shown
     assert settings.forward_state == "var/forward"
     assert load().targets == ()
+
+
+def test_agents_get_no_secret_and_their_words_show_none() -> None:
+    """Their program has nothing to do with it, and may read `.env` by itself."""
+    url = "https://user:hushhush@a.example/?hush"
+    settings = load(HUB_FORWARD=url, HUB_FORWARD_SECRET=f"{SECRET} {SECRET}", PATH="/bin", HUB_FORWARD_STATE="x")
+    given = environment(settings, Record("a1", "worker", ["x"], 0.0, 0.0), 5000)
+    assert (given["PATH"], given["HUB_AGENT_ID"]) == ("/bin", "a1")
+    assert not {"HUB_FORWARD", "HUB_FORWARD_SECRET"} & given.keys()
+    for mask in (Mask(settings.environ), Mask({})):
+        assert mask(f"it is {SECRET}, {SECRET}== and '{SECRET}'") == "it is ***, *** and '***'"

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tools import livekit_client
+
+from ..hubs import PATIENCE, ROOT
 
 PACKAGE = """
 import pathlib, sys
@@ -70,6 +75,7 @@ def test_it_is_fetched_once_and_again_when_the_pin_changes(tmp_path: Path, monke
         ("print('npm error code ENOTFOUND\\nnpm error network request failed'); raise SystemExit(1)", "network request failed"),
         ("raise SystemExit(1)", "it has said nothing"),
         ("import time; time.sleep(60)", "within 0.5 s"),
+        ("import sys; sys.stdout.buffer.write(b'npm error \\xff no'); sys.exit(1)", "npm has failed: \ufffd no"),
         ("pass", "No such file"),
     ],
 )  # fmt: skip
@@ -99,3 +105,52 @@ def test_the_pin_is_exact_and_names_no_address() -> None:
     packages = {name: package for name, package in lock["packages"].items() if name}
     assert packages["node_modules/livekit-client"]["version"] == livekit_client.version()
     assert all("integrity" in package and "resolved" not in package for package in packages.values())
+
+
+def test_an_npm_that_hangs_is_ended_with_all_that_it_has_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Many an npm is a script that starts Node."""
+    monkeypatch.setattr(livekit_client, "PATIENCE", 1.0)
+    code = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import time; time.sleep(61)'])"
+    assert "within 1 s" in livekit_client.install(npm(tmp_path, code))
+    for one in psutil.process_iter(["cmdline"]):
+        assert "import time; time.sleep(61)" not in (one.info["cmdline"] or [])
+
+
+def test_what_is_there_is_enough(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without npm and without var/, the page has Talk all the same; half a file is none."""
+    module = tmp_path / "static" / "vendor" / "livekit-client.esm.mjs"
+    assert livekit_client.install(npm(tmp_path, PACKAGE)) == ""
+    module.write_text("half")
+    assert livekit_client.install() == ""
+    assert module.read_text() == module.name
+    shutil.rmtree(tmp_path / "var")
+    monkeypatch.setattr(livekit_client, "_npm", lambda: None)
+    capsys.readouterr()
+    assert livekit_client.main() == 0
+    assert capsys.readouterr().out == ""
+    module.write_text("of another version")
+    livekit_client.main()
+    assert "another livekit-client than the pinned one: npm is missing" in capsys.readouterr().out
+
+
+def test_several_at_once(tmp_path: Path) -> None:
+    """As of two `make run`: each has it in the end, and nothing else is left."""
+    npm(tmp_path, PACKAGE)
+    code = f"""
+import sys
+from pathlib import Path
+from tools import livekit_client as one
+one.CACHE, one.VENDOR = Path({str(tmp_path / "var")!r}), Path({str(tmp_path / "static" / "vendor")!r})
+sys.exit(one.install([sys.executable, "-I", {str(tmp_path / "npm.py")!r}]) or 0)
+"""
+    for _ in range(3):
+        shutil.rmtree(tmp_path / "var", ignore_errors=True)
+        shutil.rmtree(tmp_path / "static" / "vendor", ignore_errors=True)
+        programs = [subprocess.Popen([sys.executable, "-c", code], cwd=ROOT) for _ in range(4)]
+        assert [program.wait(PATIENCE) for program in programs] == [0] * 4
+        assert len(list((tmp_path / "var").iterdir())) == 1
+        assert len(list((tmp_path / "static" / "vendor").iterdir())) == 3

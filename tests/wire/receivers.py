@@ -165,7 +165,10 @@ def settled(hub: HubProcess) -> None:
 
 def lines(path: Path) -> list[dict[str, Any]]:
     """What is in a file of JSON lines; the last one must be whole."""
-    text = path.read_text() if path.exists() else ""
+    try:
+        text = path.read_text()
+    except FileNotFoundError:  # it is just being put aside, or not there yet
+        text = ""
     assert text == "" or text.endswith("\n")
     return [json.loads(line) for line in text.split("\n")[:-1]]
 

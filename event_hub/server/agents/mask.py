@@ -30,6 +30,7 @@ _LOOKS_SECRET = re.compile(
     r"|(://[^\s/:@]*+:)[^\s/@]++(?=@)"
     r"|(?<![\w-])eyJ[\w-]{5,}+\.[\w-]{5,}+(?:\.[\w-]*+)?"
     r"|(?<!\w)sk-[\w-]{12,}+"
+    r"|(?<!\w)whsec_[\w+/-]{12,}+=*+"
     rf"|((?<![\w-])[\w-]{{0,24}}api-?key\\?[\"']?\s{{0,4}}[:=]\s{{0,4}}\\?[\"']?){_BARE}"
     rf"|((?<![\w-])[\w-]{{0,24}}(?:password|passwd|secret|api_key)=[\"']?){_BARE}"
     r"|(\\?[\"'][\w-]{0,24}(?:password|passwd|passphrase|secret|api_?key|access_?key|token|credentials?|authorization)"

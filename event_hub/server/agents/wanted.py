@@ -19,8 +19,9 @@ SCRIPTED_NOTE = (
     "No LiveKit server and no provider key is configured, so this is the scripted conversation: it needs neither. "
     "For a real one set LIVEKIT_URL, LIVEKIT_API_KEY, LIVEKIT_API_SECRET and {keys} (docs/launcher.md)."
 )
-_NOT_OURS = ("HUB_AGENT_ROOM", "HUB_AGENT_INSTRUCTIONS", "NOTIFY_SOCKET")
-"""Variables of the hub's own environment that would mean something else to the program."""
+_NOT_OURS = ("HUB_AGENT_ROOM", "HUB_AGENT_INSTRUCTIONS", "NOTIFY_SOCKET", "HUB_FORWARD", "HUB_FORWARD_SECRET")
+"""Variables of the hub's own environment that would mean something else to the program, and secrets that are none of
+its business."""
 
 
 class Wanted(NamedTuple):

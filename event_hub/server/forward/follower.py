@@ -26,7 +26,8 @@ _FIRST, _MOST = 0.5, 300.0
 _BREATH = 0.01
 """Seconds between two looks, at the least: a thousand publishers are one look, and nobody notices the delay."""
 _YIELD = 0.001
-"""Seconds between two steps on a long way: whoever has much to catch up leaves the others their time."""
+"""Seconds between two steps on a long way, of all targets together: whoever has much to catch up leaves the others
+their time."""
 _SAVE = 5.0
 """Seconds between two savings of a place that moves on because nothing is wanted."""
 _LOCK_PAUSE = 1.0
@@ -46,7 +47,8 @@ class Follower:
     """Follows the history for one target, in a thread of its own, with one batch in memory.
 
     `open` it before the first event is taken, then `start`; `wake` it when there is something new; at the end `finish`,
-    wait for `done`, `stop`, `close`. `make_sink` gets the mark that was saved and a function that saves another one.
+    wait for `done`, `stop`, `close`. `make_sink` gets the mark that was saved and a function that saves another one;
+    `turn` is one for all followers of a hub.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class Follower:
         history: History,
         place: Place,
         make_sink: Callable[[Mark | None, Callable[[Mark], None]], Sink],
+        turn: threading.Lock,
     ) -> None:
         self.target = target
         self.state = OK
@@ -65,6 +68,7 @@ class Follower:
         self._history = history
         self._place = place
         self._make_sink = make_sink
+        self._turn = turn
         self._sink: Sink | None = None
         self._offset = history.floor if target.everything else history.head
         """Everything up to there was taken, or is not wanted, or is in the gap."""
@@ -143,9 +147,10 @@ class Follower:
         except HistoryError as error:
             return self._failed(Failed(str(error)))
         except Exception as error:  # a fault of ours must not end it without a word
-            if not self._closed:
+            reason = f"a fault of the hub's ({type(error).__name__}), which its log describes"
+            if not self._closed and self.error != reason:
                 logger.exception("forwarding to %s has failed", self.target.shown)
-            return self._failed(Failed(f"a fault of the hub's ({type(error).__name__}), which its log describes"))
+            return self._failed(Failed(reason))
 
     def _step(self) -> bool:
         self._new.clear()
@@ -159,7 +164,7 @@ class Follower:
             return self._rest()
         batch = self._batch
         self._taken(batch, self._sink.send(batch))
-        time.sleep(_YIELD)
+        self._let_others()
         return True
 
     def _taken(self, batch: Batch, mark: Mark | None) -> None:
@@ -270,7 +275,8 @@ class Follower:
             if fit or self._gap:
                 return self._put_together(fit, page.through if len(fit) == len(page.records) else fit[-1].offset)
             self._offset = page.through
-            time.sleep(_YIELD)
+            self._save(str(self._at(self._offset)), now=False)
+            self._let_others()
         return None
 
     def _put_together(self, records: list[Record], through: int) -> Batch:
@@ -294,6 +300,10 @@ class Follower:
             both = before.missed + missed if before.missed is not None and missed is not None else None
             self._gap = _Gap(both, before.from_, before.reason)
         self._offset = floor
+
+    def _let_others(self) -> None:
+        with self._turn:
+            time.sleep(_YIELD)
 
     def _at(self, offset: int) -> Cursor:
         return self._history.epochs.cursor(offset)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable
 from functools import partial
@@ -40,10 +41,11 @@ class Forwarding:
         folder = Path(settings.forward_state)
         secret = settings.forward_secret.get_secret_value() if settings.forward_secret else ""
         keys = signing.keys(secret)
+        turn = threading.Lock()
         followers = []
         for target in settings.targets:
             place = Place(folder, target.slug, target.shown)
-            followers.append(Follower(target, self._history, place, partial(_sink, target, keys)))
+            followers.append(Follower(target, self._history, place, partial(_sink, target, keys), turn))
         for follower in followers:
             follower.open()
             follower.start()

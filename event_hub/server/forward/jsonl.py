@@ -12,10 +12,11 @@ import logging
 import os
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from io import FileIO
 from pathlib import Path
 
+from ...sse import Cursor
 from .place import Mark, PlaceError
 from .sink import MOST_BYTES, Batch, Failed
 from .targets import Target
@@ -24,6 +25,7 @@ logger = logging.getLogger(__name__)
 
 _EVENTS = 250
 """Events in one write, at the most: about a millisecond."""
+_TIME = "%Y%m%dT%H%M%SZ"
 _END = 64
 """Bytes at the end by which a file is known again."""
 
@@ -47,7 +49,7 @@ class JSONLines:
 
     def limits(self) -> tuple[int, int]:
         room = self._rotate - (self._mark.size if self._mark else 0)
-        return _EVENTS, max(1, min(room, MOST_BYTES))
+        return _EVENTS, min(room if room > 0 else self._rotate, MOST_BYTES)
 
     def send(self, batch: Batch) -> Mark:
         data = b"\n".join([*(item.data for item in batch.items), b""])
@@ -126,36 +128,42 @@ class JSONLines:
 
     def _begin_another(self, batch: Batch) -> Mark:
         """Put the file aside under a name of its own, and begin a new one; where that fails it grows on, and says so."""
-        before = batch.items[0].cursor
-        name = f"{before.epoch}-{max(0, before.offset - 1):012d}"
-        aside = self._path.with_name(f"{self._path.stem}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{name}{self._path.suffix}")
         try:
-            if aside.exists():
-                raise FileExistsError(0, "there is one of its name already")
+            aside = self._aside(batch.items[0].cursor)
             self.close()  # Windows moves no open file
             os.rename(self._path, aside)
         except OSError as error:
-            self._tell(f"{self._shown} cannot be put aside as {aside.name} and grows on ({error.strerror})")
+            self._tell(f"{self._shown} cannot be put aside and grows on ({error.strerror})")
             return self._ready()
         self._prune()
         return self._ready()
 
-    def _prune(self) -> None:
-        """Remove the oldest files but `keep`, of those that rotation has named."""
-        if not self._keep:
-            return
+    def _aside(self, next: Cursor) -> Path:
+        """A name behind all that are there, whatever the clock says, so that what is older is what sorts before."""
+        stem, end = self._path.stem, f"-{next.epoch}-{max(0, next.offset - 1):012d}{self._path.suffix}"
+        name = f"{stem}-{datetime.now(UTC):{_TIME}}{end}"
+        for newest in self._rotated()[-1:]:
+            if newest.name >= name:
+                try:
+                    at = datetime.strptime(newest.name[len(stem) + 1 :].partition("-")[0], _TIME).replace(tzinfo=UTC)
+                    name = f"{stem}-{at + timedelta(seconds=1):{_TIME}}{end}"
+                except (ValueError, OverflowError):
+                    raise FileExistsError(0, f"no time comes after the one in {newest.name}") from None
+        return self._path.with_name(name)
+
+    def _rotated(self) -> list[Path]:
+        """The files that rotation has named, oldest first."""
         pattern = re.compile(
             re.escape(self._path.stem)
-            + r"-([0-9]{8}T[0-9]{6}Z)-[0-9a-z]{1,16}-([0-9]{12,18})"
+            + r"-[0-9]{8}T[0-9]{6}Z-[0-9a-z]{1,16}-[0-9]{12,18}"
             + re.escape(self._path.suffix)
         )
+        return sorted(entry for entry in self._path.parent.iterdir() if pattern.fullmatch(entry.name))
+
+    def _prune(self) -> None:
+        """Remove the oldest files but `keep`, of those that rotation has named."""
         try:
-            found = [
-                (match[1], match[2], entry)
-                for entry in self._path.parent.iterdir()
-                if (match := pattern.fullmatch(entry.name))
-            ]
-            for *_, old in sorted(found)[: -self._keep]:
+            for old in self._rotated()[: -self._keep] if self._keep else ():
                 old.unlink()
         except OSError as error:
             self._tell(f"old files beside {self._shown} cannot be removed ({error.strerror})")

@@ -75,13 +75,17 @@ class Place:
 
     def save(self, cursor: str, mark: Mark | None) -> None:
         """Replace what was saved, in one step. Raises `PlaceError`; after `close` it does nothing else."""
-        saved = Saved(self.shown, cursor, mark)
-        fresh = self.path.with_suffix(".new")
+        data = msgspec.json.encode(Saved(self.shown, cursor, mark)) + b"\n"
         with self._mutex:
-            if self._closed or self._lock is None:
+            if self._closed:
                 raise PlaceError("it is another hub's now")
             try:
-                fresh.write_bytes(msgspec.json.encode(saved) + b"\n")
+                if not self.path.parent.is_dir():  # somebody has removed it, and the lock with it
+                    self._unlock()
+                if not self.hold():
+                    raise PlaceError("it is another hub's now")
+                fresh = self.path.with_suffix(".new")
+                fresh.write_bytes(data)
                 os.replace(fresh, self.path)
             except OSError as error:
                 raise self._error("written", error) from None
@@ -90,8 +94,12 @@ class Place:
         """Leave it to the next hub."""
         with self._mutex:
             self._closed = True
-            if self._lock is not None:
-                self._lock.release()
+            self._unlock()
+
+    def _unlock(self) -> None:
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
 
     def _error(self, done: str, error: OSError) -> PlaceError:
         return PlaceError(f"its place {self.path} cannot be {done} ({error.strerror}); see HUB_FORWARD_STATE")

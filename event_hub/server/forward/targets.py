@@ -8,7 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from os.path import normpath
+from os.path import abspath
 from pathlib import Path
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
@@ -51,7 +51,7 @@ class Target:
     @property
     def place(self) -> str:
         """The same for targets that are the same."""
-        return self.address if self.kind == WEBHOOK else f"file:{normpath(self.address)}"
+        return self.address if self.kind == WEBHOOK else f"file:{abspath(self.address)}"
 
     @property
     def slug(self) -> str:
@@ -90,10 +90,11 @@ def _target(number: int, text: str) -> Target:
         _ = url.port
     except ValueError as error:
         raise ValueError(f"target {number} is no URL: {_without(whole, str(error))}") from None
-    if kind == WEBHOOK and url.hostname and re.fullmatch(r"[\x21-\x7e]+", url.hostname + url.path + url.query):
+    path = unquote(url.path)
+    if kind == WEBHOOK and url.hostname and re.fullmatch(r"[\x21-\x5b\x5d-\x7e]+", whole):
         address, shown = whole, mask(url)
-    elif kind == FILE and not url.netloc and not url.query and url.path not in ("", "/"):
-        address = re.sub(r"^/(?=[A-Za-z]:/)", "", unquote(url.path))  # file:///C:/events.jsonl
+    elif kind == FILE and not url.netloc and not url.query and path not in ("", "/") and path.isprintable():
+        address = re.sub(r"^/(?=[A-Za-z]:/)", "", path)  # file:///C:/events.jsonl
         shown = f"file:{address}"
     else:
         raise ValueError(
@@ -146,6 +147,8 @@ def _unknown(name: str, kind: str) -> str:
     other = next((k for k, names in _OPTIONS.items() if k != kind and name in names), None)
     if other:
         return f"the option {name} is for a {other} only"
+    if not re.fullmatch(r"[a-zA-Z_-]{1,20}", name):  # it may be the rest of a password that has a # in it
+        return f"there is an option that is none: there are {', '.join(_OPTIONS[kind])}"
     close = difflib.get_close_matches(name, _OPTIONS[kind], 1)
     return f"there is no option {name!r}" + (
         f"; do you mean {close[0]}?" if close else f": there are {', '.join(_OPTIONS[kind])}"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import http.client
+import logging
+import re
 import socket
 import ssl
 import sys
@@ -10,11 +13,13 @@ from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
+from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
 import requests
+from requests.utils import get_auth_from_url
 
 from ... import __version__
 from . import signing
@@ -29,6 +34,26 @@ _ANSWER = 64 << 10
 """Bytes of an answer that are read, and thrown away, so that the connection can be used again."""
 _ANSWER_TIME = 1.0
 """Seconds that they may take: what counts has arrived before them."""
+_LOOPBACK = re.compile(r"localhost|127\.[0-9.]+|::1", re.IGNORECASE)
+
+logging.getLogger("urllib3").setLevel(logging.CRITICAL)  # what it says of an answer has the whole URL in it
+
+
+class _Session(requests.Session):
+    """Sends what it is told to and nothing else: no cookies (a receiver could make each request larger than the one
+    before), no password but the URL's own (`requests` would prefer one of `~/.netrc`), and nothing by a proxy to this
+    machine. A redirect's body is not read, which `requests` does without a limit."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__()
+        user, password = get_auth_from_url(url)
+        own: Any = (user.encode(), password.encode()) if user or password else lambda request: request
+        self.auth = own
+        self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
+        self.direct = {"http": "", "https": ""} if _LOOPBACK.fullmatch(urlsplit(url).hostname or "") else {}
+
+    def get_redirect_target(self, resp: requests.Response) -> None:  # noqa: ARG002  # the name is requests' own
+        return None
 
 
 class Webhook:
@@ -38,7 +63,7 @@ class Webhook:
         self._url = target.address
         self._batch = target.batch
         self._keys = keys
-        self._session = requests.Session()
+        self._session = _Session(self._url)
         self._warm = False
         """The last request was answered, so its connection may still be open, or the receiver may just have closed it."""
 
@@ -77,7 +102,13 @@ class Webhook:
             "webhook-signature": signing.signatures(self._keys, id, now, body),
         }
         return self._session.post(
-            self._url, data=body, headers=headers, timeout=TIMEOUT, allow_redirects=False, stream=True
+            self._url,
+            data=body,
+            headers=headers,
+            timeout=TIMEOUT,
+            allow_redirects=False,
+            stream=True,
+            proxies=dict(self._session.direct),
         )
 
     def _finish(self, response: requests.Response) -> None:
@@ -133,9 +164,11 @@ def _judge(response: requests.Response) -> None:
 
 
 def _origin(location: str) -> str:
+    """Where a redirect leads, as far as it may be shown: the receiver may write there whatever it likes."""
     try:
         url = urlsplit(location)
-        return f" to {url.scheme}://{url.hostname}" if url.scheme and url.hostname else ""
+        plain = re.fullmatch(r"https?://[a-z0-9.-]{1,253}", found := f"{url.scheme}://{url.hostname}")
+        return f" to {found}" if plain else ""
     except ValueError:
         return ""
 
@@ -183,7 +216,11 @@ def _reason(error: BaseException) -> str:
     """Why a request failed, in a few words. Never what `requests` says: that has the URL in it."""
     if _late(error):
         return f"no answer within {TIMEOUT:g} s"
+    if isinstance(error, requests.exceptions.ProxyError | requests.exceptions.InvalidSchema):
+        return "the proxy that the environment names does not take it there (see HTTPS_PROXY, HTTP_PROXY and NO_PROXY)"
     causes = list(reversed(_chain(error)))
+    if type(error) is OSError or any(isinstance(one, ssl.SSLError) and one.library == "X509" for one in causes):
+        return "the certificates that REQUESTS_CA_BUNDLE names cannot be read"
     for one in causes:
         if isinstance(one, ssl.SSLCertVerificationError):
             return f"its certificate is not trusted: {one.verify_message} (see REQUESTS_CA_BUNDLE)"
@@ -194,5 +231,11 @@ def _reason(error: BaseException) -> str:
     for one in causes:
         if isinstance(one, OSError) and one.strerror and one.errno:
             return one.strerror[:1].lower() + one.strerror[1:]
+    if isinstance(error, requests.exceptions.InvalidHeader) or any(map(_garbled, causes)):
+        return "what it answers is no HTTP"
     known = isinstance(error, requests.ConnectionError)
     return "the connection broke off" if known else f"the request cannot be made ({type(error).__name__})"
+
+
+def _garbled(error: BaseException) -> bool:
+    return isinstance(error, http.client.HTTPException) and not isinstance(error, http.client.RemoteDisconnected)

@@ -1,0 +1,234 @@
+"""Receivers, names and surroundings that forwarding did not expect: they cost the hub nothing, and get nothing (H35)."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from event_hub.server.forward.sink import Batch, Failed, Item
+from event_hub.server.forward.targets import parse
+from event_hub.server.forward.webhook import Webhook
+from event_hub.sse import Cursor
+
+from ..hubs import PATIENCE, HubProcess, until
+from .receivers import CERTIFICATE, SECRET, forwards, lines, receiver, rotated, settled
+
+Forwarder = Callable[..., HubProcess]
+Talk = Callable[[socket.socket], None]
+
+
+@pytest.fixture
+def forwarder(hub_factory: Callable[..., HubProcess], tmp_path: Path) -> Forwarder:
+    """A hub, not started, that forwards to the targets named."""
+
+    def make(*targets: str, **options: str) -> HubProcess:
+        environ = {
+            "HUB_FORWARD": " ".join(targets),
+            "HUB_FORWARD_SECRET": SECRET,
+            "HUB_FORWARD_STATE": str(tmp_path / "forward"),
+        }
+        return hub_factory(**{**environ, **options})
+
+    return make
+
+
+@contextlib.contextmanager
+def answering(talk: Talk) -> Iterator[int]:
+    """The port of a server that reads a request's head, and then does what `talk` does with the connection."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    connection, _ = listener.accept()
+                    with connection, contextlib.suppress(OSError):
+                        connection.recv(65536)
+                        talk(connection)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join(PATIENCE)
+
+
+def says(*answer: bytes) -> Talk:
+    return lambda connection: connection.sendall(b"\r\n".join([*answer, b"", b""]))
+
+
+def never_ends(*head: bytes) -> Talk:
+    def talk(connection: socket.socket) -> None:
+        says(*head)(connection)
+        while True:
+            connection.sendall(b"x" * 65536)
+
+    return talk
+
+
+@pytest.mark.parametrize("head", [b"HTTP/1.1 302 Found\r\nLocation: /x", b"HTTP/1.1 500 No", b"HTTP/1.1 200 OK"])
+def test_an_answer_that_never_ends_is_not_read(forwarder: Forwarder, head: bytes) -> None:
+    """Whatever its status: what is behind the head costs neither memory nor time."""
+    with answering(never_ends(head)) as port:
+        hub = forwarder(f"http://127.0.0.1:{port}/").start()
+        worker = psutil.Process(hub.worker_pid())
+        before = worker.memory_info().rss
+        began = time.monotonic()
+        hub.publish({"type": "n"})
+        until(lambda: hub.get("/api/health")["forwards"][0]["lag"] == 0 or "error" in forwards(hub)[0], "an answer")
+        assert time.monotonic() - began < 10
+        hub.publish({"type": "n"})
+        assert worker.memory_info().rss - before < 50_000_000
+        if b"302" in head:
+            assert "it answers 302, a redirect, which is not followed" in forwards(hub)[0]["error"]
+        hub.stop()
+
+
+def test_no_cookies_and_only_the_urls_own_password(forwarder: Forwarder, tmp_path: Path) -> None:
+    """A receiver's cookies would come back with each request, and be more each time; `~/.netrc` is not meant for it."""
+    (tmp_path / ".netrc").write_text("machine localhost login other password other\n")
+    with receiver() as there:
+        there.always = (200, {"Set-Cookie": "a=1; Path=/"})
+        url = there.url.replace("http://", "http://us%C3%BCr:p%E2%82%AC@")
+        hub = forwarder(there.url, url, HOME=str(tmp_path)).start()
+        for n in range(3):
+            hub.publish({"type": "n", "n": n})
+            until(lambda n=n: len(there.deliveries) == 2 * n + 2, "both")
+        assert not any("cookie" in delivery.headers for delivery in there.deliveries)
+        given = {delivery.headers.get("authorization") for delivery in there.deliveries}
+        assert given == {None, "Basic dXPDvHI6cOKCrA=="}  # usür:p€
+
+
+def test_a_proxy_is_not_for_this_machine(forwarder: Forwarder) -> None:
+    """For others it is used, and what it refuses is said to be its doing."""
+    with receiver() as there, answering(says(b"HTTP/1.1 403 No")) as port:
+        proxy = f"http://user:hush@127.0.0.1:{port}"
+        hub = forwarder(
+            there.url, "https://a.example/hook", HTTP_PROXY=proxy, HTTPS_PROXY=proxy, NO_PROXY="", no_proxy=""
+        ).start()
+        hub.publish({"type": "n", "n": 0})
+        there.wait([0])
+        until(lambda: forwards(hub)[1]["state"] == "retrying", "the other to fail")
+        assert "the proxy that the environment names" in forwards(hub)[1]["error"]
+        assert "hush" not in hub.output()
+        hub.stop()
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (b"hello there", "what it answers is no HTTP"),
+        (b"HTTP/1.1 200 OK" + b"\r\nX: y" * 2000, "what it answers is no HTTP"),
+        (
+            b"HTTP/1.1 301 Moved\r\nLocation: https://[x\x1b[31m" + b"x" * 900,
+            "it answers 301, a redirect, which is not",
+        ),
+        (b"HTTP/1.1 301 Moved\r\nLocation: https://a\x1b[31m/", "it answers 301, a redirect, which is not"),
+        (b"HTTP/1.1 301 Moved\r\nLocation: https://b.example/?hush", "a redirect to https://b.example, which is not"),
+        (b"HTTP/1.1 503 No\r\nRetry-After: \xff\x01 soon", "it answers 503 Service Unavailable"),
+        (b"HTTP/1.1 400 No\r\nBad Header\r\n: y", "it answers 400 Bad Request"),
+    ],
+)
+def test_what_a_receiver_may_answer(answer: bytes, said: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Told in half a sentence, with nothing of the receiver's own in it, and nothing of the URL's in anybody's log."""
+    caplog.set_level(logging.DEBUG)
+    with answering(says(answer)) as port:
+        (target,) = parse(f"http://127.0.0.1:{port}/hook?token=hush")
+        sink = Webhook(target, (b"k" * 32,))
+        item = Item(Cursor("a", 1), b"{}")
+        with pytest.raises(Failed) as caught:
+            sink.send(Batch((item,), item.cursor, 0.0))
+        sink.close()
+    assert said in str(caught.value)
+    assert len(str(caught.value)) < 200
+    assert str(caught.value).isprintable()
+    assert "hush" not in caplog.text + str(caught.value)
+
+
+def test_certificates_that_are_not_there(forwarder: Forwarder, tmp_path: Path) -> None:
+    bundle = tmp_path / "ca.pem"
+    with receiver(certificate=CERTIFICATE) as there:
+        hub = forwarder(there.url, REQUESTS_CA_BUNDLE=str(bundle))
+        for text in ("", "none"):
+            if text:
+                bundle.write_text(text)
+            hub.start()
+            hub.publish({"type": "n"})
+            until(lambda: forwards(hub)[0]["state"] == "retrying", "it to fail")
+            assert "REQUESTS_CA_BUNDLE names cannot be read" in forwards(hub)[0]["error"]
+            hub.stop()
+
+
+def test_a_folder_that_somebody_has_removed(forwarder: Forwarder, tmp_path: Path) -> None:
+    """It is made again, with the place as it is, and nobody else may have it."""
+    out, folder = tmp_path / "events.jsonl", tmp_path / "forward"
+    hub = forwarder(f"file:{out}").start()
+    hub.publish({"type": "n", "n": 0})
+    until(out.exists, "the first")
+    settled(hub)
+    shutil.rmtree(folder)
+    hub.publish({"type": "n", "n": 1})
+    until(lambda: list(folder.glob("*.json")), "the place")
+    settled(hub)
+    second = forwarder(f"file:{out}").start()
+    until(lambda: "another hub" in forwards(second)[0].get("error", ""), "the second to be told")
+    assert [one["n"] for one in lines(out)] == [0, 1]
+
+
+def test_names_sort_whatever_the_clock_says(forwarder: Forwarder, tmp_path: Path) -> None:
+    """After a clock that was ahead, what is put aside now still sorts behind: it is not what `keep` removes."""
+    out = tmp_path / "out" / "events.jsonl"
+    out.parent.mkdir()
+    for n in range(2):
+        (out.parent / f"events-20990101T00000{n}Z-aaaaaaaa-00000000000{n}.jsonl").write_text(f'{{"n":-{n}}}\n')
+    hub = forwarder(f"file:{out}#rotate=1000&keep=3").start()
+    hub.publish([{"type": "n", "n": n, "pad": "x" * 400} for n in range(8)])
+    settled(hub)
+    until(lambda: [one["n"] for one in lines(out)][-1:] == [7], "the last one")
+    assert [one["n"] for path in rotated(out) for one in lines(path)] == list(range(8))
+
+
+@pytest.mark.slow
+def test_names_that_nobody_answers_for(forwarder: Forwarder, tmp_path: Path) -> None:
+    """Twenty hosts whose name servers are silent: the hub goes on giving up what is too old, and ends in time."""
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / "sitecustomize.py").write_text(
+        "import _socket, time\nlook_up, sleep = _socket.getaddrinfo, time.sleep\n"
+        "def slowly(host, *more, **named):\n    b'silent' in (host if isinstance(host, bytes) else str(host).encode()) "
+        "and sleep(60)\n    return look_up(host, *more, **named)\n"
+        "_socket.getaddrinfo = slowly\n"
+    )
+    urls = [f"http://silent{n}.example/" for n in range(20)]
+    hub = forwarder(
+        *urls, PYTHONPATH=str(site), HUB_HISTORY=f"sqlite:///{tmp_path}/hub.db", HUB_RETENTION="300KB"
+    ).start()
+    for _ in range(14):
+        hub.publish([{"type": "n", "pad": "x" * 500} for _ in range(400)])
+        time.sleep(0.5)  # it is after five seconds that the history's own thread is wanted
+    until(lambda: hub.get("/api/health")["history"]["events"] < 1000, "retention", 10)
+    began = time.monotonic()
+    assert hub.terminate() == 0
+    assert time.monotonic() - began < 10
+
+
+def test_a_file_that_is_full_gets_whole_batches(tmp_path: Path) -> None:
+    """Where it cannot be put aside it grows on, and not one event at a time."""
+    from event_hub.server.forward.jsonl import JSONLines
+    from event_hub.server.forward.place import Mark
+
+    noted: list[Any] = []
+    (target,) = parse(f"file:{tmp_path}/x.jsonl#rotate=2000")
+    assert JSONLines(target, Mark(1, 2000, ""), noted.append).limits() == (250, 2000)
+    assert JSONLines(target, Mark(1, 1500, ""), noted.append).limits() == (250, 500)
