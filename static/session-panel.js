@@ -141,7 +141,7 @@ export class SessionPanel {
   }
 
   #part(name, label, share) {
-    const made = el("i", `part ${name}`, share > 0.12 ? label : "");
+    const made = el("i", `part ${name}`, share > 0.05 + label.length * 0.015 ? label : "");
     made.style.width = `${(share * 100).toFixed(2)}%`;
     return made;
   }

@@ -275,6 +275,7 @@ const HANDLERS = {
       if (one.process === null || one.process !== event.agent || one.ended) continue;
       settle(state, one);
       one.ended = true;
+      one.process = null;
     }
     state.note(session, event, crashed(event) ? "error" : "note");
   },

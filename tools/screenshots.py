@@ -22,6 +22,7 @@ VIEWS = {
     "page-dark": {"size": (1280, 800), "scheme": "dark", "query": "#room=support-7", "chosen": "turn_metrics"},
     "page-phone": {"size": (390, 844), "scheme": "light"},
     "page-phone-events": {"size": (360, 740), "scheme": "dark", "query": "#view=log"},
+    "session": {"size": (1280, 800), "scheme": "light", "query": "#room=support-7&panel=session"},
     "page-empty": {"size": (1280, 800), "scheme": "light", "empty": True},
 }
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
+from werkzeug.routing import PathConverter
 
 from .access import Origins
 from .errors import HubError
@@ -61,6 +62,13 @@ class HubApp(Flask):
             self._hub.close()
 
 
+class _Name(PathConverter):
+    """A name of any characters in an address, slashes and ends of lines included."""
+
+    regex = r"[\s\S]+?"
+    part_isolating = False
+
+
 class _Direct:
     """Serves one route without Flask's dispatch, everything else with it."""
 
@@ -80,6 +88,7 @@ def create_app(settings: Settings | None = None, *, static: Path | None = None) 
     settings = settings or Settings.load()
     app = HubApp(settings, static or Path(__file__).parents[2] / "static")
     app.url_map.merge_slashes = False  # a session's name may have two
+    app.url_map.converters["name"] = _Name
     origins = Origins(settings)
     origins.install(app)
 
@@ -91,10 +100,10 @@ def create_app(settings: Settings | None = None, *, static: Path | None = None) 
     route("/api/sessions", sessions.sessions)
     route("/api/rooms", sessions.rooms)
     app.add_url_rule(
-        "/api/sessions/<path:id>", view_func=lambda id: sessions.session(app.hub(), id), endpoint="session"
+        "/api/sessions/<name:id>", view_func=lambda id: sessions.session(app.hub(), id), endpoint="session"
     )
     app.add_url_rule(
-        "/api/sessions/<path:id>/transcript.<form>",
+        "/api/sessions/<name:id>/transcript.<form>",
         view_func=lambda id, form: sessions.transcript(app.hub(), id, form),
         endpoint="transcript",
     )

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
 
+_T = TypeVar("_T")
 _SLICE = 0.002
 """Seconds of work at a stretch."""
 _PAUSE = 0.001
@@ -22,3 +25,11 @@ class Breath:
         if time.perf_counter() - self._since >= _SLICE:
             time.sleep(_PAUSE)
             self._since = time.perf_counter()
+
+
+def rested(things: Iterable[_T]) -> Iterator[_T]:
+    """The same things, with a breath after each."""
+    breath = Breath()
+    for thing in things:
+        yield thing
+        breath.take()

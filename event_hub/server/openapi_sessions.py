@@ -99,7 +99,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     ),
     "Session": _object(
         cursor={**_cursor, "description": "up to where its events are told: a stream goes on after it without a hole"},
-        stream={**_text, "description": "that stream, on this hub"},
+        stream={**_text, "description": "that stream, on this hub: of its room, for what names only the room is of it, too"},
         **_places,
         **_summary,
         turns=_list(

@@ -16,7 +16,7 @@ from .filters import Filter
 from .history import History, Record
 
 _PAGE = 250
-"""Events that are read at a time: one to two milliseconds, in which nobody else is served."""
+"""Events that are read at a time: half a millisecond, in which nobody else is served."""
 _SCANNED = 100_000
 """Events that are looked at, at the most."""
 _SCANNED_BYTES = 32 << 20
@@ -80,6 +80,7 @@ class PastReader:
             for record in page.records:
                 condenser.take(record.offset, _decode(record.data))
                 size += len(record.data)
+                breath.take()
             offset = page.through
             breath.take()
         records: list[Record] = []
@@ -90,6 +91,7 @@ class PastReader:
             if len(records) == limit or room < 0:
                 return Past(records[::-1], True)
             records.append(Record(at, data))
+            breath.take()
         return Past(records[::-1], offset > history.floor)
 
 

@@ -7,5 +7,6 @@ from .condense import Condenser
 from .index import Sessions, belongs, retell
 from .latency import Samples
 from .session import Session
+from .transcripts import Spoken
 
-__all__ = ["Condenser", "Samples", "Session", "Sessions", "belongs", "retell"]
+__all__ = ["Condenser", "Samples", "Session", "Sessions", "Spoken", "belongs", "retell"]

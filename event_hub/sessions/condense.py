@@ -29,19 +29,19 @@ class Condenser:
     def __init__(self) -> None:
         self._kept: list[Kept] = []
         self._seen: set[tuple[_Place, str]] = set()
-        self._closed: set[_Name] = set()
-        """Utterances, or speakers, whose final or newest interim has been seen: of what comes before only the beginning
-        matters."""
+        self._closed: dict[tuple[_Place, str], set[_Name]] = {}
+        """Utterances (`u`), or speakers (`p`), whose final or newest interim has been seen: of what comes before only the
+        beginning matters."""
         self._beginnings: dict[_Name, Kept] = {}
-        self._whole: set[_Name] = set()
+        self._whole: dict[_Place, set[str]] = {}
         """Utterances whose text is there as a whole."""
-        self._pieces: dict[_Name, list[Kept]] = {}
+        self._pieces: dict[_Place, dict[str, list[Kept]]] = {}
         self._first: dict[_Place, Kept] = {}
         """The oldest that need not be kept for itself: perhaps its session begins with it."""
 
     def __len__(self) -> int:
         """How many are kept; pieces of texts are not counted one by one."""
-        return len(self._kept) + len(self._beginnings) + len(self._pieces)
+        return len(self._kept) + len(self._beginnings) + sum(map(len, self._pieces.values()))
 
     def take(self, offset: int, event: dict[str, Any]) -> None:
         """The event at `offset`, which lies before all that were taken."""
@@ -62,14 +62,18 @@ class Condenser:
             if kind == "agent_text_complete":
                 self._complete(event, place)
             elif kind == "user_speech_started":
-                self._forget(place, "p ")
+                self._forget(place, "p")
             elif kind == "session_started":
-                self._forget(place, "")
+                self._forget(place, "p")
+                self._forget(place, "u")
+                for pieces in self._pieces.pop(place, {}).values():
+                    self._kept += _joined(pieces)
+                self._whole.pop(place, None)
             self._kept.append((offset, event))
 
     def events(self) -> list[Kept]:
         """What is kept, the oldest first."""
-        pieces = chain.from_iterable(map(_joined, self._pieces.values()))
+        pieces = (piece for texts in self._pieces.values() for text in texts.values() for piece in _joined(text))
         others = chain(self._beginnings.values(), pieces, self._first.values())
         return sorted(chain(self._kept, others), key=lambda kept: kept[0])
 
@@ -81,17 +85,19 @@ class Condenser:
             self._kept.append(kept)
             return
         speaker = event.get("participant") or event.get("role") or ""
-        name = (place, f"u {utterance}" if isinstance(utterance, str) else f"p {speaker}")
+        kind = "u" if isinstance(utterance, str) else "p"
+        name = (place, f"{kind} {utterance if kind == 'u' else speaker}")
+        closed = self._closed.setdefault((place, kind), set())
         if event.get("final") is not False:
             self._flush(name)
-            self._closed.add(name)
+            closed.add(name)
             self._kept.append(kept)
         elif not event.get("text"):
             self._kept.append(kept)
-        elif name in self._closed:
+        elif name in closed:
             self._beginnings[name] = kept
         else:
-            self._closed.add(name)
+            closed.add(name)
             self._kept.append(kept)
 
     def _delta(self, kept: Kept, place: _Place) -> None:
@@ -100,33 +106,27 @@ class Condenser:
         if not isinstance(utterance, str) or type(offset) is not int or not isinstance(event.get("delta"), str):
             self._kept.append(kept)
             return
-        name = (place, f"d {utterance}")
-        if name in self._whole:
-            self._pieces[name] = [kept]
+        pieces = self._pieces.setdefault(place, {})
+        if utterance in self._whole.get(place, ()):
+            pieces[utterance] = [kept]
         else:
-            self._pieces.setdefault(name, []).append(kept)
+            pieces.setdefault(utterance, []).append(kept)
 
     def _complete(self, event: Event, place: _Place) -> None:
         utterance = event.get("utterance")
         if isinstance(utterance, str) and isinstance(event.get("text"), str):
-            name = (place, f"d {utterance}")
-            self._kept += _joined(self._pieces.pop(name, []))
-            self._whole.add(name)
+            self._kept += _joined(self._pieces.get(place, {}).pop(utterance, []))
+            self._whole.setdefault(place, set()).add(utterance)
 
     def _flush(self, name: _Name) -> None:
         beginning = self._beginnings.pop(name, None)
         if beginning is not None:
             self._kept.append(beginning)
 
-    def _forget(self, place: _Place, prefix: str) -> None:
+    def _forget(self, place: _Place, kind: str) -> None:
         """What is called so before this is something else."""
-        for name in [name for name in self._closed if name[0] == place and name[1].startswith(prefix)]:
+        for name in self._closed.pop((place, kind), ()):
             self._flush(name)
-            self._closed.discard(name)
-        if not prefix:
-            for name in [name for name in {*self._pieces, *self._whole} if name[0] == place]:
-                self._kept += _joined(self._pieces.pop(name, []))
-                self._whole.discard(name)
 
 
 def _joined(pieces: list[Kept]) -> list[Kept]:

@@ -36,7 +36,10 @@ class Sessions:
         self._sessions: OrderedDict[_Key, Session] = OrderedDict()
         self._latest: dict[str, Session] = {}
         self._named: dict[str, list[Session]] = {}
-        self._in_room: dict[str, dict[_Key, Session]] = {}
+        self._run_by: dict[str, dict[Session, None]] = {}
+        """By the id of an agent's process, the sessions that it runs."""
+        self._awake: dict[str, dict[_Key, Session]] = {}
+        """Of each room the sessions that have had an event since LiveKit closed it: those that its next end concerns."""
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -62,15 +65,31 @@ class Sessions:
     def take(self, event: Event, offset: int) -> Session | None:
         """The event at `offset`; returns its session, None where it belongs to none."""
         session = self._of(event, offset)
-        if session is None:
-            return None
-        session.take(event, offset)
-        if event["type"] == "livekit_room_finished" and session.room is not None and event.get("room") == session.room:
-            for other in self._in_room[session.room].values():
-                if other is not session:
-                    other.room_finished(event)
-                    other.touched, other.nameless = offset, True
+        if session is not None:
+            self._give(session, event, offset)
+        if event["type"] == "agent_process_exited":
+            for one in self._run_by.pop(_name(event, "agent") or "", {}):
+                one.process_exited(event)
+                one.exits.append((offset, event))
+                one.touched = offset
         return session
+
+    def _give(self, session: Session, event: Event, offset: int) -> None:
+        before = session.process
+        session.take(event, offset)
+        if session.process != before:
+            self._leave(before, session)
+            if session.process is not None:
+                self._run_by.setdefault(session.process, {})[session] = None
+        room = session.room
+        if room is not None:
+            if event["type"] == "livekit_room_finished" and event.get("room") == room:
+                for other in self._awake.pop(room, {}).values():
+                    if other is not session:
+                        other.room_finished(event)
+                        other.touched, other.nameless = offset, True
+            else:
+                self._awake.setdefault(room, {})[room, session.session] = session
 
     def _of(self, event: Event, offset: int) -> Session | None:
         room, name = _name(event, "room"), _name(event, "session")
@@ -101,8 +120,7 @@ class Sessions:
 
     def _rename(self, session: Session, room: str, name: str, offset: int) -> Session:
         del self._sessions[session.room, session.session]
-        if session.room is not None:
-            del self._in_room[session.room][session.room, session.session]
+        self._sleep(session)
         if session.session is not None:
             self._named[session.session].remove(session)
         session.room, session.session = room, name
@@ -125,7 +143,6 @@ class Sessions:
             if before is not None and before is not session and before.until is None:
                 before.until = offset
             self._latest[room] = session
-            self._in_room.setdefault(room, {})[room, name] = session
         if name is not None:
             namesakes = self._named.setdefault(name, [])
             session.first_name = not namesakes
@@ -140,30 +157,44 @@ class Sessions:
             self._forget(session)
             self.forgotten += 1
 
+    def _leave(self, process: str | None, session: Session) -> None:
+        of_process = self._run_by.get(process or "", {})
+        of_process.pop(session, None)
+        if process is not None and not of_process:
+            self._run_by.pop(process, None)
+
     def _forget(self, session: Session) -> None:
+        self._leave(session.process, session)
         del self._sessions[session.room, session.session]
-        if session.room is not None:
-            if self._latest.get(session.room) is session:
-                del self._latest[session.room]
-            of_room = self._in_room[session.room]
-            del of_room[session.room, session.session]
-            if not of_room:
-                del self._in_room[session.room]
+        self._sleep(session)
+        if session.room is not None and self._latest.get(session.room) is session:
+            del self._latest[session.room]
         if session.session is not None:
             namesakes = self._named[session.session]
             namesakes.remove(session)
             if not namesakes:
                 del self._named[session.session]
 
+    def _sleep(self, session: Session) -> None:
+        of_room = self._awake.get(session.room or "", {})
+        if of_room.pop((session.room, session.session), None) is not None and not of_room:
+            del self._awake[session.room or ""]
 
-def retell(session: Session, event: Event, offset: int, whole: Session) -> None:
-    """Give `whole` the event at `offset` if it is one of those that made up `session`, as a `Sessions` has it."""
-    if belongs(event, offset, session):
+
+def retell(session: Session, event: Event, offset: int, whole: Session) -> bool:
+    """Give `whole` the event at `offset` if it is one of those that made up `session`, as a `Sessions` has it; returns
+    whether it is the session's own."""
+    own = belongs(event, offset, session)
+    if own:
         whole.take(event, offset)
-        return
+    if event["type"] == "agent_process_exited" and whole.process == (_name(event, "agent") or ""):
+        whole.process_exited(event)
+    if own:
+        return True
     ends_all = event["type"] == "livekit_room_finished" and _name(event, "room") == (session.room or "")
     if ends_all and whole.first and offset > session.since:
         whole.room_finished(event)
+    return False
 
 
 def belongs(event: Event, offset: int, session: Session) -> bool:

@@ -3,15 +3,17 @@ now. Pure: events in, plain values out."""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from .turns import REMEMBERED, TEXT
+from .shelf import Shelf, weight
+from .turns import TEXT
 from .values import Event, name, seconds, stamp, text
 
 LIMIT = 10_000
 """Items of one session that are kept: the newest."""
+REMEMBERED = 16
+"""Utterances and tool calls whose items late events can still find."""
 
 _Item = dict[str, Any]
 
@@ -23,9 +25,7 @@ class Items:
     """
 
     def __init__(self) -> None:
-        self.forgotten = 0
-        """Items that are no longer kept."""
-        self._all: deque[_Item] = deque()
+        self._all: Shelf[_Item] = Shelf(LIMIT, weight)
         self._reset()
 
     def _reset(self) -> None:
@@ -35,14 +35,17 @@ class Items:
         self._calls: dict[str, _Item] = {}
         self._speaking: str | None = None
 
-    def documents(self) -> list[_Item]:
+    @property
+    def forgotten(self) -> int:
+        """Items that are no longer kept."""
+        return self._all.forgotten
+
+    def documents(self) -> Iterator[_Item]:
         """All that are kept, oldest first. What is still going on says so: `final: false` of an interim,
         `generating` and `speaking` of a reply, `status: "running"` of a tool."""
-        return [
-            {key: value for key, value in item.items() if value is not None and not key.startswith("_")}
-            for item in self._all
-            if "kind" in item
-        ]
+        for item in self._all:
+            if "kind" in item:
+                yield {key: value for key, value in item.items() if value is not None and not key.startswith("_")}
 
     def take(self, event: Event) -> None:
         """One event of the session."""
@@ -52,6 +55,10 @@ class Items:
             handler(self, event)
         elif kind in _NOTED or kind.startswith("livekit_"):
             self._add({"kind": "event", "at": stamp(event), "event": dict(event)})
+        else:
+            return
+        # A text may be there twice, as what was generated and as what was said.
+        self._all.grew(len(text(event, "delta")) if kind == "agent_text_delta" else 2 * weight(event))
         if kind in ("session_started", "session_ended", "livekit_room_finished"):
             self.settle()
             self._reset()
@@ -66,10 +73,7 @@ class Items:
         self._calls.clear()
 
     def _add(self, item: _Item) -> _Item:
-        self._all.append(item)
-        if len(self._all) > LIMIT:
-            self._all.popleft()
-            self.forgotten += 1
+        self._all.add(item)
         return item
 
     def _drop(self, item: _Item) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from array import array
-from bisect import insort
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -67,27 +66,35 @@ def union(intervals: Iterable[tuple[float, float]]) -> float:
 
 
 class Samples:
-    """All that was measured of each figure, in order of size."""
+    """All that was measured of each figure."""
 
-    __slots__ = ("_sorted",)
+    __slots__ = ("_measured", "_sorted")
 
     def __init__(self) -> None:
-        self._sorted: dict[str, array[float]] = {}
+        self._measured: dict[str, array[float]] = {}
+        self._sorted: dict[str, int] = {}
+        """How many of each figure's are in order of size, from the first on."""
 
     def add(self, figure: str, value: float) -> None:
         """One more measurement, in seconds."""
-        insort(self._sorted.setdefault(figure, array("d")), value)
+        self._measured.setdefault(figure, array("d")).append(value)
 
     def add_all(self, other: Samples) -> None:
         """Those of another, too."""
-        for figure, values in other._sorted.items():
-            known = self._sorted.get(figure)
-            self._sorted[figure] = array("d", sorted([*known, *values])) if known else array("d", values)
+        for figure, values in other._measured.items():
+            self._measured.setdefault(figure, array("d")).extend(values)
 
     def summary(self) -> dict[str, dict[str, float | int]]:
         """`{figure: {count, min, median, p95, max, mean}}`, of the figures that were measured at all; percentiles are
         measured values (nearest rank), none in between."""
-        return {figure: _summary(self._sorted[figure]) for figure in FIGURES if figure in self._sorted}
+        return {figure: _summary(self._in_order(figure)) for figure in FIGURES if figure in self._measured}
+
+    def _in_order(self, figure: str) -> array[float]:
+        values = self._measured[figure]
+        if self._sorted.get(figure) != len(values):
+            values = self._measured[figure] = array("d", sorted(values))
+            self._sorted[figure] = len(values)
+        return values
 
 
 def _summary(values: array[float]) -> dict[str, float | int]:

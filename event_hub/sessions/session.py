@@ -22,13 +22,15 @@ class Session:
     """One session, as its events tell, in the order of their arrival; each is given to `take` once.
 
     room, session: what its events call it; None: they do not.
-    whole: keep its turns and its conversation, for `document`; without, only `summary` is to be had, and it takes 2 KB.
+    whole: keep its turns and its conversation, for `document`; without, only `summary` is to be had, and it takes some
+        14 KB while it goes on, 4 KB when it has ended.
     """
 
     __slots__ = (
-        "_samples", "agent", "agent_speaking", "agent_state", "began", "counts", "ended", "ended_at", "first",
-        "first_name", "items", "last", "mode", "nameless", "opened", "reason", "room", "roomless", "session", "since",
-        "spoke", "started_at", "touched", "turns", "until", "updated_at", "usage", "user_speaking", "user_state",
+        "_samples", "agent", "agent_speaking", "agent_state", "began", "counts", "ended", "ended_at", "exits",
+        "first", "first_name", "items", "last", "mode", "nameless", "opened", "process", "reason", "room", "roomless",
+        "session", "since", "spoke", "started_at", "touched", "turns", "until", "updated_at", "usage",
+        "user_speaking", "user_state",
     )  # fmt: skip
 
     def __init__(self, room: str | None, session: str | None, *, whole: bool = False) -> None:
@@ -47,6 +49,10 @@ class Session:
         self.agent: str | None = None
         self.mode: str | None = None
         self.reason: str | None = None
+        self.process: str | None = None
+        """The id of the agent process that runs it, where a hub has started that."""
+        self.exits: list[tuple[int, Event]] = []
+        """The events, with their offsets, that told of that process's end."""
         self.began = False
         """It was seen from its very beginning."""
         self.opened = False
@@ -80,8 +86,8 @@ class Session:
             self.first = offset
             self.began = event["type"] == "session_started"
         self.last = self.touched = offset
-        self.nameless = self.nameless or "session" not in event
-        self.roomless = self.roomless or "room" not in event
+        self.nameless = self.nameless or name(event, "session") is None
+        self.roomless = self.roomless or name(event, "room") is None
         at = stamp(event)
         if at is not None:
             if self.started_at is None or (at < self.started_at and not self.opened):
@@ -133,6 +139,12 @@ class Session:
 
     def document(self) -> dict[str, Any]:
         """All of it: the summary, with each turn in `turns`, and the conversation."""
+        document = self.parts()
+        return {**document, "turns": list(document["turns"]), "conversation": list(document["conversation"])}
+
+    def parts(self) -> dict[str, Any]:
+        """The same, with `turns` and `conversation` as iterators, for those who go on with other work in between; the
+        session must stay as it is until they are through."""
         if self.items is None:
             raise ValueError("only a whole session has its turns and its conversation")
         return {
@@ -199,6 +211,7 @@ class Session:
         if not self.opened:
             self.opened, self.started_at = True, stamp(event) or self.started_at
         self.ended, self.ended_at, self.reason = False, None, None
+        self.process = None
         self.agent = name(event, "agent") or self.agent
         self.mode = name(event, "mode") or self.mode
 
@@ -212,6 +225,16 @@ class Session:
         self.settle()
         if not self.ended:
             self.ended, self.ended_at, self.reason = True, stamp(event), "room_finished"
+
+    def _ready(self, event: Event) -> None:
+        self.process = name(event, "agent_id") or self.process
+
+    def process_exited(self, event: Event) -> None:
+        """The agent's process is gone: whatever was going on is over, and nobody else says so."""
+        self.settle()
+        self.process = None
+        if not self.ended:
+            self.ended, self.ended_at, self.reason = True, stamp(event), "agent_process_exited"
 
 
 COUNTS = (
@@ -236,6 +259,7 @@ _HANDLERS: dict[str, Callable[[Session, Event], None]] = {
     "tool_call_started": Session._count,
     "tool_call_finished": Session._tool_finished,
     "agent_error": Session._count,
+    "agent_ready": Session._ready,
     "agent_false_interruption": Session._count,
     "events_dropped": Session._dropped,
     "usage_updated": Session._usage,

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from .values import Event, name
+from .values import Event, name, text
 
 _FIELDS = ("ended", "role", "participant", "text", "interrupted", "typed", "utterance")
 _SPOKEN = frozenset({"transcript", "user_speech_started", "agent_speech_started", "session_started"})
 _NEEDED = ("type", "timestamp", "participant", "role", "utterance", "text", "final")
+KEPT = 20_000
+"""Of what captions need of one session so many events are kept, and so many characters: the newest."""
+_SIZE = 4_000_000
 _MARKS = re.compile(r"([\\`*_{}\[\]<>#|~])")
 _CONTROL = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 
@@ -26,28 +30,54 @@ def entries(document: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def spoken(events: Iterable[Event]) -> list[dict[str, Any]]:
-    """Of a session's events what captions need: finals, what began them, and when the session began."""
-    kept: list[dict[str, Any]] = []
-    begun: set[tuple[str, str | None]] = set()
-    first: float | None = None
-    for event in events:
-        at = event.get("timestamp")
-        if isinstance(at, int | float):
-            first = at if first is None else min(first, at)
-        if event["type"] not in _SPOKEN:
-            continue
+class Spoken:
+    """Of a session's events what captions need: finals, what began them, and when the session began.
+
+    named: the session has a name. Then what was told of its room alone, such as by webhooks, is not its beginning: so the
+    captions are those of `event-hub export --session`.
+    """
+
+    def __init__(self, named: bool = False) -> None:
+        self._named = named
+        self._kept: deque[dict[str, Any]] = deque()
+        self._begun: dict[tuple[str, str | None], None] = {}
+        self._first: float | None = None
+        self._size = 0
+
+    def take(self, event: Event) -> None:
+        """One event of the session, in the order of their arrival."""
+        at, needed = event.get("timestamp"), event["type"] in _SPOKEN
+        if isinstance(at, int | float) and (needed or not self._named or name(event, "session") is not None):
+            self._first = at if self._first is None else min(self._first, at)
+        if not needed:
+            return
         if event["type"] == "transcript":
             utterance = name(event, "utterance")
             key = ("u", utterance) if utterance else ("p", name(event, "participant") or name(event, "role"))
-            if event.get("final") is False:
-                if key in begun:
-                    continue
-                begun.add(key)
+            if event.get("final") is not False:
+                self._begun.pop(key, None)
+            elif key in self._begun:
+                return
             else:
-                begun.discard(key)
-        kept.append({field: event.get(field) for field in _NEEDED})
-    return [{"timestamp": first}, *kept]
+                self._begun[key] = None
+                if len(self._begun) > KEPT:
+                    del self._begun[next(iter(self._begun))]
+        self._kept.append({field: event.get(field) for field in _NEEDED})
+        self._size += len(text(event, "text"))
+        while len(self._kept) > KEPT or self._size > _SIZE:
+            self._size -= len(text(self._kept.popleft(), "text"))
+
+    def events(self) -> list[dict[str, Any]]:
+        """What `event_hub.events.captions.cues` takes."""
+        return [{"timestamp": self._first}, *self._kept]
+
+
+def spoken(events: Iterable[Event]) -> list[dict[str, Any]]:
+    """What captions need of all these events of one session."""
+    kept = Spoken()
+    for event in events:
+        kept.take(event)
+    return kept.events()
 
 
 def _begun(item: dict[str, Any]) -> dict[str, Any]:
@@ -56,16 +86,17 @@ def _begun(item: dict[str, Any]) -> dict[str, Any]:
     return {} if at is None else {"at": at}
 
 
-def markdown(document: dict[str, Any]) -> str:
-    """The conversation to read, with tool calls and what went wrong: a paragraph each, with the time since the beginning."""
+def markdown(document: dict[str, Any]) -> Iterator[str]:
+    """The conversation to read, line by line, with tool calls and what went wrong: a paragraph each, with the time since
+    the beginning. Of `document`, a `Session.document()`, the conversation may be any iterable."""
     title = " · ".join(_flat(part) for part in (document["room"], document["session"]) if part) or "No room"
     begin = document["started"]
     facts = [_moment(begin), _lasted(document["duration"]), f"{document['counts']['turns']} turns", document["status"]]
-    lines = [f"# {title}", "", " · ".join(fact for fact in facts if fact), ""]
+    yield f"# {title}\n\n"
+    yield f"{' · '.join(fact for fact in facts if fact)}\n"
     for item in document["conversation"]:
         if words := _words(item):
-            lines += [f"`{_clock(_begun(item).get('at'), begin)}` {words}", ""]
-    return "\n".join(lines)
+            yield f"\n`{_clock(_begun(item).get('at'), begin)}` {words}\n"
 
 
 def _words(item: dict[str, Any]) -> str:

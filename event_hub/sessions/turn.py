@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .latency import breakdown, union
+from .shelf import weight
 from .values import seconds
 
 NAMELESS = "\0"
@@ -42,7 +43,8 @@ class Turn:
     """One exchange of the floor."""
 
     __slots__ = (
-        "errors", "figures", "number", "participant", "replies", "response", "since", "stretch", "tools", "typed", "words",
+        "_finals", "errors", "figures", "number", "participant", "replies", "response", "since", "stretch", "tools",
+        "typed", "words",
     )  # fmt: skip
 
     def __init__(self, number: int, since: float | None) -> None:
@@ -52,7 +54,8 @@ class Turn:
         self.stretch: Stretch | None = None
         """The newest that is part of it."""
         self.words: dict[str, tuple[str, bool]] = {}
-        """What the user said in it, by utterance: the text, and whether that is final."""
+        """What the user said in it, by utterance: the text, and whether that is final; the newest."""
+        self._finals = 0
         self.participant: str | None = None
         self.typed = False
         self.figures: dict[str, Any] = {}
@@ -64,7 +67,26 @@ class Turn:
     @property
     def heard(self) -> bool:
         """A final transcript of the user is part of it."""
-        return any(final for _, final in self.words.values())
+        return self._finals > 0
+
+    def say(self, utterance: str, words: str, final: bool, limit: int) -> None:
+        """What the user says in one utterance; the oldest beyond `limit` is given up."""
+        before = self.words.get(utterance)
+        self.words[utterance] = (words, final)
+        self._finals += final - (before is not None and before[1])
+        if len(self.words) > limit:
+            del self.words[next(iter(self.words))]
+
+    def unsay(self, utterance: str) -> None:
+        """What sounded like speech was none."""
+        before = self.words.pop(utterance, None)
+        self._finals -= before is not None and before[1]
+
+    def weight(self) -> int:
+        """About how many characters it takes as JSON."""
+        said = sum(len(words) + len(utterance) + 10 for utterance, (words, _) in self.words.items())
+        answered = sum(len(reply.text) + len(reply.utterance or "") for reply in self.replies)
+        return said + answered + sum(map(weight, self.tools)) + 500
 
     def document(self) -> dict[str, Any]:
         """As the API gives it; what is not known is absent."""
@@ -107,14 +129,16 @@ class Turn:
         measured = next((reply for reply in replies if seconds(reply.figures.get("e2e_latency")) is not None), None)
         reply = measured or (replies[0] if replies else None)
         figures: dict[str, Any] = {**self.figures, **(reply.figures if reply else {})}
-        figures["tools"] = self._tools_before(reply)
+        figures["tools"] = self._tools_before(reply or (self.replies[0] if self.replies else None))
         if measured:
             return breakdown(seconds(figures["e2e_latency"]), "e2e_latency", figures)
         return breakdown(self.response, "events", figures)
 
     def _tools_before(self, reply: Reply | None) -> float | None:
-        """Seconds in which tools ran before the reply was heard; None where none did, or nobody knows when."""
+        """Seconds in which tools ran before the reply was heard, of those after the user had spoken; None where none did,
+        or nobody knows when."""
         until = reply.started if reply else None
+        since = self.stretch.stopped if self.stretch else None
         spans = [
             (tool["began"], tool["began"] + tool["duration"])
             for tool in self.tools
@@ -122,7 +146,7 @@ class Turn:
         ]
         if until is None:
             return None
-        covered = union([(begin, min(end, until)) for begin, end in spans if begin < until])
+        covered = union([(max(begin, since or begin), min(end, until)) for begin, end in spans if begin < until])
         return covered or None
 
 

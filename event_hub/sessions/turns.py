@@ -6,16 +6,18 @@ What names an utterance belongs where that utterance does, however late it comes
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 from .latency import Samples
+from .shelf import Shelf, weight
 from .turn import NAMELESS, Reply, Stretch, Turn
 from .values import Event, between, name, seconds, stamp, text
 
-REMEMBERED = 16
-"""Utterances and tool calls of a session that late events can still find."""
+REMEMBERED = 8
+"""Utterances and tool calls of a session that late events can still find: two or three turns back."""
+UTTERANCES = 200
+"""Utterances of the user in one turn that are kept: the newest."""
 TEXT = 100_000
 """Characters of one utterance that are kept, as on the page."""
 
@@ -28,19 +30,20 @@ class Turns:
     def __init__(self, samples: Samples, keep: int = 0) -> None:
         """`keep`: so many of the newest are there to be shown; 0: none, they are counted and measured only."""
         self.count = 0
-        self.forgotten = 0
-        """Of those, how many are no longer kept."""
         self.interruptions = 0
         self.user_seconds = 0.0
         self.agent_seconds = 0.0
         self._samples = samples
-        self._kept: deque[Turn] = deque()
+        self._kept: Shelf[Turn] = Shelf(keep, Turn.weight)
         self._keep = keep
         self._reset()
 
     def _reset(self) -> None:
         self._now: Turn | None = None
         self._stretch: Stretch | None = None
+        """The user's newest, or of several who speak at once the one that ends last."""
+        self._stretches: dict[str, Stretch] = {}
+        """By who speaks, as far as that is told; those that go on."""
         self._fresh = False
         """The stretch began after the newest turn's reply had."""
         self._users: dict[str, Turn] = {}
@@ -50,9 +53,14 @@ class Turns:
         self._open: dict[str, str] = {}
         self._names = 0
 
-    def documents(self) -> list[dict[str, Any]]:
+    @property
+    def forgotten(self) -> int:
+        """Of those that there were, how many are no longer kept."""
+        return self._kept.forgotten
+
+    def documents(self) -> Iterator[dict[str, Any]]:
         """Those that are kept, oldest first."""
-        return [turn.document() for turn in self._kept]
+        return (turn.document() for turn in self._kept)
 
     def take(self, event: Event) -> None:
         """One event of the session."""
@@ -68,14 +76,22 @@ class Turns:
 
     def user_started(self, event: Event) -> None:
         self._stretch = Stretch(stamp(event))
+        _remember(self._stretches, name(event, "participant") or "", self._stretch)
         self._fresh = bool(self._now and self._now.replies)
         self._open.clear()
 
     def user_finished(self, event: Event) -> None:
-        if self._stretch is None or self._stretch.stopped is not None:
+        newest, speaker = self._stretch, name(event, "participant") or ""
+        stretch = self._stretches.pop(speaker, None) or (newest if "" in self._stretches or not speaker else None)
+        if newest is None or stretch is None or stretch.stopped is not None:
             return
-        self._stretch.stopped = stamp(event)
-        self.user_seconds += between(self._stretch.started, self._stretch.stopped) or 0.0
+        stretch.stopped = stamp(event)
+        self.user_seconds += between(stretch.started, stretch.stopped) or 0.0
+        if stretch is not newest and newest.stopped is not None:
+            stretch.heard = newest.heard
+            if self._now is not None and self._now.stretch is newest:
+                self._now.stretch = stretch
+            self._stretch = stretch
 
     def transcript(self, event: Event) -> None:
         if self.is_reply(event):
@@ -92,9 +108,9 @@ class Turns:
             if figures := self._early.pop(utterance, None):
                 turn.figures.update(figures)
         if words:
-            turn.words[utterance] = (self._text(words), final)
+            turn.say(utterance, self._text(words), final, UTTERANCES if self._keep else REMEMBERED)
         elif final:
-            turn.words.pop(utterance, None)
+            turn.unsay(utterance)
         turn.participant = name(event, "participant") or turn.participant
         turn.typed = turn.typed or event.get("typed") is True
 
@@ -131,8 +147,11 @@ class Turns:
             found = self._replies.get(utterance)
             if found is not None:
                 return found
-        elif self._now and self._now.replies and not self._now.replies[-1].over:
-            return self._now, self._now.replies[-1]
+        elif self._now and self._now.replies:
+            reply = self._now.replies[-1]
+            # What begins after the end of what was heard is something else, though its words have never come.
+            if not (reply.over or (reply.stopped is not None and event["type"] in _BEGINNINGS)):
+                return self._now, reply
         turn = self._of_agent(event)
         reply = Reply(utterance)
         turn.replies.append(reply)
@@ -160,7 +179,8 @@ class Turns:
             return  # most of all events
         _, reply = self._reply(event)
         if not reply.said:
-            reply.text = self._text(reply.text + text(event, "delta"))
+            delta = text(event, "delta")
+            reply.text = self._text(reply.text + delta, len(delta))
 
     def complete(self, event: Event) -> None:
         _, reply = self._reply(event)
@@ -217,6 +237,8 @@ class Turns:
             del turn.tools[0]
         if call is not None:
             _remember(self._calls, call, (turn, tool))
+        if self._keep:
+            self._kept.grew(weight(tool))
 
     def tool_finished(self, event: Event) -> None:
         found = self._calls.pop(name(event, "call_id") or "", None)
@@ -234,6 +256,8 @@ class Turns:
             value = seconds(event.get(figure))
             if value is not None:
                 self._samples.add(figure, value)
+        if not self._keep:
+            return
         figures = {key: event[key] for key in _FIGURES if key in event}
         if utterance is None:
             turn = self._now
@@ -251,6 +275,7 @@ class Turns:
     def false_interruption(self, event: Event) -> None:
         """The agent goes on: what sounded like speech was none, and it was not cut off."""
         self._stretch, self._fresh = None, False
+        self._stretches.clear()
         found = self._replies.get(name(event, "utterance") or "")
         reply = found[1] if found else self._now.replies[-1] if self._now and self._now.replies else None
         if event.get("resumed") is True and reply is not None and reply.interrupted:
@@ -270,14 +295,15 @@ class Turns:
         turn = self._now = Turn(self.count, stamp(event))
         self._fresh = False
         if self._keep:
-            self._kept.append(turn)
-            if len(self._kept) > self._keep:
-                self._kept.popleft()
-                self.forgotten += 1
+            self._kept.add(turn)
         return turn
 
-    def _text(self, words: str) -> str:
-        return words[:TEXT] if self._keep else ""
+    def _text(self, words: str, grown: int | None = None) -> str:
+        """The text as far as it is kept; `grown`: how much of it is new, where it is not all."""
+        if not self._keep:
+            return ""
+        self._kept.grew(min(len(words), TEXT) if grown is None else grown)
+        return words[:TEXT]
 
 
 def _remember(found: dict[str, _T], key: str, value: _T) -> None:
@@ -297,6 +323,7 @@ _SAMPLED = (
     "playback_latency",
 )
 _FIGURES = frozenset(_SAMPLED)
+_BEGINNINGS = frozenset({"agent_speech_started", "agent_text_delta"})
 _Handler = Callable[[Turns, Event], None]
 _HANDLERS: dict[str, _Handler] = {
     "transcript": Turns.transcript,

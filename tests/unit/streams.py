@@ -1,12 +1,15 @@
-"""Streams of events as Hypothesis makes them up: what publishers may post, in any order that they may come in."""
+"""Streams of events as Hypothesis makes them up (what publishers may post, in any order that they may come in) or as a
+test writes them down, and what they add up to."""
 
 from __future__ import annotations
 
+from itertools import count
 from typing import Any
 
 from hypothesis import strategies as st
 
 from event_hub.events import InvalidEvent, check
+from event_hub.sessions import Session, Sessions, retell
 
 Event = dict[str, Any]
 
@@ -87,3 +90,45 @@ def events(
 def streams(**of: Any) -> st.SearchStrategy[list[Event]]:
     """Up to 40 events."""
     return st.lists(events(**of), max_size=40)
+
+
+def told(events: list[Event]) -> Sessions:
+    sessions = Sessions()
+    for offset, event in enumerate(events, 1):
+        sessions.take(event, offset)
+    return sessions
+
+
+def whole(events: list[Event], session: Session) -> Session:
+    made = Session(session.room, session.session, whole=True)
+    for offset, event in enumerate(events, 1):
+        retell(session, event, offset, made)
+    return made
+
+
+class Talk:
+    """A conversation to be written down quickly: each call is an event, a tenth of a second after the one before."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self._times = count()
+
+    def __call__(self, type: str, **fields: Any) -> Talk:
+        at = 1000 + next(self._times) / 10
+        self.events.append({"type": type, "timestamp": at, "room": "r", "session": "s", **fields})
+        return self
+
+    def user(self, text: str, **fields: Any) -> Talk:
+        return self("transcript", role="user", text=text, **fields)
+
+    def agent(self, text: str, **fields: Any) -> Talk:
+        return self("transcript", role="agent", text=text, **fields)
+
+    def session(self) -> Session:
+        return whole(self.events, told(self.events).find("s")[0])
+
+    def turns(self) -> list[tuple[str | None, str | None]]:
+        return [
+            (turn.get("user", {}).get("text"), turn.get("agent", {}).get("text"))
+            for turn in self.session().document()["turns"]
+        ]

@@ -4,32 +4,18 @@ from __future__ import annotations
 
 import json
 import math
-from itertools import count
+import time
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from event_hub.events import captions
-from event_hub.sessions import Session, Sessions, belongs, retell
+from event_hub.sessions import Sessions, belongs
 from event_hub.sessions.latency import breakdown, union
 from event_hub.sessions.transcripts import entries, markdown, spoken
 
-from .streams import Event, streams
-
-
-def told(events: list[Event]) -> Sessions:
-    sessions = Sessions()
-    for offset, event in enumerate(events, 1):
-        sessions.take(event, offset)
-    return sessions
-
-
-def whole(events: list[Event], session: Session) -> Session:
-    made = Session(session.room, session.session, whole=True)
-    for offset, event in enumerate(events, 1):
-        retell(session, event, offset, made)
-    return made
+from .streams import Event, Talk, streams, told, whole
 
 
 def numbers(value: Any) -> list[float]:
@@ -50,7 +36,7 @@ def test_whatever_comes_gives_sensible_sessions(events: list[Event]) -> None:
         assert summary["duration"] is None or summary["duration"] >= 0
         assert all(number >= 0 for number in numbers([summary["counts"], summary["speech"], summary["latency"]]))
         assert len(document["turns"]) == summary["counts"]["turns"]
-        assert markdown(document)
+        assert "".join(markdown(document))
         assert all(entry["text"] for entry in entries(document))
         own = [event for offset, event in enumerate(events, 1) if belongs(event, offset, session)]
         assert len(own) == summary["counts"]["events"]
@@ -99,6 +85,8 @@ def test_latencies_add_up_and_none_is_invented(events: list[Event]) -> None:
 @settings(max_examples=60)
 def test_publishers_do_not_disturb_each_other(one: list[Event], other: list[Event], random: Any) -> None:
     """Whatever the order in which two publishers' events arrive, as long as each one's own is kept."""
+    for event in other:  # each of another agent's process
+        event.update({name: "ag_other" for name in ("agent", "agent_id") if event.get(name) == "ag_1"})
     ways = [0] * len(one) + [1] * len(other)
     random.shuffle(ways)
     sources = [iter(one), iter(other)]
@@ -131,35 +119,28 @@ def test_sessions_without_events_are_forgotten(events: list[Event], data: Any) -
     assert all(one.last > floor for one in sessions.newest())
 
 
+def test_a_name_that_is_null_is_none() -> None:
+    """What names only the room belongs to the newest session, and is to be looked for there."""
+    talk = Talk().user("one").user("two", session=None).user("three", room=None)
+    session = told(talk.events).find("s")[0]
+    assert (session.nameless, session.roomless) == (True, True)
+    assert session.summary()["counts"]["events"] == 3
+
+
+def test_the_ends_of_a_room_cost_what_happened_in_it() -> None:
+    """Each used to look at all sessions that the room ever had: nine million looks, seconds on the loop."""
+    events = [{"type": "user_speech_started", "room": "r", "session": f"s{n}", "timestamp": 5.0} for n in range(3000)]
+    events += [{"type": "livekit_room_finished", "room": "r", "timestamp": 6.0}] * 3000
+    events += [{"type": "transcript", "role": "user", "text": "?", "room": "r", "session": "s7", "timestamp": 7.0}]
+    events += [{"type": "livekit_room_finished", "room": "r", "timestamp": 8.0}]
+    began = time.process_time()
+    sessions = told(events)
+    assert time.process_time() - began < 2
+    assert all(session.ended for session in sessions.newest())
+    assert sessions.find("s7")[0].touched == len(events)
+
+
 # -- turns -----------------------------------------------------------------------------------------------------------
-
-
-class Talk:
-    """A conversation to be written down quickly: each call is an event, a tenth of a second after the one before."""
-
-    def __init__(self) -> None:
-        self.events: list[Event] = []
-        self._times = count()
-
-    def __call__(self, type: str, **fields: Any) -> Talk:
-        at = 1000 + next(self._times) / 10
-        self.events.append({"type": type, "timestamp": at, "room": "r", "session": "s", **fields})
-        return self
-
-    def user(self, text: str, **fields: Any) -> Talk:
-        return self("transcript", role="user", text=text, **fields)
-
-    def agent(self, text: str, **fields: Any) -> Talk:
-        return self("transcript", role="agent", text=text, **fields)
-
-    def session(self) -> Session:
-        return whole(self.events, told(self.events).find("s")[0])
-
-    def turns(self) -> list[tuple[str | None, str | None]]:
-        return [
-            (turn.get("user", {}).get("text"), turn.get("agent", {}).get("text"))
-            for turn in self.session().document()["turns"]
-        ]
 
 
 def test_a_turn_is_what_the_user_says_and_what_the_agent_answers() -> None:
@@ -238,6 +219,44 @@ def test_without_figures_the_events_tell_how_long_it_took() -> None:
     assert "latency" not in turn
 
 
+def test_of_two_who_speak_at_once_the_last_to_end_is_answered() -> None:
+    """The end of the one is not the end of the other: that would be a latency that nobody had to bear."""
+    for last in ("ada", "bob"):
+        first = {"ada": "bob", "bob": "ada"}[last]
+        talk = Talk()("user_speech_started", participant="ada", timestamp=1000.0)
+        talk("user_speech_started", participant="bob", timestamp=1001.0).user("One", participant=first)
+        talk("user_speech_finished", participant=first, timestamp=1002.0).user("Two", participant=last)
+        talk("user_speech_finished", participant=last, timestamp=1005.0)("agent_speech_started", timestamp=1005.5)
+        (turn,) = talk.session().document()["turns"]
+        assert turn["latency"]["total"] == 0.5
+        assert turn["user"]["stopped"] == 1005.0
+        ends = {first: 1002, last: 1005}
+        assert talk.session().summary()["speech"]["user"] == (ends["ada"] - 1000) + (ends["bob"] - 1001)
+
+
+def test_a_tool_counts_from_when_the_user_had_spoken() -> None:
+    """It has been running since before: what the user did not wait for is no part of the wait."""
+    talk = Talk()("tool_call_started", call_id="c", name="slow", timestamp=1000.0)
+    talk("user_speech_started").user("Well?")("user_speech_finished", timestamp=1040.0)
+    talk("tool_call_finished", call_id="c", duration=60.0, timestamp=1060.0)
+    talk("agent_speech_started", utterance="a1", timestamp=1061.0)
+    (turn,) = talk.session().document()["turns"]
+    assert turn["latency"] == {
+        "total": 21.0, "measured": "events", "parts": [{"name": "tools", "seconds": 20.0}], "unaccounted": 1.0
+    }  # fmt: skip
+
+
+def test_who_tells_only_who_speaks_when_has_turns_all_the_same() -> None:
+    """No transcripts, and no names of utterances."""
+    talk = Talk()
+    for _ in range(3):
+        talk("user_speech_started")("user_speech_finished")("agent_speech_started")("agent_speech_finished")
+    turns = talk.session().document()["turns"]
+    assert len(turns) == 3
+    assert all(math.isclose(turn["latency"]["total"], 0.1) for turn in turns)
+    assert math.isclose(talk.session().summary()["speech"]["agent"], 0.3)
+
+
 def test_parts_that_ran_side_by_side_overlap() -> None:
     result = breakdown(1.0, "e2e_latency", {"end_of_turn_delay": 0.6, "llm_node_ttft": 0.6, "tools": None})
     assert result is not None
@@ -293,8 +312,18 @@ def test_a_room_that_livekit_closes_ends_all_its_sessions() -> None:
 def test_markdown_is_not_broken_by_what_was_said() -> None:
     talk = Talk().user("# not a heading\n\n* <b>[x](y)</b> `code` \u202e\0", participant="a*b")
     talk("tool_call_finished", call_id="c", name="look", is_error=True)
-    text = markdown(talk.session().document())
+    text = "".join(markdown(talk.session().document()))
     assert "**a\\*b:** \\# not a heading \\* \\<b\\>\\[x\\](y)\\</b\\> \\`code\\`" in text
     assert text.count("\n# ") == 0
     assert "\u202e" not in text
     assert "failed: " in text
+
+
+def test_an_agents_process_that_is_gone_ends_what_it_had_begun() -> None:
+    talk = Talk()("session_started")("agent_ready", agent_id="ag_1")("agent_speech_started", utterance="a")
+    talk("agent_ready", agent_id="ag_2", session="t")
+    talk.events.append({"type": "agent_process_exited", "agent": "ag_1", "code": -9, "timestamp": 1001.0})
+    for summary in (told(talk.events).find("s")[0].summary(), talk.session().summary()):
+        assert (summary["status"], summary["reason"], summary["ended"]) == ("ended", "agent_process_exited", 1001.0)
+        assert summary["state"]["agent_speaking"] is False
+    assert told(talk.events).find("t")[0].summary()["status"] == "live"

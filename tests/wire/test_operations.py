@@ -144,6 +144,7 @@ BAD_REQUESTS: list[tuple[str, str, str, str | None]] = [
     ("GET", "/api/sessions/nobody?rom=r", "bad_parameter", "rom"),
     ("GET", "/api/sessions/nobody/transcript.pdf", "not_found", None),
     ("GET", "/api/rooms?limit=x", "bad_parameter", "limit"),
+    ("GET", "/api/events?past=9&before=a-1", "bad_parameter", "past"),
     ("GET", "/api/events?past=-1", "bad_parameter", "past"),
     ("GET", "/api/events?past=99999", "bad_parameter", "past"),
 ]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -137,7 +139,7 @@ def test_what_is_posted_is_in_the_next_answer(hub: HubProcess) -> None:
 
 def test_which_session(hub: HubProcess) -> None:
     """Names of all kinds; a room or nothing where there is no name; two sessions of one name."""
-    names = ["a/b", "ä ö", "100%", "x/transcript.txt/y", "?#&=", "room:z", "a//b", "a.b"]
+    names = ["a/b", "ä ö", "100%", "x/transcript.txt/y", "?#&=", "room:z", "a//b", "a\nb", "a.b"]
     hub.publish([said("hi", session=name, room="r") for name in names])
     for name in names:
         assert hub.get(f"/api/sessions/{quote(name, safe='')}")["session"] == name
@@ -245,6 +247,55 @@ def test_the_past_of_a_page(hub: HubProcess) -> None:
         assert stream.next()["text"] == "next"
 
 
+def test_no_hole_between_the_past_and_a_page_of_large_events(hub: HubProcess) -> None:
+    """A page goes back to a multiple of 500: however many looks into the history that takes (D04)."""
+    large = [{"type": "large", "n": n, "text": "x" * 60_000, "room": "r"} for n in range(599)]
+    for at in range(0, len(large), 100):
+        hub.publish(large[at : at + 100])
+    page = hub.get("/api/events?limit=100&past=1000")
+    assert [item["event"]["n"] for item in page["events"]] == list(range(599))
+    assert (page["past"], page["more"]) == ([], False)
+
+
+def test_the_stream_of_a_session_has_what_names_only_its_room(hub: HubProcess) -> None:
+    """LiveKit's webhooks do; and of a session that its publisher sometimes names without a room, nothing is missing."""
+    hub.publish([said("hi", room="r", session="s"), said("ho", session="only")])
+    document = hub.get("/api/sessions/s")
+    assert document["stream"] == f"/api/stream?room=r&last_event_id={document['cursor']}"
+    with hub.stream(document["stream"].removeprefix("/api/stream")) as stream:
+        stream.next()
+        hub.publish({"type": "livekit_room_finished", "room": "r"})
+        assert stream.next()["type"] == "livekit_room_finished"
+    assert hub.get("/api/sessions/s")["status"] == "ended"
+    assert "?session=only&" in hub.get("/api/sessions/only")["stream"]
+    hub.publish([said("no session", room="r", session=None), said("no room", room=None, session="s")])
+    document = hub.get("/api/sessions/s")
+    assert [item["text"] for item in document["conversation"] if item["kind"] == "said"] == [
+        "hi", "no session", "no room",
+    ]  # fmt: skip
+    assert document["stream"] == f"/api/stream?last_event_id={document['cursor']}"
+
+
+def test_captions_are_those_of_an_export(hub: HubProcess, tmp_path: Path) -> None:
+    """To the byte, though a webhook has told of the room before, and whatever was said."""
+    hub.publish({"type": "livekit_room_started", "room": "r", "timestamp": 1_699_999_990.0})
+    hub.publish(list(conversation("r", "s", 3)))
+    hub.publish(said("a --> b\n\n1\n00:00:01,000 --> <i>\u202e\0", room="r", session="s", timestamp=1_700_000_100.0))
+    for form in ("txt", "srt", "vtt"):
+        file = tmp_path / f"s.{form}"
+        command = ["export", "--hub", hub.url, "--session", "s", "-o", str(file)]
+        done = subprocess.run(
+            [sys.executable, "-m", "event_hub", *command],
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        answer = requests.get(f"{hub.url}/api/sessions/s/transcript.{form}", timeout=PATIENCE)
+        assert answer.content == file.read_bytes()
+
+
 def test_asking_costs_nobody_an_event(hub: HubProcess) -> None:
     """A hundred at once, while others publish: every answer is whole, and every stream has everything."""
     hub.publish(list(conversation("r", "s", 100)))
@@ -290,3 +341,16 @@ def test_only_so_much_is_kept(tmp_path: Path) -> None:
             return {name: document[name] for name in expected} == expected
 
         until(anew, "what retention has left to be computed anew")
+
+
+def test_the_session_of_an_agent_that_was_killed_is_over(hub: HubProcess) -> None:
+    """Its process can say nothing any more; the launcher does."""
+    events = list(conversation("r", "s", 2))[:80]
+    hub.publish([*events, {"type": "agent_ready", "room": "r", "session": "s", "agent_id": "ag_1"}])
+    assert hub.get("/api/sessions/s")["status"] == "live"
+    hub.publish(
+        [{"type": "agent_process_exited", "agent": "ag_1", "code": -9, "reason": "crashed", "timestamp": 1.8e9}]
+    )
+    session = hub.get("/api/sessions/s")
+    assert (session["status"], session["reason"], session["ended"]) == ("ended", "agent_process_exited", 1.8e9)
+    assert hub.get("/api/sessions?status=ended")["sessions"][0]["session"] == "s"

@@ -24,6 +24,9 @@ _SCANS = 20
 def events(hub: Hub) -> Response:
     """The events that the request at hand asks for."""
     query = parse(EventsQuery, request.args)
+    if query.past and (query.after or query.before):
+        text = "past: goes with the newest page alone, without after and before"
+        raise HubError("bad_parameter", text, field="past")
     filter = query.filter()
     history = hub.history
     start = _place("after", query.after, filter, history)
@@ -38,7 +41,7 @@ def events(hub: Hub) -> Response:
                 mimetype="application/x-ndjson",
                 headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
             )
-        if query.past and not query.after and not query.before:
+        if query.past:
             body = hub.pasts.answer(query.model_dump_json(), lambda: _with_past(hub, query, filter))
         else:
             body = msgspec.json.encode(_page(history, query, filter, start, until))
@@ -78,8 +81,12 @@ def _with_past(hub: Hub, query: EventsQuery, filter: Filter) -> bytes:
     history = hub.history
     head, floor = history.head, history.floor
     records, through, _ = _backwards(history, head, filter, query.limit)
-    begin = max(floor, (records[0].offset - 1 if len(records) >= query.limit else through) // _STEP * _STEP)
-    more, _, _ = _backwards(history, records[0].offset - 1 if records else head, filter, _STEP, begin)
+    more: list[Record] = []
+    begin = through  # as far as was looked: what is before it is past
+    if len(records) >= query.limit:
+        end = records[0].offset - 1
+        begin = max(floor, end // _STEP * _STEP)
+        more, _, _ = _backwards(history, end, filter, _STEP, begin)
     past = hub.pasts.past(filter, begin, query.past)
     cursor = history.epochs.cursor
     return msgspec.json.encode(
@@ -133,18 +140,24 @@ def _forwards(history: History, after: int, until: int, filter: Filter, limit: i
 
 
 def _backwards(
-    history: History, offset: int, filter: Filter, limit: int, least: int = 0
+    history: History, offset: int, filter: Filter, limit: int, least: int | None = None
 ) -> tuple[list[Record], int, bool]:
+    """The newest `limit` events that match, up to `offset`, and how far was looked. Down to `least`, where that is given,
+    and it is to be near, there are all of them; otherwise so many looks into the history have to do."""
     records: list[Record] = []
     breath = Breath()
-    for _ in range(_SCANS if offset > least else 0):
+    looks = 0
+    bounded = least is None
+    least = least or 0
+    while offset > least and not (bounded and looks >= _SCANS):
+        looks += 1
         page: Page = history.before(offset, filter, limit - len(records))
         records += page.records
         offset = page.through
         if len(records) >= limit or offset <= max(history.floor, least):
             break
         breath.take()
-    if least:
+    if not bounded:
         records = [record for record in records if record.offset > least]
     return records[::-1], max(offset, history.floor), offset > history.floor
 

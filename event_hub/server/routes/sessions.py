@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlencode
@@ -13,8 +13,9 @@ from flask import Response, request
 
 from ...events import captions
 from ...sessions import Samples, Session, Sessions
-from ...sessions.transcripts import entries, markdown, spoken
+from ...sessions.transcripts import entries, markdown
 from ...sse import Cursor
+from ..breath import rested
 from ..errors import HubError
 from ..filters import Filter
 from ..history import HistoryError
@@ -30,7 +31,7 @@ FORMS = {
     "vtt": "text/vtt; charset=utf-8",
 }
 """The forms of a transcript, and their media types."""
-_CAPTIONS: dict[str, Callable[[list[captions.Cue]], str]] = {
+_CAPTIONS: dict[str, Callable[[Iterable[captions.Cue]], str]] = {
     "txt": captions.txt,
     "srt": captions.srt,
     "vtt": captions.vtt,
@@ -44,7 +45,7 @@ def sessions(hub: Hub) -> Response:
         end = _before(hub, query.before)
         listed: list[dict[str, Any]] = []
         more = False
-        for session in _matching(hub, known, query):
+        for session in rested(_matching(hub, known, query)):
             if session.last >= end:
                 continue
             if len(listed) == query.limit:
@@ -61,7 +62,7 @@ def rooms(hub: Hub) -> Response:
     with _sessions(hub) as (known, through):
         groups: dict[str | None, list[Session]] = {}
         more = False
-        for session in _matching(hub, known, query):
+        for session in rested(_matching(hub, known, query)):
             if session.room not in groups and len(groups) == query.limit:
                 more = True
                 continue
@@ -83,12 +84,13 @@ def transcript(hub: Hub, id: str, form: str) -> Response:
         raise HubError("not_found", f"a transcript is to be had as {', '.join(FORMS)}, not as {form[:20]}")
     with _found(hub, id) as (one, through):
         if form in _CAPTIONS:
-            text = _CAPTIONS[form](captions.cues(spoken(hub.sessions.events(one))))
+            text = _CAPTIONS[form](rested(captions.cues(hub.sessions.spoken(one))))
             return _file(text.encode(), form)
         whole, _ = hub.sessions.whole(one)
-        document = whole.document()
+        document = whole.parts()
+        document["conversation"] = list(rested(document["conversation"]))
     if form == "md":
-        return _file(markdown(document).encode("utf-8", "replace"), form)
+        return _file("".join(rested(markdown(document))).encode("utf-8", "replace"), form)
     about = {
         key: document[key] for key in ("id", "room", "session", "agent", "status", "started", "updated", "duration")
     }
@@ -111,9 +113,9 @@ def _sessions(hub: Hub) -> Iterator[tuple[Sessions, int]]:
 def _found(hub: Hub, id: str) -> Iterator[tuple[Session, int]]:
     query = parse(SessionQuery, request.args)
     with _sessions(hub) as (known, through):
-        found = known.find(id, query.room)
+        found = known.find(id, query.room or None)
         if not found:
-            where = f" in room {query.room}" if query.room is not None else ""
+            where = f" in room {query.room[:256]}" if query.room else ""
             raise HubError("unknown_session", f"no event of the history is of a session {id[:256]}{where}")
         if len(found) > 1:
             rooms = [one.room for one in found]
@@ -163,7 +165,7 @@ def _places(hub: Hub, session: Session) -> dict[str, Any]:
     return {
         "first": _cursor(hub, session.first),
         "last": _cursor(hub, session.last),
-        "partial": hub.history.floor > 0 and not session.began,
+        "partial": hub.sessions.incomplete and not session.began,
     }
 
 
@@ -172,11 +174,18 @@ def _summary(hub: Hub, session: Session) -> dict[str, Any]:
 
 
 def _about(hub: Hub, session: Session, through: int) -> bytes:
-    """What belongs to the answer and not to the session: where its events are, and where the stream goes on."""
+    """What belongs to the answer and not to the session: where its events are, and where the stream goes on.
+
+    The stream is that of its room, for what names the room alone belongs to it, too (LiveKit's webhooks); where some of
+    its events name no room, all events.
+    """
     cursor = _cursor(hub, through)
-    of = [(key, value) for key, value in (("room", session.room), ("session", session.session)) if value is not None]
-    wanted = of[-1:] if session.session is not None and not session.nameless else of[:1]
-    stream = "/api/stream?" + urlencode([*wanted, ("last_event_id", cursor)])
+    wanted = {}
+    if session.room is None and session.session is not None:
+        wanted["session"] = session.session
+    elif session.room is not None and not session.roomless:
+        wanted["room"] = session.room
+    stream = "/api/stream?" + urlencode({**wanted, "last_event_id": cursor})
     return msgspec.json.encode({"cursor": cursor, "stream": stream, **_places(hub, session)})
 
 
@@ -185,7 +194,7 @@ def _room(room: str | None, sessions: list[Session]) -> dict[str, Any]:
     counts: dict[str, int] = {}
     speech = {"user": 0.0, "agent": 0.0}
     duration, updated = 0.0, None
-    for session in sessions:
+    for session in rested(sessions):
         samples.add_all(session.samples)
         summary = session.summary()
         for name, count in summary["counts"].items():
