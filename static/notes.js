@@ -28,9 +28,9 @@ const NOTES = {
     title: `Error${e.source ? ` in ${text(e.source)}` : ""}`,
     text: join(text(e.message), e.recoverable === true && "the session goes on", e.recoverable === false && "not recoverable"),
   }),
-  agent_process_started: (e) => ({ title: "Agent process started", text: join(text(e.agent), `pid ${text(e.pid)}`) }),
+  agent_process_started: (e) => ({ title: "Agent started", text: join(text(e.agent), `pid ${text(e.pid)}`) }),
   agent_process_exited: (e) => ({
-    title: "Agent process exited",
+    title: "Agent ended",
     text: join(text(e.agent), text(e.reason), e.code !== undefined && e.code !== null && `code ${text(e.code)}`, text(e.error)),
   }),
   events_dropped: (e) => ({
@@ -43,11 +43,23 @@ const NOTES = {
   }),
 };
 
+const ROOM = {
+  __proto__: null,
+  livekit_participant_joined: "Joined",
+  livekit_participant_left: "Left",
+  livekit_participant_connection_aborted: "Aborted",
+  livekit_room_finished: "Room closed",
+};
+const UNHEARD = new Set(["livekit_room_started", "livekit_track_published", "livekit_track_unpublished"]);
+
+/** Whether one of LiveKit's webhooks says something to who follows the conversation; the log has all. */
+export const noted = (event) => !UNHEARD.has(event.type);
+
 /** `{title, text}` of an event that is shown as a note. */
 export function describe(event) {
   const own = NOTES[event.type];
   if (own) return own(event);
-  const title = event.type.replace(/^livekit_/, "LiveKit: ").replaceAll("_", " ");
+  const title = ROOM[event.type] ?? event.type.replace(/^livekit_/, "LiveKit: ").replaceAll("_", " ");
   return { title, text: text(event.participant ?? "") };
 }
 

@@ -2,7 +2,7 @@
 // network; the same events give the same state. `apply` one event after the other, then `take` what has changed.
 
 import { Agent } from "./agent-text.js";
-import { crashed, describe } from "./notes.js";
+import { crashed, describe, noted } from "./notes.js";
 import { begun, create, forgetInterims, measure, remember, settle } from "./session.js";
 
 export const LIMITS = { items: 1000, sessions: 200, text: 100_000 };
@@ -213,7 +213,7 @@ function metrics(state, session, event) {
   }
 }
 
-const webhook = (state, session, event) => void state.note(session, event);
+const webhook = (state, session, event) => void (noted(event) && state.note(session, event));
 
 const HANDLERS = {
   __proto__: null, // a type is anything, "constructor" too

