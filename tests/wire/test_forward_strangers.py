@@ -21,25 +21,10 @@ from event_hub.server.forward.webhook import Webhook
 from event_hub.sse import Cursor
 
 from ..hubs import PATIENCE, HubProcess, until
-from .receivers import CERTIFICATE, SECRET, forwards, lines, receiver, rotated, settled
+from .receivers import CERTIFICATE, forwards, lines, receiver, rotated, settled
 
 Forwarder = Callable[..., HubProcess]
 Talk = Callable[[socket.socket], None]
-
-
-@pytest.fixture
-def forwarder(hub_factory: Callable[..., HubProcess], tmp_path: Path) -> Forwarder:
-    """A hub, not started, that forwards to the targets named."""
-
-    def make(*targets: str, **options: str) -> HubProcess:
-        environ = {
-            "HUB_FORWARD": " ".join(targets),
-            "HUB_FORWARD_SECRET": SECRET,
-            "HUB_FORWARD_STATE": str(tmp_path / "forward"),
-        }
-        return hub_factory(**{**environ, **options})
-
-    return make
 
 
 @contextlib.contextmanager
@@ -181,7 +166,7 @@ def test_a_folder_that_somebody_has_removed(forwarder: Forwarder, tmp_path: Path
     hub.publish({"type": "n", "n": 1})
     until(lambda: list(folder.glob("*.json")), "the place")
     settled(hub)
-    second = forwarder(f"file:{out}").start()
+    second = forwarder(f"file:{out}", HUB_HISTORY="memory:").start()
     until(lambda: "another hub" in forwards(second)[0].get("error", ""), "the second to be told")
     assert [one["n"] for one in lines(out)] == [0, 1]
 
