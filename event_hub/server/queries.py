@@ -34,6 +34,13 @@ class _Query(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
+def _filter(rooms: list[str], types: list[str], sessions: list[str]) -> Filter:
+    try:
+        return Filter.of(rooms, types, sessions)
+    except BadFilter as error:
+        raise HubError("bad_filter", str(error)) from None
+
+
 class FilterQuery(_Query):
     room: list[str] = Field(
         default_factory=list,
@@ -49,10 +56,7 @@ class FilterQuery(_Query):
 
     def filter(self) -> Filter:
         """Raises `HubError`."""
-        try:
-            return Filter.of(self.room, self.type, self.session)
-        except BadFilter as error:
-            raise HubError("bad_filter", str(error)) from None
+        return _filter(self.room, self.type, self.session)
 
 
 class StreamQuery(FilterQuery):
@@ -93,10 +97,7 @@ class RoomsQuery(_Query):
 
     def filter(self) -> Filter:
         """Raises `HubError`."""
-        try:
-            return Filter.of(self.room, (), self.session)
-        except BadFilter as error:
-            raise HubError("bad_filter", str(error)) from None
+        return _filter(self.room, [], self.session)
 
 
 class SessionsQuery(RoomsQuery):

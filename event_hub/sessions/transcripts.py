@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -70,14 +70,6 @@ class Spoken:
     def events(self) -> list[dict[str, Any]]:
         """What `event_hub.events.captions.cues` takes."""
         return [{"timestamp": self._first}, *self._kept]
-
-
-def spoken(events: Iterable[Event]) -> list[dict[str, Any]]:
-    """What captions need of all these events of one session."""
-    kept = Spoken()
-    for event in events:
-        kept.take(event)
-    return kept.events()
 
 
 def _begun(item: dict[str, Any]) -> dict[str, Any]:

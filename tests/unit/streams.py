@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from event_hub.events import InvalidEvent, check
-from event_hub.sessions import Session, Sessions, retell
+from event_hub.sessions import Session, Sessions, Spoken, retell
 
 Event = dict[str, Any]
 
@@ -90,6 +90,14 @@ def events(
 def streams(**of: Any) -> st.SearchStrategy[list[Event]]:
     """Up to 40 events."""
     return st.lists(events(**of), max_size=40)
+
+
+def spoken(events: list[Event]) -> list[Event]:
+    """What captions need of all these events of one session."""
+    kept = Spoken()
+    for event in events:
+        kept.take(event)
+    return kept.events()
 
 
 def told(events: list[Event]) -> Sessions:

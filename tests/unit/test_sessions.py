@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from event_hub.events import captions
 from event_hub.sessions import Sessions, belongs
 from event_hub.sessions.latency import breakdown, union
-from event_hub.sessions.transcripts import entries, markdown, spoken
+from event_hub.sessions.transcripts import entries, markdown
 
-from .streams import Event, Talk, streams, told, whole
+from .streams import Event, Talk, spoken, streams, told, whole
 
 
 def numbers(value: Any) -> list[float]:

@@ -8,10 +8,10 @@ import time
 from event_hub.events import captions
 from event_hub.sessions import Condenser, Samples, Spoken
 from event_hub.sessions.shelf import SIZE
-from event_hub.sessions.transcripts import KEPT, spoken
+from event_hub.sessions.transcripts import KEPT
 from event_hub.sessions.turns import REMEMBERED, UTTERANCES
 
-from .streams import Talk, told
+from .streams import Talk, spoken, told
 
 
 def test_a_monologue_takes_no_more_than_so_much() -> None:
