@@ -178,6 +178,18 @@ class HubProcess:
     def wait_count(self, number: int) -> None:
         until(lambda: self.count() == number, f"{number} subscribers")
 
+    def subscribers(self) -> set[int]:
+        """Their ids: on a hub that tests share, what an earlier one left may still go while another comes."""
+        return {one["id"] for one in self.get("/api/subscribers", params={"limit": 1000})["subscribers"]}
+
+    def newcomer(self, before: set[int]) -> set[int]:
+        """Wait for a subscriber that was not there before."""
+        new: set[int] = until(lambda: self.subscribers() - before, "the subscriber")
+        return new
+
+    def wait_gone(self, left: set[int]) -> None:
+        until(lambda: not left & self.subscribers(), "the hub to have noticed that a subscriber left")
+
 
 class Stream:
     """A subscriber on a bare socket: sees every byte, may read as slowly as it likes."""

@@ -117,7 +117,7 @@ def test_the_seventh_tab_works_and_closing_tabs_closes_the_stream(
     last = tabs[-1]
     count(last, "19 events")
     assert numbers(last) == list(range(19))
-    assert hub.count() == 1
+    hub.wait_count(1)
     last.close()
     hub.wait_count(0)
 

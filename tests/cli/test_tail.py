@@ -22,6 +22,7 @@ def sqlite(folder: Path) -> str:
 def test_head_ends_it_though_the_hub_stays_silent(hub: HubProcess) -> None:
     """No event comes after the first: only the closed pipe can end it."""
     hub.publish({"type": "test", "room": "head"})
+    before = hub.subscribers()
     reader, writer = os.pipe()
     process = subprocess.Popen(
         [EVENT_HUB, "tail", "--since", "all", "--room", "head", "--hub", hub.url],
@@ -33,19 +34,19 @@ def test_head_ends_it_though_the_hub_stays_silent(hub: HubProcess) -> None:
     os.close(writer)
     with process, os.fdopen(reader, "rb") as pipe:
         assert b"test" in pipe.readline()
-        before = hub.count()
+        tail = hub.newcomer(before)  # counted once its replay is over
         pipe.close()
         assert process.wait(PATIENCE) == 0
         assert process.stderr is not None
         assert process.stderr.read() == b""
-    until(lambda: hub.count() < before, "the hub to have noticed")
+    hub.wait_gone(tail)
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_signals_end_it_without_a_word(hub: HubProcess, tmp_path: Path, number: signal.Signals, code: int) -> None:
-    before = hub.count()
+    before = hub.subscribers()
     with Running(tmp_path, "tail", hub=hub.url) as tail:
-        until(lambda: hub.count() > before, "the subscriber")
+        hub.newcomer(before)
         assert tail.end(number) == code
         assert tail.err == ""
 
@@ -161,10 +162,10 @@ def conversation(room: str) -> list[dict[str, object]]:
 
 
 def test_on_a_terminal_the_last_line_grows(hub: HubProcess) -> None:
-    before = hub.count()
+    before = hub.subscribers()
     first, *rest = conversation("grows")
     with Terminal("tail", "--room", "grows", hub=hub.url) as terminal:
-        until(lambda: hub.count() > before, "the subscriber")
+        hub.newcomer(before)
         hub.publish(first)
         terminal.until(lambda text: "What is …" in text, "the interim")
         assert screen(terminal.text)[-1].endswith("user caller_1: What is …")
@@ -207,9 +208,9 @@ def test_a_terminal_gets_no_control_characters_of_others(hub: HubProcess) -> Non
 
 
 def test_a_long_line_that_grows_stays_one_line(hub: HubProcess) -> None:
-    before = hub.count()
+    before = hub.subscribers()
     with Terminal("tail", "--no-color", "--room", "long", hub=hub.url, columns=80) as terminal:
-        until(lambda: hub.count() > before, "the subscriber")
+        hub.newcomer(before)
         hub.publish({"type": "agent_text_delta", "room": "long", "delta": "word " * 50 + "end", "utterance": "a"})
         terminal.until(lambda text: text.endswith("end"), "the end of it")
         assert "\n" not in terminal.text

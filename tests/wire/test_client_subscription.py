@@ -106,11 +106,11 @@ def test_what_is_wrong_is_told_at_once(hub: HubProcess) -> None:
 
 
 def test_close_from_another_thread_wakes_it(hub: HubProcess, room: str) -> None:
-    before = hub.count()
+    before = hub.subscribers()
     reader = Reader(subscribe(hub.url, room=room))
-    hub.wait_count(before + 1)
+    subscriber = hub.newcomer(before)
     reader.end()
-    hub.wait_count(before)
+    hub.wait_gone(subscriber)
     with pytest.raises(StopIteration):
         next(reader.subscription)
     reader.subscription.close()
@@ -118,12 +118,12 @@ def test_close_from_another_thread_wakes_it(hub: HubProcess, room: str) -> None:
 
 def test_close_from_a_signal_handler(hub: HubProcess, room: str) -> None:
     """In the thread that waits: as Ctrl-C does it in a program that wants to end in order."""
-    before = hub.count()
+    before = hub.subscribers()
     events = subscribe(hub.url, room=room)
     old = signal.signal(signal.SIGUSR1, lambda *_: events.close())
 
     def interrupt() -> None:
-        hub.wait_count(before + 1)
+        hub.newcomer(before)
         os.kill(os.getpid(), signal.SIGUSR1)
 
     thread = threading.Thread(target=interrupt)
@@ -133,7 +133,7 @@ def test_close_from_a_signal_handler(hub: HubProcess, room: str) -> None:
     finally:
         thread.join(PATIENCE)
         signal.signal(signal.SIGUSR1, old)
-    hub.wait_count(before)
+    until(lambda: hub.subscribers() <= before, "the hub to have noticed")
 
 
 def test_a_bystander_may_close_it_between_two_events(hub: HubProcess, room: str) -> None:
