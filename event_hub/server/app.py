@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -70,17 +70,42 @@ class _Name(PathConverter):
 
 
 class _Direct:
-    """Serves one route without Flask's dispatch, everything else with it."""
+    """Serves one route without Flask's dispatch, everything else with it; counts what is under way."""
 
-    def __init__(self, flask: Any, route: data.DataRoute) -> None:
-        self._flask = flask
+    def __init__(self, app: HubApp, route: data.DataRoute) -> None:
+        self._app = app
+        self._flask = app.wsgi_app
         self._route = route
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         if environ["PATH_INFO"] == data.PATH and environ["REQUEST_METHOD"] == "POST":
             return self._route(environ, start_response)
-        answer: Iterable[bytes] = self._flask(environ, start_response)
-        return answer
+        hub = self._app._hub
+        if hub is None or environ["PATH_INFO"] == stream_route.PATH or not environ["PATH_INFO"].startswith("/api/"):
+            return self._flask(environ, start_response)
+        hub.active += 1
+        try:
+            return _Counted(self._flask(environ, start_response), hub)
+        except BaseException:
+            hub.active -= 1
+            raise
+
+
+class _Counted:
+    """An answer that is under way until it is closed: what is asked before the hub drains is answered."""
+
+    def __init__(self, answer: Iterable[bytes], hub: Hub) -> None:
+        self._answer = answer
+        self._hub = hub
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._answer)
+
+    def close(self) -> None:
+        self._hub.active -= 1
+        close = getattr(self._answer, "close", None)
+        if close is not None:
+            close()
 
 
 def create_app(settings: Settings | None = None, *, static: Path | None = None) -> HubApp:
@@ -95,7 +120,7 @@ def create_app(settings: Settings | None = None, *, static: Path | None = None) 
     def route(path: str, view: Callable[[Hub], Response], method: str = "GET") -> None:
         app.add_url_rule(path, path, lambda: view(app.hub()), methods=[method])
 
-    route("/api/stream", lambda hub: stream_route.stream(hub, origins.headers(request.headers.get("Origin"))))
+    route(stream_route.PATH, lambda hub: stream_route.stream(hub, origins.headers(request.headers.get("Origin"))))
     route("/api/events", events.events)
     route("/api/sessions", sessions.sessions)
     route("/api/rooms", sessions.rooms)
@@ -126,7 +151,7 @@ def create_app(settings: Settings | None = None, *, static: Path | None = None) 
     app.register_error_handler(HistoryError, lambda error: _problem(app, HubError("history_unavailable", str(error))))
     app.register_error_handler(HTTPException, lambda error: _http_error(app, error))
     app.register_error_handler(Exception, lambda error: _problem(app, _failed(error)))
-    app.wsgi_app = _Direct(app.wsgi_app, data.DataRoute(app.hub, origins))  # type: ignore[method-assign]
+    app.wsgi_app = _Direct(app, data.DataRoute(app.hub, origins))  # type: ignore[method-assign]
     return app
 
 

@@ -38,6 +38,8 @@ _MAINTAIN = 1.0
 """Seconds between two looks at retention."""
 _AGENTS_SHARE = 0.7
 """Of the drain's time, what agents may take; subscribers need the rest."""
+_LAST_ANSWERS = 3.0
+"""Seconds that answers under way may take once the subscribers are gone: an export goes on with the next hub as well."""
 _CHECKPOINT = 5.0
 """Seconds between two checkpoints."""
 
@@ -311,7 +313,7 @@ class Hub:
         for subscriber in self.broadcast.subscribers():
             self.figures.dropped["drain"] += 1
             subscriber.drop()
-        self._wait(lambda: self.active == 0, min(until, time.monotonic() + 1))
+        self._wait(lambda: self.active == 0, min(until, time.monotonic() + _LAST_ANSWERS))
         self.forwarding.wait(began + min(FORWARD_DRAIN, grace / 2))
         self.close()
 
