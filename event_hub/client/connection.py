@@ -16,6 +16,7 @@ import requests
 from requests.auth import AuthBase
 from urllib3.exceptions import ProtocolError
 
+from ..causes import causes, timed_out
 from .errors import HubError, NotAHub, Refused, Unreachable
 from .light_http import LightHTTP, light
 from .records import Posted
@@ -180,17 +181,9 @@ def _reason(error: BaseException) -> str:
     """Why a connection failed, in a few words: the innermost cause that the system names."""
     if isinstance(error, requests.ConnectTimeout):
         return "no connection in time"
-    seen: list[BaseException] = []
-    todo: list[Any] = [error]
-    while todo and len(seen) < 20:
-        one = todo.pop()
-        if isinstance(one, BaseException) and one not in seen:
-            seen.append(one)
-            todo += [*one.args, getattr(one, "reason", None), one.__cause__, one.__context__]
-    for one in seen:
-        if isinstance(one, TimeoutError) or "Timeout" in type(one).__name__:
-            return "no answer in time"
-    for one in reversed(seen):
+    if timed_out(error):
+        return "no answer in time"
+    for one in reversed(causes(error)):
         if isinstance(one, socket.gaierror):
             return "the name of the host is not known"
         if isinstance(one, OSError) and one.strerror:

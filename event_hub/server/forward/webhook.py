@@ -22,6 +22,7 @@ import requests
 from requests.utils import get_auth_from_url
 
 from ... import __version__
+from ...causes import causes, timed_out
 from . import signing
 from .sink import MOST_BYTES, Batch, Failed
 from .targets import Target
@@ -78,7 +79,7 @@ class Webhook:
                 try:
                     response = self._post(batch.id, body)
                 except requests.ConnectionError as error:
-                    if not warm or _late(error):
+                    if not warm or timed_out(error):
                         raise
                     response = self._post(batch.id, body)
         except Exception as error:  # anything that requests, urllib3, ssl or the system may say
@@ -196,42 +197,26 @@ def _within(seconds: float) -> AbstractContextManager[Any]:
     return nullcontext()
 
 
-def _chain(error: BaseException) -> list[BaseException]:
-    """`error` with all that led to it."""
-    seen: list[BaseException] = []
-    todo: list[Any] = [error]
-    while todo and len(seen) < 20:
-        one = todo.pop()
-        if isinstance(one, BaseException) and one not in seen:
-            seen.append(one)
-            todo += [*one.args, getattr(one, "reason", None), one.__cause__, one.__context__]
-    return seen
-
-
-def _late(error: BaseException) -> bool:
-    return any(isinstance(one, TimeoutError) or "Timeout" in type(one).__name__ for one in _chain(error))
-
-
 def _reason(error: BaseException) -> str:
     """Why a request failed, in a few words. Never what `requests` says: that has the URL in it."""
-    if _late(error):
+    if timed_out(error):
         return f"no answer within {TIMEOUT:g} s"
     if isinstance(error, requests.exceptions.ProxyError | requests.exceptions.InvalidSchema):
         return "the proxy that the environment names does not take it there (see HTTPS_PROXY, HTTP_PROXY and NO_PROXY)"
-    causes = list(reversed(_chain(error)))
-    if type(error) is OSError or any(isinstance(one, ssl.SSLError) and one.library == "X509" for one in causes):
+    inwards = list(reversed(causes(error)))
+    if type(error) is OSError or any(isinstance(one, ssl.SSLError) and one.library == "X509" for one in inwards):
         return "the certificates that REQUESTS_CA_BUNDLE names cannot be read"
-    for one in causes:
+    for one in inwards:
         if isinstance(one, ssl.SSLCertVerificationError):
             return f"its certificate is not trusted: {one.verify_message} (see REQUESTS_CA_BUNDLE)"
         if isinstance(one, ssl.SSLError):
             return "it does not speak TLS as it should"
         if isinstance(one, socket.gaierror):
             return "the name of its host is not known"
-    for one in causes:
+    for one in inwards:
         if isinstance(one, OSError) and one.strerror and one.errno:
             return one.strerror[:1].lower() + one.strerror[1:]
-    if isinstance(error, requests.exceptions.InvalidHeader) or any(map(_garbled, causes)):
+    if isinstance(error, requests.exceptions.InvalidHeader) or any(map(_garbled, inwards)):
         return "what it answers is no HTTP"
     known = isinstance(error, requests.ConnectionError)
     return "the connection broke off" if known else f"the request cannot be made ({type(error).__name__})"
