@@ -13,6 +13,7 @@ _COMMANDS = {
     "serve": "Start the hub.",
     "tail": "Watch events as they come.",
     "post": "Post events: one, a file of them, or a stream on stdin.",
+    "sessions": "List the sessions, or show one with its turns and latencies.",
     "export": "Write the history to a file: JSON lines, CSV, subtitles.",
 }
 

@@ -13,7 +13,7 @@ from .options import count
 from .plain import plain
 
 ENVELOPE = frozenset({"type", "timestamp", "event_id", "room", "session", "participant", "role", "utterance"})
-_LATENCIES = {
+LATENCIES = {
     "e2e_latency": "end to end",
     "transcription_delay": "transcription",
     "end_of_turn_delay": "end of turn",
@@ -179,7 +179,7 @@ def _state(event: Event) -> tuple[str, str]:
 
 
 def _metrics(event: Event) -> tuple[str, str]:
-    figures: list[tuple[str, Any]] = [(label, event.get(name)) for name, label in _LATENCIES.items()]
+    figures: list[tuple[str, Any]] = [(label, event.get(name)) for name, label in LATENCIES.items()]
     parts = [f"{label} {round(value * 1000):,} ms" for label, value in figures if type(value) in (int, float)]
     return " · ".join(parts), "state"
 

@@ -6,7 +6,8 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from types import TracebackType
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
+from urllib.parse import quote
 
 import msgspec
 
@@ -17,7 +18,7 @@ from .backoff import Backoff
 from .connection import Connection, Pairs
 from .errors import HubError, NotAHub
 from .ids import new_id
-from .records import Page, Posted, Received
+from .records import Page, Posted, Received, SessionsPage
 
 AnyEvent: TypeAlias = Mapping[str, Any] | Event
 Patterns: TypeAlias = str | Iterable[str]
@@ -145,6 +146,34 @@ class Hub:
                 break
         return list(chain.from_iterable(reversed(pages)))
 
+    def sessions(
+        self,
+        *,
+        room: Patterns = (),
+        session: Patterns = (),
+        status: Literal["live", "ended"] | None = None,
+        since: str = "",
+        page: int = 200,
+    ) -> Iterator[dict[str, Any]]:
+        """The sessions that match, those with the newest events first, as docs/sessions.md has them: states, counts,
+        durations, latencies. `since`: only those with an event since, such as `24h`. One that is told something new
+        between two pages may be left out. Raises `HubError`, also between two sessions.
+        """
+        query = [*filter_query(room, (), session), ("limit", str(page)), *_given(status=status, since=since)]
+        before: Pairs = []
+        while True:
+            answer = self._connection.get("/api/sessions", SessionsPage, [*query, *before])
+            yield from answer.sessions
+            if not answer.more or not answer.sessions:
+                return
+            before = [("before", str(answer.sessions[-1].get("last")))]
+
+    def session(self, id: str, *, room: str | None = None) -> dict[str, Any]:
+        """One session with its turns, its conversation, and where its stream goes on. `room`: which one, where several
+        rooms have a session of this name. Raises `HubError`; `Refused` with the code `unknown_session` where there is none.
+        """
+        return self._facts(f"/api/sessions/{quote(id, safe='')}", "id", _given(room=room))
+
     def config(self) -> dict[str, Any]:
         """What the hub says about itself: version, epoch, limits, heartbeat, known types. Raises `HubError`."""
         return self._facts("/api/config", "epoch")
@@ -165,8 +194,8 @@ class Hub:
     ) -> None:
         self.close()
 
-    def _facts(self, path: str, mark: str) -> dict[str, Any]:
-        facts = self._connection.get(path, dict[str, Any], also=(503,))
+    def _facts(self, path: str, mark: str, query: Pairs | None = None) -> dict[str, Any]:
+        facts = self._connection.get(path, dict[str, Any], query, also=(503,))
         if not isinstance(facts.get(mark), str):
             raise NotAHub(self.url, 200, "application/json", "JSON, but not a hub's")
         return facts
@@ -190,6 +219,10 @@ def filter_query(room: Patterns, type: Patterns, session: Patterns) -> Pairs:
         listed = [patterns] if isinstance(patterns, str) else patterns
         query += [(name, pattern) for pattern in listed if pattern]
     return query
+
+
+def _given(**parameters: str | None) -> Pairs:
+    return [(name, value) for name, value in parameters.items() if value]
 
 
 def plain(event: AnyEvent) -> dict[str, Any]:

@@ -65,3 +65,10 @@ class Page(msgspec.Struct):
     before: str
     cursor: str
     gap: dict[str, Any] | None = None
+
+
+class SessionsPage(msgspec.Struct):
+    """A page of sessions, as docs/sessions.md has them."""
+
+    sessions: list[dict[str, Any]]
+    more: bool

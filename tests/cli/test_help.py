@@ -15,7 +15,7 @@ from event_hub import __version__
 from ..hubs import PATIENCE, ROOT, free_port
 from .commands import run
 
-COMMANDS = ("serve", "tail", "post", "export")
+COMMANDS = ("serve", "tail", "post", "sessions", "export")
 PAGE = ROOT / "docs" / "command-line.md"
 
 
