@@ -9,7 +9,6 @@ from flask import Flask, Response
 from flask_swagger_ui import get_swaggerui_blueprint
 
 from ...events import HUB_ONLY, KNOWN
-from ...events.schema import json_schemas
 from .. import openapi
 from ..errors import CATALOGUE
 
@@ -50,11 +49,10 @@ def _errors() -> str:
 
 
 def _events() -> str:
-    schemas = json_schemas()
     parts = ["<p>Types that are not listed pass through whole, as do fields that are not listed.</p>"]
     for name, model in {**KNOWN, **HUB_ONLY}.items():
         own = "" if name in KNOWN else " (only ever from the hub)"
-        fields = ", ".join(schemas[model.__name__]["properties"])
+        fields = ", ".join(field.alias or key for key, field in model.model_fields.items())
         example = html.escape(msgspec.json.encode(model.example).decode())
         parts.append(
             f'<h2 id="{name}"><code>{name}</code></h2><p>{html.escape(model.when)}{own}.</p>'
