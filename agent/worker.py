@@ -20,8 +20,11 @@ from .settings import LiveKit, number, shown
 
 logger = logging.getLogger("agent")
 
-REGISTRATION = 10.0
-"""Seconds until LiveKit must have registered the worker: it answered a moment ago, so it takes about two."""
+PREPARATION = 45.0
+"""Seconds that a job process may take to load what it needs: some five, and many times that on a busy machine. LiveKit's
+own limit is 10, after which it ends the process and begins anew."""
+REGISTRATION = PREPARATION + 15.0
+"""Seconds until LiveKit must have registered the worker, which waits for its first job process before it asks."""
 
 
 async def work(livekit: LiveKit, stop: asyncio.Event) -> None:
@@ -81,6 +84,7 @@ def make_server(livekit: LiveKit) -> AgentServer:
         load_threshold=math.inf,
         num_idle_processes=round(number("AGENT_IDLE_PROCESSES")),
         setup_fnc=prepare,
+        initialize_process_timeout=PREPARATION,
     )
     # The name by which a call asks for this agent; without one it is sent to every room.
     server.rtc_session(answer_call, agent_name=os.environ.get("AGENT_NAME", ""))

@@ -21,7 +21,7 @@ export class State {
     this.forgotten = 0; // items that were dropped, beyond the limit
     this.serial = 0;
     this.latest = new Map(); // room → its newest session
-    this.named = new Map(); // name → the newest session of that name
+    this.named = new Map(); // name → the first session of that name
     this.changes = empty();
   }
 
@@ -67,26 +67,30 @@ export class State {
     if (found) return found;
     const roomless = this.sessions.get(key(null, name));
     if (roomless) return this.#rename(roomless, room, name);
-    // What came of a room before its session was known belongs to that session, unless somebody spoke in it.
-    const nameless = this.sessions.get(key(room, null));
-    return nameless && !nameless.spoke ? this.#rename(nameless, room, name) : undefined;
+    // What came of a room before its session was known belongs to that session, unless somebody spoke in it. (If it is
+    // the room's newest no more, another session has come to the room meanwhile.)
+    const nameless = this.latest.get(room);
+    return nameless?.name === null && !nameless.spoke ? this.#rename(nameless, room, name) : undefined;
   }
 
   #rename(session, room, name) {
     this.sessions.delete(session.key);
     Object.assign(session, { room, name, key: key(room, name) });
-    this.latest.set(room, session);
-    this.named.set(name, session);
     this.changes.moved = true;
-    return session;
+    return this.#file(session);
   }
 
   #begin(room, name) {
     const session = create(key(room, name), ++this.serial, room, name);
     if (this.sessions.size >= this.limits.sessions) this.#forgetSession();
-    if (room !== null) this.latest.set(room, session);
-    if (name !== null) this.named.set(name, session);
     this.changes.sessions.add(session);
+    return this.#file(session);
+  }
+
+  #file(session) {
+    const { room, name } = session;
+    if (room !== null) this.latest.set(room, session);
+    if (name !== null && !this.named.has(name)) this.named.set(name, session);
     return session;
   }
 
@@ -97,7 +101,11 @@ export class State {
     const gone = others.find((one) => one.ended) ?? others[0] ?? all[0];
     this.sessions.delete(gone.key);
     if (this.latest.get(gone.room) === gone) this.latest.delete(gone.room);
-    if (this.named.get(gone.name) === gone) this.named.delete(gone.name);
+    if (this.named.get(gone.name) === gone) {
+      const namesake = [...this.sessions.values()].find(({ name }) => name === gone.name);
+      if (namesake) this.named.set(gone.name, namesake);
+      else this.named.delete(gone.name);
+    }
     settle(this, gone);
   }
 
@@ -239,6 +247,7 @@ const HANDLERS = {
   agent_state_changed: (state, session, event) => void (session.agentState = String(event.new_state)),
   user_state_changed: (state, session, event) => void (session.userState = String(event.new_state)),
   tool_call_started: toolStarted,
+  tool_call_updated() {},
   tool_call_finished: toolFinished,
   turn_metrics: metrics,
   usage_updated: (state, session, event) => void (session.usage = event.model_usage ?? null),
@@ -282,7 +291,7 @@ const HANDLERS = {
   events_dropped: (state, session, event) => void state.note(session, event, "gap"),
   livekit_room_finished(state, session, event) {
     for (const one of state.sessions.values()) {
-      if (one.room !== session.room) continue;
+      if (one !== session && (one.room === null || one.room !== event.room)) continue;
       settle(state, one);
       one.ended = true;
     }

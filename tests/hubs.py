@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import psutil
 import requests
 
 from event_hub.sse import Decoder, Message
@@ -37,20 +40,36 @@ SERVERS: dict[str, tuple[list[str], dict[str, str]]] = {
 def until(condition: Callable[[], Any], what: str, patience: float = PATIENCE) -> Any:
     """Wait for `condition` to be true; returns what it returned."""
     end = time.monotonic() + patience
+    pause = 0.005
     while True:
         result = condition()
         if result:
             return result
         if time.monotonic() > end:
             raise AssertionError(f"waited {patience:g} s in vain: {what}")
-        time.sleep(0.01)
+        time.sleep(pause)
+        pause = min(0.05, pause * 1.3)
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port for a server that is yet to start: none of those that systems give to outgoing connections, one of which
+    could take it in between."""
+    while True:
+        port = random.randrange(10_000, 32_000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+
+
+def _alive(process: psutil.Process, group: int) -> bool:
+    """Whether it runs, and is of that process group. A zombie that nobody has waited for yet holds nothing any more."""
+    try:
+        return os.getpgid(process.pid) == group and process.status() != psutil.STATUS_ZOMBIE
+    except (psutil.NoSuchProcess, ProcessLookupError):
+        return False
 
 
 class HubProcess:
@@ -94,7 +113,11 @@ class HubProcess:
     def start(self) -> HubProcess:
         """Start it and wait until it serves."""
         self.launch()
-        self.wait_ready()
+        try:
+            self.wait_ready()
+        except BaseException:
+            self.kill()
+            raise
         return self
 
     def wait_ready(self) -> None:
@@ -102,23 +125,31 @@ class HubProcess:
             assert self.process is not None
             assert self.process.poll() is None, f"the hub has ended:\n{self.output()}"
             try:
-                return requests.get(f"{self.url}/api/health", timeout=5).status_code in (200, 503)
+                response = requests.get(f"{self.url}/api/health", timeout=PATIENCE)
             except requests.RequestException:
                 return False
+            assert response.status_code in (200, 503), f"{response.status_code}:\n{self.output()}"
+            return True
 
-        until(ready, f"the hub to be ready\n{self.output()}")
+        try:
+            until(ready, "the hub to be ready", 3 * PATIENCE)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.output()}") from None
 
     def output(self) -> str:
         return self.log.read_text(errors="replace") if self.log.exists() else ""
 
     def kill(self) -> None:
-        """kill -9 for all of it, at once."""
+        """kill -9 for all of it, at once; returns when it is gone."""
         assert self.process is not None
-        try:
-            os.killpg(self.process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
+        group = self.process.pid  # an agent has one of its own, and goes on
+        children: list[psutil.Process] = []
+        with suppress(psutil.NoSuchProcess):
+            children = psutil.Process(group).children()
+        with suppress(ProcessLookupError):
+            os.killpg(group, signal.SIGKILL)
         self.process.wait(PATIENCE)
+        until(lambda: not any(_alive(one, group) for one in children), "its worker to be gone")
 
     def terminate(self) -> int:
         """SIGTERM, and the exit code."""
@@ -136,8 +167,6 @@ class HubProcess:
 
     def worker_pid(self) -> int:
         """The process that serves: gunicorn's one worker, or the process itself."""
-        import psutil
-
         assert self.process is not None
         children = psutil.Process(self.process.pid).children()
         return int(children[0].pid) if children else self.process.pid

@@ -177,12 +177,12 @@ class Sender:
 
     def _arrived(self, batch: list[Part], duplicates: int) -> None:
         events, size = sum(part.events for part in batch), sum(part.size for part in batch)
+        self.tally.connected = True  # before those who wait in `flush` go on
         with self._outbox.lock:
             if not self._outbox.abandoned:
                 self.tally.sent += events
                 self.tally.duplicates += duplicates
                 self._outbox.settle(events, size)
-        self.tally.connected = True
         self._backoff.reset()
         self.reports.works()
 

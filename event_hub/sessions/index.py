@@ -114,9 +114,12 @@ class Sessions:
         if roomless is not None:
             roomless.since = offset
             return self._rename(roomless, room, name, offset)
-        # What came of a room before its session was known belongs to that session, unless somebody spoke in it.
-        nameless = self._sessions.get((room, None))
-        return self._rename(nameless, room, name, offset) if nameless is not None and not nameless.spoke else None
+        # What came of a room before its session was known belongs to that session, unless somebody spoke in it. (If it is
+        # the room's newest no more, another session has come to the room meanwhile.)
+        nameless = self._latest.get(room)
+        if nameless is None or nameless.session is not None or nameless.spoke:
+            return None
+        return self._rename(nameless, room, name, offset)
 
     def _rename(self, session: Session, room: str, name: str, offset: int) -> Session:
         del self._sessions[session.room, session.session]

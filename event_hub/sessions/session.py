@@ -207,7 +207,8 @@ class Session:
         self.agent = name(event, "new_agent") or self.agent
 
     def _started(self, event: Event) -> None:
-        self.settle()
+        if self.ended or self.spoke:  # the same name once more; else what came just before is of this beginning
+            self.settle()
         if not self.opened:
             self.opened, self.started_at = True, stamp(event) or self.started_at
         self.ended, self.ended_at, self.reason = False, None, None

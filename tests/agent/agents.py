@@ -36,8 +36,8 @@ class AgentProcess:
                 start_new_session=True,
             )
 
-    def wait(self, patience: float = PATIENCE) -> int:
-        """Its exit code."""
+    def wait(self, patience: float = 4 * PATIENCE) -> int:
+        """Its exit code. To load its library alone takes four seconds, of two cores that have nothing else to do."""
         return self.process.wait(patience)
 
     def signal(self, number: signal.Signals = signal.SIGTERM) -> None:

@@ -19,8 +19,6 @@ from ..toolchain import tool
 
 SENTENCES = (
     "What is the weather in Oslo?",
-    "Tell me a long story please.",
-    "What can you do for me?",
     "Is it going to rain in London tomorrow?",
     "Wait, how long does it take?",
 )

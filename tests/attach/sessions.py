@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from livekit.agents import Agent, AgentSession, ToolError, function_tool, llm
+from livekit.agents.voice import SpeechHandle
 from livekit.agents.voice.io import TextOutput
 
 from agent.scripted.llm import Answer, Reply, ScriptedLLM
@@ -15,12 +16,13 @@ from agent.scripted.tts import ScriptedTTS
 from event_hub.client import Publisher
 from event_hub.livekit import attach
 
-from ..hubs import HubProcess
+from ..hubs import PATIENCE, HubProcess
 
 Event = dict[str, Any]
 
 SPEED = 50.0
 SECRET = "the password is hunter2"
+STORY = "Once upon a time there was a fox. " * 40
 
 
 class Clerk(Agent):
@@ -28,9 +30,10 @@ class Clerk(Agent):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(instructions="Be kind.", **options)
+        self.greeting: SpeechHandle | None = None
 
     async def on_enter(self) -> None:
-        self.session.generate_reply()
+        self.greeting = self.session.generate_reply()
 
     @function_tool
     async def lookup_weather(self, location: str) -> str:
@@ -73,7 +76,7 @@ def answer(context: llm.ChatContext) -> Reply:
     if "fail once" in asked:
         return Reply("Now it works.", failures=1)
     if "story" in asked:
-        return Reply("Once upon a time there was a fox. " * 40)
+        return Reply(STORY)
     return Reply("Fine.")
 
 
@@ -91,20 +94,23 @@ def voice_session(speed: float = SPEED, **options: Any) -> AgentSession[Any]:
 
 async def greeted(session: AgentSession[Any]) -> None:
     """Wait until the agent has said hello."""
-    assert session.current_speech is not None
-    await session.current_speech
+    agent = session.current_agent
+    assert isinstance(agent, Clerk)
+    while agent.greeting is None:  # `start` does not wait for it
+        await asyncio.sleep(0.01)
+    await agent.greeting
 
 
 def run(body: Callable[[], Awaitable[None]]) -> None:
     async def limited() -> None:
-        await asyncio.wait_for(body(), 60)
+        await asyncio.wait_for(body(), 5 * PATIENCE)
 
     asyncio.run(limited())
 
 
 async def sent(publisher: Publisher) -> None:
     """Wait until all of it is at the hub."""
-    assert await asyncio.to_thread(publisher.flush, 30)
+    assert await asyncio.to_thread(publisher.flush, PATIENCE)
 
 
 class Sink(TextOutput):

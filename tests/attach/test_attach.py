@@ -14,6 +14,7 @@ from event_hub.livekit import attach
 from ..hubs import HubProcess
 from .sessions import (
     SECRET,
+    STORY,
     Clerk,
     conversation,
     events,
@@ -48,6 +49,7 @@ def test_a_spoken_conversation(hub: HubProcess, publisher: Publisher) -> None:
     assert found[0]["mode"] == "audio"
     assert found[0]["agent"] == "clerk"
     assert found[-1]["reason"] == "user_initiated"
+    took = found[-1]["timestamp"] - found[0]["timestamp"]
     assert {event["room"] for event in found} == {"attach-1"}
     assert kinds(found).count("agent_ready") == 1
     said = [(event["role"], event["text"]) for event in of(found, "transcript")]
@@ -63,14 +65,14 @@ def test_a_spoken_conversation(hub: HubProcess, publisher: Publisher) -> None:
         assert "".join(event["delta"] for event in of(mine, "agent_text_delta")).strip() == reply["text"]
         assert of(mine, "agent_text_complete")[0]["text"].strip() == reply["text"]
         metrics = of(mine, "turn_metrics")[0]
-        assert 0 < metrics["llm_node_ttft"] < 5
-        assert 0 < metrics["tts_node_ttfb"] < 5
+        assert 0 < metrics["llm_node_ttft"] < took
+        assert 0 < metrics["tts_node_ttfb"] < took
         assert kinds(mine).index("agent_speech_started") < kinds(mine).index("agent_speech_finished")
         assert of(mine, "agent_speech_finished")[0]["position"] > 0
     call, done = of(found, "tool_call_started")[0], of(found, "tool_call_finished")[0]
     assert (call["name"], call["arguments"]) == ("lookup_weather", {"location": "Oslo"})
     assert (done["call_id"], done["output"], done["is_error"]) == (call["call_id"], "sunny in Oslo", False)
-    assert 0 <= done["duration"] < 5
+    assert 0 <= done["duration"] < took
     states = [event["new_state"] for event in of(found, "agent_state_changed")]
     assert {"listening", "thinking", "speaking"} <= set(states)  # H36
     usage = of(found, "usage_updated")
@@ -99,7 +101,7 @@ def test_interrupted_what_was_really_said(hub: HubProcess, publisher: Publisher)
     found = events(hub, session_id)
     story = of(found, "transcript")[-1]
     assert story["interrupted"] is True
-    assert 0 < len(story["text"]) < 400
+    assert 0 < len(story["text"]) < len(STORY) // 2  # ten seconds after it was cut off
     finished = [event for event in of(found, "agent_speech_finished") if event["utterance"] == story["utterance"]]
     assert [event["interrupted"] for event in finished] == [True]
     written = "".join(e["delta"] for e in of(found, "agent_text_delta") if e["utterance"] == story["utterance"])

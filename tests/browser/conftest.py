@@ -1,13 +1,16 @@
-"""Chromium for each test, and pages whose scripts must not fail."""
+"""Chromium for the tests, and pages whose scripts must not fail."""
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
+from ..conftest import outliving
 from ..hubs import PATIENCE, HubProcess
 from ..toolchain import tool
 from .chromium import FLAGS
@@ -15,19 +18,34 @@ from .chromium import FLAGS
 expect.set_options(timeout=PATIENCE * 1000)
 
 
-@pytest.fixture
-def browser(monkeypatch: pytest.MonkeyPatch) -> Iterator[Browser]:
-    # Playwright's own Node needs a library (libatomic) that a bare Debian does not have.
-    monkeypatch.setenv("PLAYWRIGHT_NODEJS_PATH", tool("node"))
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=tool("chromium"), args=FLAGS)
-        yield chromium
-        chromium.close()
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Callable[[], Browser]]:
+    """One Chromium for a module's tests, another one where it has crashed. A context shares nothing with the next."""
+    made: list[Browser] = []
+    with pytest.MonkeyPatch.context() as patch, outliving() as keep:
+        # Playwright's own Node needs a library (libatomic) that a bare Debian does not have.
+        patch.setenv("PLAYWRIGHT_NODEJS_PATH", tool("node"))
+        with sync_playwright() as playwright:
+            keep()  # Chromium's processes come and go below Playwright's own
+
+            def running() -> Browser:
+                if not made or not made[-1].is_connected():
+                    launch = playwright.chromium.launch
+                    made.append(launch(executable_path=tool("chromium"), args=FLAGS, timeout=2000 * PATIENCE))
+                return made[-1]
+
+            yield running
+            for one in made:
+                one.close()
 
 
 @pytest.fixture
-def context(browser: Browser) -> BrowserContext:
-    return browser.new_context(viewport={"width": 1280, "height": 800})
+def context(chromium: Callable[[], Browser]) -> Iterator[BrowserContext]:
+    # Where it is about noon: no day ends within a test, for the page tells what is not of today.
+    zone = f"Etc/GMT{time.gmtime().tm_hour - 12:+d}"
+    made = chromium().new_context(viewport={"width": 1280, "height": 800}, timezone_id=zone)
+    yield made
+    made.close()
 
 
 @pytest.fixture
@@ -60,7 +78,9 @@ def watched(page: Page, hub_factory: Callable[..., HubProcess]) -> tuple[Page, H
 
 
 def live(page: Page) -> None:
+    """The stream is open, and the history is there: what is published from now on is news to the page, nothing stored."""
     expect(page.locator("#connection")).to_have_attribute("data-state", "live")
+    expect(page.locator("#empty:not([hidden], :empty), #conversation > li")).not_to_have_count(0)
 
 
 def count(page: Page, text: str) -> None:
@@ -70,9 +90,9 @@ def count(page: Page, text: str) -> None:
 
 def shown(page: Page) -> list[dict[str, Any]]:
     """The events that the log would show if one scrolled through it, as "Copy all" gives them."""
-    import json
-
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    # The word of an earlier copy may still be there, and says nothing of this one.
+    page.evaluate("document.getElementById('toast').textContent = ''")
     page.click("#copy-shown")
     expect(page.locator("#toast")).to_contain_text("copied")
     lines: str = page.evaluate("navigator.clipboard.readText()")

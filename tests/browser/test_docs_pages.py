@@ -9,25 +9,28 @@ from playwright.sync_api import Page, expect
 from ..hubs import ROOT, HubProcess, until
 
 
-def test_docs_come_from_the_hub_alone(page: Page, hub_factory: Callable[..., HubProcess]) -> None:
+def test_docs_come_from_the_hub_alone(page: Page, hub: HubProcess) -> None:
     """No CDN: not one request goes anywhere else."""
-    hub = hub_factory().start()
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     page.goto(f"{hub.url}/docs")
-    expect(page.locator(".opblock-summary-path").first).to_be_visible()
-    paths = [text.replace("\u200b", "") for text in page.locator(".opblock-summary-path").all_text_contents()]
-    assert "/api/stream" in paths
+    paths = page.locator(".opblock-summary-path")
+    until(
+        lambda: "/api/stream" in [text.replace("\u200b", "") for text in paths.all_text_contents()],
+        "the operations of the hub",
+    )
+    expect(paths.first).to_be_visible()
     for path in ("/docs/errors#bad_event", "/docs/events#transcript"):
         page.goto(f"{hub.url}{path}")
         expect(page.locator(":target")).to_be_visible()
     assert [url for url in asked if not url.startswith((hub.url, "data:"))] == []
 
 
-def test_the_modules_serve_a_console_of_ones_own(page: Page, hub_factory: Callable[..., HubProcess]) -> None:
+def test_the_modules_serve_a_console_of_ones_own(
+    page: Page, hub: HubProcess, hub_factory: Callable[..., HubProcess]
+) -> None:
     """The sample in docs/page.md, as it stands there, in a page of another origin."""
-    hub = hub_factory().start()
-    other = hub_factory().start()
+    other, hub = hub, hub_factory().start()
     docs = (ROOT / "docs" / "page.md").read_text()
     sample = docs.split("```js\n")[1].split("```")[0].replace("http://localhost:5000", hub.url)
     said: list[str] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +10,7 @@ from playwright.sync_api import Page, expect
 
 from bench.conversations import Event, conversation
 
-from ..hubs import HubProcess
+from ..hubs import PATIENCE, HubProcess
 from .conftest import live
 
 LOOK = """() => {
@@ -17,6 +18,14 @@ LOOK = """() => {
   return { said: text(document, "#conversation .item"), states: text(document, "#what *"), rail: text(document, "#rail button"),
            speaking: !document.getElementById("speaking").hidden };
 }"""
+
+
+def same(late: Page, early: Page) -> None:
+    """Both show the same, once each has drawn the last of what came: that is no moment that a test could know."""
+    end = time.monotonic() + PATIENCE
+    while (looks := [page.evaluate(LOOK) for page in (late, early)])[0] != looks[1] and time.monotonic() < end:
+        early.wait_for_timeout(50)
+    assert looks[0] == looks[1]
 
 
 def history_requests(page: Page) -> list[str]:
@@ -52,14 +61,14 @@ def test_it_shows_what_a_page_shows_that_was_there_all_along(
     expect(late.locator("#conversation .generating .spoken")).to_contain_text(last)
     expect(late.locator("#speaking")).to_be_visible()
     expect(late.locator("#conversation .item")).to_have_count(early.locator("#conversation .item").count())
-    assert late.evaluate(LOOK) == early.evaluate(LOOK)
+    same(late, early)
     assert len(asked) == 1
     hub.publish(after)
     for page in (early, late):
         expect(page.locator("#conversation .generating")).to_have_count(0)
         expect(page.locator("#speaking")).to_be_hidden()
-    assert late.evaluate(LOOK) == early.evaluate(LOOK)
-    assert late.locator("#conversation .said").count() == 2 * 98
+        expect(page.locator("#conversation .said")).to_have_count(2 * 98)
+    same(late, early)
 
 
 def test_older_events_come_in_place_of_the_past(page: Page, hub_factory: Callable[..., HubProcess]) -> None:
@@ -108,11 +117,13 @@ def test_what_was_cleared_does_not_come_back(page: Page, hub_factory: Callable[.
     hub.publish([{"type": "transcript", "text": f"word {n}", "room": "demo", "role": "user"} for n in range(5)])
     away = {"detail": "the history is away", "retry": True}
     page.route("**/api/events?*", lambda route: route.fulfill(status=503, json=away))
+    page.clock.install()
     page.goto(f"{hub.url}/")
     live(page)
     expect(page.locator("#empty")).to_contain_text("The hub refuses: the history is away. It is tried again")
     page.click("#clear")
     page.unroute("**/api/events?*")
-    page.wait_for_timeout(3500)  # longer than until the next try
+    page.clock.fast_forward(3500)  # longer than until the next try
+    page.wait_for_timeout(500)  # and its answer
     hub.publish({"type": "transcript", "text": "One more", "room": "demo", "role": "user"})
     expect(page.locator("#conversation .said .text")).to_have_text(["One more"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import requests
@@ -36,16 +37,16 @@ def test_figures_turns_and_transcript(page: Page, hub_factory: Callable[..., Hub
     assert abs(sum(share for _, share in shares) - 100) < 0.1
     with page.context.expect_page() as opened:
         page.click("#session .links a:has-text('txt')")
-    assert "agent: It is going to be windy" in opened.value.locator("body").inner_text()
+    expect(opened.value.locator("body")).to_contain_text("agent: It is going to be windy")
     opened.value.close()
     hub.publish([{"type": "session_ended", "room": "support-7", "session": "AS_1", "reason": "user_initiated"}])
     expect(page.locator("#session dd").first).to_have_text("ended, user_initiated")
-    assert "panel=session" in page.url
+    expect(page).to_have_url(re.compile("panel=session"))
     page.reload()
     expect(page.locator("#session .turn")).to_have_count(3)
     page.locator("#session").press("Escape")
     expect(page.locator("#session")).to_be_hidden()
-    assert "panel" not in page.url
+    expect(page).not_to_have_url(re.compile("panel"))
 
 
 def test_what_was_said_is_text_and_trouble_is_told(page: Page, hub_factory: Callable[..., HubProcess]) -> None:

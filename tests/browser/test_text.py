@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
 
+import tools.two_rooms
 from event_hub.events import KNOWN
 from event_hub.events.session import LiveKitWebhook
 
@@ -127,16 +128,17 @@ def test_deep_nesting_of_an_unknown_type(watched: Watched) -> None:
     expect(page.locator("#detail pre")).to_contain_text("bottom")
 
 
+@pytest.fixture(scope="module")
+def two_rooms(hub: HubProcess) -> HubProcess:
+    """A hub in two of whose rooms people talk."""
+    hub.publish(tools.two_rooms.events(time.time()))
+    return hub
+
+
 @pytest.mark.parametrize("width", [360, 800, 1280])
-def test_it_fits_any_width(page: Page, hub_factory: Callable[..., HubProcess], width: int) -> None:
-    import time
-
-    from tools import two_rooms
-
-    hub = hub_factory().start()
-    hub.publish(two_rooms.events(time.time()))
+def test_it_fits_any_width(page: Page, two_rooms: HubProcess, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 740})
-    page.goto(f"{hub.url}/")
+    page.goto(f"{two_rooms.url}/")
     live(page)
     expect(page.locator("#conversation li")).not_to_have_count(0)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
@@ -153,15 +155,9 @@ def test_it_fits_any_width(page: Page, hub_factory: Callable[..., HubProcess], w
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_every_text_can_be_read(page: Page, hub_factory: Callable[..., HubProcess], theme: str) -> None:
+def test_every_text_can_be_read(page: Page, two_rooms: HubProcess, theme: str) -> None:
     """WCAG AA: a contrast of 4.5 to 1 for every piece of text that is shown."""
-    import time
-
-    from tools import two_rooms
-
-    hub = hub_factory().start()
-    hub.publish(two_rooms.events(time.time()))
-    page.goto(f"{hub.url}/?theme={theme}")
+    page.goto(f"{two_rooms.url}/?theme={theme}")
     live(page)
     expect(page.locator("#conversation li")).not_to_have_count(0)
     page.locator("#log .row:visible").nth(3).click()

@@ -28,6 +28,11 @@ def environ(**more: str) -> dict[str, str]:
     return {**{k: v for k, v in os.environ.items() if not k.startswith(drop)}, "TZ": "UTC", **more}
 
 
+def unhurried(err: str) -> str:
+    """Stderr without the lines that tell every five seconds how far it is, which only a slow machine has."""
+    return re.sub(r"(?m)^(posted|exported|checked) [\d,]+ events?, [\d,]+/s\n", "", err)
+
+
 def run(
     *arguments: str, hub: str = "", given: bytes | None = None, cwd: Path | None = None
 ) -> subprocess.CompletedProcess[str]:
@@ -41,7 +46,7 @@ def run(
         env=environ(**({"HUB_URL": hub} if hub else {})),
         cwd=cwd,
     )
-    out, err = done.stdout.decode(), done.stderr.decode()
+    out, err = done.stdout.decode(), unhurried(done.stderr.decode())
     assert "Traceback" not in err, err
     return subprocess.CompletedProcess(done.args, done.returncode, out, err)
 
@@ -67,7 +72,7 @@ class Running:
 
     @property
     def err(self) -> str:
-        return (self._folder / "err").read_text()
+        return unhurried((self._folder / "err").read_text())
 
     def lines(self) -> list[str]:
         """The whole lines of its output so far."""
@@ -77,6 +82,14 @@ class Running:
         assert self.process.stdin is not None
         self.process.stdin.write(data)
         self.process.stdin.flush()
+
+    def write_on(self, data: bytes) -> None:
+        """Write what begins a line, and wait until it was read: by then all the lines before it are dealt with, and what
+        came of them is known to the command itself, not only to the hub."""
+        self.write(data)
+        assert self.process.stdin is not None
+        pipe = self.process.stdin.fileno()
+        until(lambda: fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)) == bytes(4), "the input to be read")
 
     def end(self, number: signal.Signals = signal.SIGINT) -> int:
         """Send a signal; returns the exit code."""

@@ -9,13 +9,13 @@ import re
 import signal
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ..conftest import outliving
 from ..hubs import PATIENCE, HubProcess, until
 from .commands import Running, Terminal, run
 
@@ -25,30 +25,29 @@ MANY = 20_000
 @pytest.fixture(scope="module")
 def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubProcess]:
     """A hub with a history that takes a while to export."""
-    from ..conftest import _kept
-
     folder = tmp_path_factory.mktemp("full")
-    with HubProcess(folder, HUB_HISTORY=f"sqlite:///{folder / 'hub.db'}") as hub:
-        import psutil
-
-        pids = {child.pid for child in psutil.Process().children(recursive=True)}
-        _kept.update(pids)
+    with outliving() as keep, HubProcess(folder, HUB_HISTORY=f"sqlite:///{folder / 'hub.db'}") as hub:
+        keep()
         lines = "".join(
             json.dumps({"type": "test", "room": f"r{n % 3}", "n": n, "x": "é" * 40}) + "\n" for n in range(MANY)
         )
         assert run("post", "-", hub=hub.url, given=lines.encode()).returncode == 0
         yield hub
-    _kept.difference_update(pids)
 
 
 class SlowLine:
-    """A slow network before a hub: what comes from the hub passes at 1.3 MB/s."""
+    """A slow network before a hub: what comes from the hub passes at 1.3 MB/s for as long as it takes an export to note
+    how far it is, then at 64 kB/s, so that it is under way for as long as a test needs, until there is `hurry`."""
+
+    SOON = 1_600_000
 
     def __init__(self, port: int) -> None:
         self._port = port
         self._server = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._server.getsockname()[1]}"
         self._open: list[socket.socket] = []
+        self._passed = 0
+        self.hurry = threading.Event()
         threading.Thread(target=self._accept, daemon=True).start()
 
     def _accept(self) -> None:
@@ -64,15 +63,16 @@ class SlowLine:
                 client.shutdown(socket.SHUT_RDWR)
                 continue
             self._open.append(hub)
-            threading.Thread(target=self._pass, args=(client, hub, 0.0), daemon=True).start()
-            threading.Thread(target=self._pass, args=(hub, client, 0.05), daemon=True).start()
+            threading.Thread(target=self._pass, args=(client, hub, False), daemon=True).start()
+            threading.Thread(target=self._pass, args=(hub, client, True), daemon=True).start()
 
-    @staticmethod
-    def _pass(source: socket.socket, target: socket.socket, pause: float) -> None:
+    def _pass(self, source: socket.socket, target: socket.socket, slow: bool) -> None:
         try:
             while data := source.recv(65536):
                 target.sendall(data)
-                time.sleep(pause)
+                if slow:
+                    self._passed += len(data)
+                    self.hurry.wait(0.05 if self._passed < self.SOON else 1.0)
         except OSError:
             pass
         finally:
@@ -86,6 +86,7 @@ class SlowLine:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.hurry.set()
         for one in (self._server, *self._open):
             try:
                 one.shutdown(socket.SHUT_RDWR)
@@ -133,6 +134,7 @@ def test_an_export_survives_its_hub(hub_factory: Callable[..., HubProcess], tmp_
     with SlowLine(hub.port) as line, Running(tmp_path, "export", "-o", str(output), hub=line.url) as export:
         until(lambda: note(output)["events"] > 0, "a first note")
         hub.kill()
+        line.hurry.set()
         assert export.wait() == 3
         assert "the same command goes on from there" in export.err
     hub.start()

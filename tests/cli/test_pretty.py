@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from event_hub.cli import plain
@@ -80,6 +80,7 @@ _values = st.recursive(
 _fields = sorted({name for model in KNOWN.values() for name in model.model_fields})
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine is no failure
 @given(
     st.sampled_from([*KNOWN, *HUB_ONLY, "livekit_x", "unknown"]),
     st.dictionaries(st.sampled_from(_fields), _values),
@@ -99,6 +100,7 @@ def test_control_characters_are_written_out() -> None:
     assert plain.plain_json('"\x7f\u009b"') == '"\\u007f\\u009b"'
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.text(max_size=60), st.integers(1, 40))
 def test_what_is_cut_fits(text: str, columns: int) -> None:
     text = plain.plain(text)

@@ -48,7 +48,7 @@ def serving(folder: Path, *command: str, code: int = 0, **more: str) -> Iterator
             return False
 
     try:
-        until(ready, "the hub")
+        until(ready, "the hub", 3 * PATIENCE)
         yield url
         process.send_signal(signal.SIGTERM)
         assert process.wait(PATIENCE) == code
@@ -90,6 +90,7 @@ def test_python_m_and_the_old_ways(tmp_path: Path) -> None:
         whole(url)
 
 
+@pytest.mark.timeout(600)
 def test_a_wheel_has_the_page(tmp_path: Path) -> None:
     """Built without the network, installed where nothing of the checkout is seen."""
     try:
@@ -132,7 +133,9 @@ def test_a_wheel_has_the_page(tmp_path: Path) -> None:
         assert done.stdout.startswith('{"type":"test"')
         assert requests.post(f"{url}/api/agent/start", timeout=PATIENCE).status_code == 202
         until(
-            lambda: requests.get(f"{url}/api/agent/status", timeout=PATIENCE).json()["status"] == "ready", "the agent"
+            lambda: requests.get(f"{url}/api/agent/status", timeout=PATIENCE).json()["status"] == "ready",
+            "the agent",
+            3 * PATIENCE,
         )
 
 

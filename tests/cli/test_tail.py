@@ -167,8 +167,7 @@ def test_on_a_terminal_the_last_line_grows(hub: HubProcess) -> None:
     with Terminal("tail", "--room", "grows", hub=hub.url) as terminal:
         hub.newcomer(before)
         hub.publish(first)
-        terminal.until(lambda text: "What is …" in text, "the interim")
-        assert screen(terminal.text)[-1].endswith("user caller_1: What is …")
+        terminal.until(lambda text: screen(text)[-1].endswith("user caller_1: What is …"), "the interim")
         for event in rest[:-3]:
             hub.publish(event)
         terminal.until(lambda text: screen(text)[-1].endswith("agent: It is"), "the growing line")

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from ..browser.conftest import browser, context, new_page, page
+from ..browser.conftest import chromium, context, new_page, page
 
-__all__ = ["browser", "context", "new_page", "page"]
+__all__ = ["chromium", "context", "new_page", "page"]

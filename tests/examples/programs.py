@@ -19,6 +19,9 @@ import requests
 
 from ..hubs import PATIENCE, until
 
+BUILD = 300
+"""Seconds that a build tool may take on a busy machine; a test that waits for one has `pytest.mark.timeout(2 * BUILD)`."""
+
 
 class Program:
     """A running program and what it has printed."""
@@ -52,18 +55,18 @@ class Program:
         return [{**json.loads(event), "_id": id} for id, event in pairs]
 
     def wait_events(self, number: int) -> list[dict[str, Any]]:
-        until(lambda: len(self.events()) >= number, f"{number} events\n{self.tail()}")
+        until(lambda: self.out.read_bytes().count(b"\n") >= number, f"{number} events\n{self.tail()}")
         return self.events()
 
     def wait_answer(self, url: str) -> None:
         def answers() -> bool:
             assert self.process.poll() is None, self.tail()
             try:
-                return requests.get(url, timeout=PATIENCE).status_code < 500
+                return requests.get(url, timeout=BUILD).status_code < 500
             except requests.RequestException:
                 return False
 
-        until(answers, f"{url} to answer\n{self.tail()}")
+        until(answers, f"{url} to answer\n{self.tail()}", BUILD)
 
     def signal(self, number: int) -> None:
         os.killpg(self.process.pid, number)
@@ -162,7 +165,7 @@ def built(name: str, script: str) -> Iterator[Path]:
     with copied(name) as folder:
         command = [tool("node"), script, "build"]
         done = subprocess.run(
-            command, cwd=folder, env=environment(), capture_output=True, text=True, timeout=180, check=False
+            command, cwd=folder, env=environment(), capture_output=True, text=True, timeout=BUILD, check=False
         )
         assert done.returncode == 0, done.stdout + done.stderr
         yield folder

@@ -16,8 +16,9 @@ from event_hub.sse import Decoder
 from ..hubs import PATIENCE, HubProcess, free_port, until
 from ..toolchain import tool
 from .packages import EXAMPLES, environment
-from .programs import Program, built, running, unavailable
+from .programs import BUILD, Program, built, running, unavailable
 
+pytestmark = pytest.mark.timeout(2 * BUILD)
 NEXT = "node_modules/next/dist/bin/next"
 ROUTES = ["agent-proxy", "agent-stream"]
 ACCEPT = {"Accept": "text/event-stream", "Accept-Encoding": "gzip, deflate, br"}  # a browser's
@@ -37,7 +38,8 @@ class Site:
 
     def get(self, route: str, query: str = "", **headers: str) -> requests.Response:
         url = f"{self.url}/api/{route}{query}"
-        return requests.get(url, headers={**ACCEPT, **headers}, stream=True, timeout=PATIENCE)
+        compiling = 3 * PATIENCE  # `next dev` does so before its first answer
+        return requests.get(url, headers={**ACCEPT, **headers}, stream=True, timeout=compiling)
 
 
 @pytest.fixture

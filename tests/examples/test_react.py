@@ -14,8 +14,9 @@ from playwright.sync_api import Page, expect
 from ..hubs import HubProcess, free_port, until
 from ..toolchain import tool
 from .packages import environment
-from .programs import built, running, unavailable
+from .programs import BUILD, built, running, unavailable
 
+pytestmark = pytest.mark.timeout(2 * BUILD)
 VITE = "node_modules/vite/bin/vite.js"
 IMG = "<img src=x onerror=\"document.title='XSS'\">"
 
@@ -80,7 +81,7 @@ def test_events_once_in_order_and_unmounting(
     }""")
     hub.publish([{"type": "n", "n": n, "room": "demo"} for n in range(200)])
     shows(page, list(range(200)))
-    assert page.evaluate("window.renders") < 40
+    assert page.evaluate("window.renders") < 100  # a few where nobody else is busy; without batches at least 200
     for n in range(200, 220):
         hub.publish({"type": "n", "n": n, "room": "demo", "id": "my own", "html": IMG})
     shows(page, list(range(220)))

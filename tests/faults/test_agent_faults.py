@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import psutil
 import pytest
 import requests
 
+from event_hub.server.agents.agent import SLOW
 from event_hub.server.agents.logs import KEPT, MOST
 
 from ..hubs import PATIENCE, HubProcess, until
@@ -34,7 +37,8 @@ def test_exits_at_once_and_again_and_again(launching: Callable[..., HubProcess])
     ended = history(hub, "agent_process_exited")
     assert [event["restarts"] for event in begun] == [0, 1, 2, 3]
     pauses = [after["timestamp"] - before["timestamp"] for before, after in zip(ended, begun[1:], strict=False)]
-    assert [round(pause / wanted) for pause, wanted in zip(pauses, (0.5, 2, 8), strict=True)] == [1, 1, 1]
+    assert all(pause > 0.95 * wanted for pause, wanted in zip(pauses, (0.5, 2, 8), strict=True)), pauses
+    assert sum(pauses) < 10.5 + PATIENCE  # a start takes its time as well
     metrics = requests.get(f"{hub.url}/metrics", timeout=PATIENCE).text
     assert "hub_agent_restarts_total 3.0" in metrics
     assert 'hub_agents{state="crashed"} 1.0' in metrics
@@ -95,14 +99,20 @@ def test_the_error_that_it_reports_is_the_one_that_is_shown(launching: Callable[
     assert history(hub, "agent_process_exited")[0]["error"] == facts["error"]
 
 
-@pytest.mark.slow
 def test_never_becomes_ready(launching: Callable[..., HubProcess]) -> None:
-    """After 15 s the status says what to do; it is waited for all the same."""
+    """After 15 s the status says what to do; it is waited for all the same. (They pass in the record of a hub that was
+    killed: the next one goes by what is written there.)"""
     hub = launching("silent").start()
     agent_id = started(hub)["agent_id"]
     until(lambda: agent(hub)["log"] == ["still loading"], "its first line")
-    assert agent(hub)["hint"] is None
-    hint = until(lambda: agent(hub)["hint"], "a hint")
+    facts = agent(hub)
+    assert facts["hint"] is None or time.time() - facts["since"] >= SLOW
+    hub.kill()
+    path = Path(hub.environ["HUB_AGENT_STATE"]) / str(hub.port) / f"{agent_id}.json"
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps({**record, "since": record["since"] - SLOW}))
+    hub.start()
+    hint = reaches(hub, "starting")["hint"]
     assert "look at its log (/api/agent/logs" in hint
     assert agent(hub)["status"] == "starting"
     hub.publish({"type": "agent_ready", "agent_id": agent_id})
@@ -206,7 +216,7 @@ def test_ends_before_anybody_looks(launching: Callable[..., HubProcess], server:
 @pytest.mark.slow
 @pytest.mark.parametrize(("server", "count"), [("gunicorn", 200), ("gevent", 40), ("werkzeug", 40)])
 def test_200_rounds_leave_nothing(launching: Callable[..., HubProcess], server: str, count: int) -> None:
-    """No zombie, no descriptor, no thread, no memory of it. (One of each round would show in 40, too.)"""
+    """No zombie, no descriptor, no thread, no memory of it: one of each round would show in 40, too."""
     hub = launching(HUB_AGENT=TINY, HUB_HISTORY="memory:", server=server).start()
     worker = psutil.Process(hub.worker_pid())
 
@@ -223,6 +233,6 @@ def test_200_rounds_leave_nothing(launching: Callable[..., HubProcess], server: 
     rounds(count)
     assert worker.children() == []
     assert until(lambda: worker.num_fds() <= descriptors + 1, "no descriptor to be left")
-    assert worker.num_threads() <= threads + 1
+    assert until(lambda: worker.num_threads() <= threads + 1, "no thread to be left")
     assert worker.memory_info().rss < memory + (16 << 20)
     assert len(history(hub, "agent_process_exited")) == 30 + count

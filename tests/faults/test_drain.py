@@ -64,7 +64,7 @@ def test_drain_with_500_streams(hub_factory: Callable[..., HubProcess], tmp_path
 
 
 def test_one_that_takes_nothing_does_not_hold_up_the_drain(hub_factory: Callable[..., HubProcess]) -> None:
-    hub = hub_factory(HUB_DRAIN="1s").start()
+    hub = hub_factory(HUB_DRAIN="2s").start()
     with hub.stream(receive_buffer=2048) as stalled, hub.stream() as other:
         stalled.next()
         other.next()

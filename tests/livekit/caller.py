@@ -65,7 +65,7 @@ class Caller:
     def notes(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self._out.read_text().split("\n")[:-1]]
 
-    def wait(self, what: str, *, after: float = 0.0, patience: float = PATIENCE, **fields: Any) -> dict[str, Any]:
+    def wait(self, what: str, *, after: float = 0.0, patience: float = 2 * PATIENCE, **fields: Any) -> dict[str, Any]:
         """The first note of `what` with such fields since `after`; waits for it."""
 
         def found() -> dict[str, Any] | None:

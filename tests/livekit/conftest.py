@@ -19,11 +19,15 @@ __all__ = ["new_page"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A call takes half a minute, and may have to wait for its turn."""
-    for item in items:
-        if Path(__file__).parent in item.path.parents and "open_line" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.timeout(600))
-            item.add_marker(pytest.mark.slow)
+    """A call takes half a minute, may have to be made again (`told.undisturbed`), and may have to wait for its turn.
+
+    All calls come first: one of pytest-xdist's workers makes them, and no other has to wait.
+    """
+    calls = [item for item in items if "open_line" in getattr(item, "fixturenames", ())]
+    for item in calls:
+        item.add_marker(pytest.mark.timeout(1200))
+        item.add_marker(pytest.mark.slow)
+    items[:] = [*calls, *(item for item in items if item not in calls)]
 
 
 @pytest.fixture

@@ -113,7 +113,8 @@ class Line:
             assert status["status"] == state or status["status"] not in ("crashed", "stopped"), status
             return status if status["status"] == state else None
 
-        found: dict[str, Any] = until(reached, f"the agent to be {state}")
+        # To load its library and its models takes ten seconds, of two cores that have nothing else to do.
+        found: dict[str, Any] = until(reached, f"the agent to be {state}", 4 * PATIENCE)
         return found
 
     def status(self) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from tools import livekit_client
 from . import built
 from .caller import trimmed
 from .speech import RATE, overlap, resampled, said
+from .told import undisturbed
 
 
 @pytest.mark.parametrize(
@@ -27,6 +28,24 @@ from .speech import RATE, overlap, resampled, said
 )
 def test_overlap(expected: str, heard: str, share: float) -> None:
     assert overlap(expected, heard) == share
+
+
+@pytest.mark.parametrize(("good", "made"), [(0, [0]), (1, [0, 1]), (2, [0, 1, 2]), (9, [0, 1, 2])])
+def test_a_call_that_was_disturbed_is_made_again(good: int, made: list[int]) -> None:
+    """Three times at the most; of the last one the test itself is the judge, and what fails in a call is not judged at all."""
+    calls: list[int] = []
+
+    def call(number: int) -> int:
+        calls.append(number)
+        return number
+
+    def judge(done: int) -> None:
+        assert done == good
+
+    assert undisturbed(call, judge) == made[-1]
+    assert calls == made
+    with pytest.raises(AssertionError):
+        undisturbed(lambda _: judge(-1), lambda _: None)
 
 
 def test_resampling_keeps_the_sound() -> None:

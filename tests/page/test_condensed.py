@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from event_hub.sessions import Condenser
 
 from ..toolchain import tool
-from ..unit.streams import Event, streams
+from ..unit.streams import Event, streams, told
 
 HERE = Path(__file__).parent
 Seen = Callable[[list[Event], list[Event]], tuple[Any, Any]]
@@ -49,7 +49,7 @@ def condensed(events: list[Event]) -> list[Event]:
 
 
 @given(events=streams(), data=st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_the_page_shows_the_same(page: Seen, events: list[Event], data: Any) -> None:
     """Whatever the events, and wherever the past ends and the page begins."""
     end = data.draw(st.integers(0, len(events)))
@@ -57,6 +57,27 @@ def test_the_page_shows_the_same(page: Seen, events: list[Event], data: Any) -> 
     assert len(past) <= end
     whole, short = page(events, [*past, *events[end:]])
     assert short == whole
+
+
+@given(events=streams())
+@settings(max_examples=150)
+def test_the_page_and_the_hub_know_the_same_sessions(page: Seen, events: list[Event]) -> None:
+    """Which session an event belongs to, and what goes on in it, both find out by the same rules."""
+    seen, _ = page(events, [])
+    sessions = told(events)
+    assert len(seen["sessions"]) == len(sessions)
+    for one in seen["sessions"]:
+        (session,) = sessions.find(one["name"] or (f"room:{one['room']}" if one["room"] else "none"), one["room"])
+        assert (session.room, session.session) == (one["room"], one["name"])
+        state = session.summary()["state"]
+        ended = session.summary()["status"] == "ended"
+        assert one["ended"] == ended
+        assert (one["agentState"], one["userState"], one["agentSpeaking"], one["userSpeaking"]) == (
+            state["agent"],
+            state["user"],
+            state["agent_speaking"],
+            state["user_speaking"],
+        )
 
 
 def test_most_of_a_real_conversation_is_not_needed(page: Seen) -> None:

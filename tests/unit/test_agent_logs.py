@@ -149,15 +149,16 @@ def test_hiding_takes_time_that_grows_with_the_text_and_no_faster(text: str) -> 
 
     def takes(size: int) -> float:
         def once() -> float:
-            began = time.perf_counter()
+            began = time.thread_time()  # what neighbours take of the machine is not counted
             MASK(text * (size // len(text)))
             shown(text * (size // len(text)), MASK)
-            return time.perf_counter() - began
+            return time.thread_time() - began
 
         return min(once() for _ in range(3))
 
-    assert takes(256_000) < 10 * takes(64_000) + 0.02
-    assert takes(256_000) < 2.0
+    long = takes(128_000)
+    assert long < 10 * takes(32_000) + 0.005
+    assert long < 1.0
 
 
 def test_what_a_program_reports_is_one_short_line() -> None:

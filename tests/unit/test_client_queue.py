@@ -129,5 +129,5 @@ class AgainstAModel(RuleBasedStateMachine):
         assert marked == self.queue.dropped.total()
 
 
-AgainstAModel.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+AgainstAModel.TestCase.settings = settings(max_examples=100, stateful_step_count=40)
 TestAgainstAModel = AgainstAModel.TestCase

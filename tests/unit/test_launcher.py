@@ -20,7 +20,7 @@ from event_hub.server.agents.record import Folder
 from event_hub.server.errors import HubError
 from event_hub.server.settings import Settings
 
-from ..hubs import until
+from ..hubs import PATIENCE, until
 
 SLEEPS = f"{sys.executable} -I -S -c 'import signal; signal.pause()'"
 
@@ -62,6 +62,12 @@ def writes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(Folder, "write", counted)
     return written
+
+
+def ends_with_2_when(flag: Path) -> str:
+    """The command of an agent that goes on until `flag` is there."""
+    code = f"import os, time\nwhile not os.path.exists({str(flag)!r}): time.sleep(.01)\nraise SystemExit(2)"
+    return shlex.join([sys.executable, "-I", "-S", "-c", code])
 
 
 def report(agent_id: str, kind: str = "agent_ready", **more: Any) -> bytes:
@@ -118,14 +124,15 @@ def test_a_report_that_comes_at_once_is_not_lost(
     assert (facts(launcher)["status"], facts(launcher)["message"]) == ("ready", "at once")
 
 
-def test_what_it_reports_is_shown_without_secrets_and_short(launching: Callable[..., Any]) -> None:
-    launcher, told = launching(f"{sys.executable} -I -S -c 'import time; time.sleep(.3); raise SystemExit(2)'",
-                               MY_API_KEY="my-very-own-key")  # fmt: skip
+def test_what_it_reports_is_shown_without_secrets_and_short(launching: Callable[..., Any], tmp_path: Path) -> None:
+    flag = tmp_path / "flag"
+    launcher, told = launching(ends_with_2_when(flag), MY_API_KEY="my-very-own-key")
     agent_id = launcher.start(None, None, None)["agent_id"]
     launcher.reported([report(agent_id, message="with my-very-own-key\nand \x1b[1m" + "x" * 65_000)])
     assert facts(launcher)["message"].startswith("with *** and xxx")
     assert len(facts(launcher)["message"]) <= 501
     launcher.reported([report(agent_id, "agent_error", message="y" * 65_000, recoverable=False)])
+    flag.touch()
     until(lambda: facts(launcher)["status"] == "crashed", "it to end")
     assert len(told[-1]["error"]) == 501
     assert told[-1]["type"] == "agent_process_exited"
@@ -146,8 +153,7 @@ def test_what_it_said_long_ago_is_not_why_it_ended(
 ) -> None:
     monkeypatch.setattr("event_hub.server.agents.agent.RECENT", 0.0)
     flag = tmp_path / "flag"
-    code = f"import os, time\nwhile not os.path.exists({str(flag)!r}): time.sleep(.01)\nraise SystemExit(2)"
-    launcher, _ = launching(shlex.join([sys.executable, "-I", "-S", "-c", code]))
+    launcher, _ = launching(ends_with_2_when(flag))
     agent_id = launcher.start(None, None, None)["agent_id"]
     launcher.reported([report(agent_id, "agent_error", message="a hiccup", recoverable=False)])
     assert facts(launcher)["error"] == "a hiccup"
@@ -179,7 +185,7 @@ def test_the_loop_goes_on_whatever_happens(launching: Callable[..., Any], monkey
 
     monkeypatch.setattr(Launcher, "_pause", fails)
     launcher.start(None, None, None)
-    assert launcher.stop(None, 20)[0]["status"] == "stopped"
+    assert launcher.stop(None, PATIENCE)[0]["status"] == "stopped"
     assert told[-1]["reason"] == "stopped"
 
 

@@ -127,6 +127,18 @@ def test_a_name_that_is_null_is_none() -> None:
     assert session.summary()["counts"]["events"] == 3
 
 
+def test_what_came_of_a_room_before_its_session_is_that_sessions() -> None:
+    """Of the first that is known there, and of no other that comes to the room later."""
+    before = {"type": "agent_ready", "room": "r"}
+    named = {"type": "user_speech_started", "session": "s1"}
+    there = {**named, "room": "r"}
+    later = {"type": "session_started", "room": "r", "session": "s2"}
+    (one,) = told([before, there]).newest()
+    assert (one.id, one.counts["events"]) == ("s1", 2)
+    s2, s1, of_room = told([before, named, there, later, before]).newest()
+    assert [(one.id, one.counts["events"]) for one in (s2, s1, of_room)] == [("s2", 2), ("s1", 2), ("room:r", 1)]
+
+
 def test_the_ends_of_a_room_cost_what_happened_in_it() -> None:
     """Each used to look at all sessions that the room ever had: nine million looks, seconds on the loop."""
     events = [{"type": "user_speech_started", "room": "r", "session": f"s{n}", "timestamp": 5.0} for n in range(3000)]

@@ -15,6 +15,7 @@ epochs = st.text("0123456789abcdef", min_size=8, max_size=8)
 payloads = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=10,
 )
 
 

@@ -33,7 +33,8 @@ alone = len(turnstile)
 gevent.joinall([gevent.spawn(read, number) for number in range(200)])
 theirs.close()
 publishing.join()
-gevent.sleep(0.01)  # nobody has passed for a turn: it rests
+while turnstile._turning:
+    gevent.sleep(0.001)  # nobody has passed for a turn: it rests
 print(json.dumps({"alone": alone, "passed": passed, "seen": seen, "turning": turnstile._turning}))
 """
 

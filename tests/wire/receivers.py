@@ -164,12 +164,20 @@ def settled(hub: HubProcess) -> None:
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
-    """What is in a file of JSON lines; the last one must be whole."""
-    try:
-        text = path.read_text()
-    except FileNotFoundError:  # it is just being put aside, or not there yet
-        text = ""
-    assert text == "" or text.endswith("\n")
+    """What is in a file of JSON lines; the last one must be whole, as soon as what is being written is."""
+    text = ""
+
+    def whole() -> bool:
+        nonlocal text
+        try:
+            text = path.read_text()
+        except FileNotFoundError:  # it is just being put aside, or not there yet
+            text = ""
+        except UnicodeDecodeError:  # half a character
+            return False
+        return text == "" or text.endswith("\n")
+
+    until(whole, f"the last line of {path.name} to be whole")
     return [json.loads(line) for line in text.split("\n")[:-1]]
 
 

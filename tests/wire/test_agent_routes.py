@@ -56,14 +56,16 @@ def test_a_conversation_with_the_launcher(launching: Callable[..., HubProcess], 
 
 
 def test_stop_answers_at_once(launching: Callable[..., HubProcess]) -> None:
-    hub = launching("stubborn", HUB_AGENT_GRACE="1s")
+    hub = launching("stubborn", HUB_AGENT_GRACE="60s")
     agent_id = started(hub)["agent_id"]
     reaches(hub, "ready")
     answer = stop(hub, agent_id, "0s")
     assert (answer.status_code, answer.json()["status"]) == (202, "stopping")
     assert start(hub).json()["detail"].endswith("start again when it is gone")
+    for process in processes(hub):
+        process.kill()
     reaches(hub, "stopped")
-    assert history(hub, "agent_process_exited")[0]["reason"] == "killed"
+    assert history(hub, "agent_process_exited")[0]["reason"] == "stopped"
 
 
 def test_two_starts_at_the_same_instant(launching: Callable[..., HubProcess]) -> None:
@@ -306,7 +308,7 @@ def test_a_line_that_takes_long_to_look_at(launching: Callable[..., HubProcess])
     assert len(agent(hub)["error"]) == 501
     hub.publish([{"type": "agent_ready", "agent_id": agent_id, "message": f"m{n}"} for n in range(5000)])
     assert agent(hub)["message"] == "m4999"
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 15, "a second is what it takes; a look that goes back takes minutes"
 
 
 def test_logs_of_nobody_are_empty(hub: HubProcess) -> None:

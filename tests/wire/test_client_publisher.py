@@ -48,6 +48,7 @@ def test_what_is_added_and_what_wins(hub: HubProcess, room: str) -> None:
         publisher.publish({"type": "n", "participant": "caller", "timestamp": 7.5, "big": 10**30, "t": "Grüße 👋"})
         publisher.publish(Transcript(type="transcript", text="Hi"), role="agent")
         event["n"] = 3  # too late: what counts is what it was
+        assert publisher.flush(PATIENCE)
     assert event == {"type": "n", "n": 3, "participant": None}
     first, second, third = history(hub, room)
     assert (first["n"], first["event_id"], first["participant"], "session" in first) == (
@@ -134,6 +135,7 @@ def test_when_the_queue_overflows_the_report_stands_in_the_place_of_what_is_miss
         hub.start()
         assert publisher.flush(PATIENCE)
         publisher.publish({"type": "n", "n": 200})
+        assert publisher.flush(PATIENCE)
     events = history(hub, room)
     assert [event.get("n") for event in events] == [0, None, *range(151, 201)]
     report = events[1]
@@ -169,9 +171,9 @@ def test_an_event_that_the_hub_refuses_does_not_take_its_batch_with_it(
     hub: HubProcess, room: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """422 with an index. The check in the caller's thread knows the same types as the hub, so it is left out here: as it
-    would be with a newer hub."""
+    would be with a newer hub. They wait for each other until the flush: one batch, however long it takes to fill."""
     monkeypatch.setattr("event_hub.client.publisher.check", lambda event: None)
-    with Publisher(hub.url, defaults={"room": room}, linger=0.2) as publisher:
+    with Publisher(hub.url, defaults={"room": room}, linger=60) as publisher:
         for n in range(6):
             publisher.publish({"type": "transcript", "n": n, "text": 7 if n in (2, 3, 5) else "good"})
         assert publisher.flush(PATIENCE) is False
@@ -191,12 +193,13 @@ def test_an_event_that_is_too_large_for_the_hub(hub: HubProcess, room: str) -> N
     with Publisher(hub.url, defaults={"room": room}) as publisher:
         for n, size in enumerate((10, 70_000, 10)):
             publisher.publish({"type": "n", "n": n, "text": "x" * size})
+        publisher.flush(PATIENCE)
     assert [event.get("n", event.get("reason")) for event in history(hub, room)] == [0, "too_large", 2]
 
 
 def test_a_batch_larger_than_the_hub_takes_is_halved(hub_factory: Callable[..., HubProcess], room: str) -> None:
     hub = hub_factory(HUB_MAX_BODY="8KiB", HUB_MAX_EVENT="4KiB").start()
-    with Publisher(hub.url, defaults={"room": room}, linger=0.1) as publisher:
+    with Publisher(hub.url, defaults={"room": room}, linger=60) as publisher:
         for n in range(60):
             publisher.publish({"type": "n", "n": n, "text": "x" * 900})
         assert publisher.flush(PATIENCE)

@@ -33,10 +33,10 @@ def test_a_proxys_limit_on_bodies_splits_the_batch() -> None:
             accept(handler, events)
 
     kept: list[dict[str, Any]] = []
-    with Stranger(answer) as stranger, Publisher(stranger.url) as publisher:
+    with Stranger(answer) as stranger, Publisher(stranger.url, linger=60) as publisher:
         for n in range(8):
             publisher.publish({"type": "n", "n": n})
-        assert publisher.flush(PATIENCE) is False  # one was dropped
+        assert publisher.flush(PATIENCE) is False  # one was dropped, and not before we began to wait
     assert [event.get("n", event.get("reason")) for event in kept] == [0, 1, 2, "too_large", 4, 5, 6, 7]
     assert publisher.stats.dropped == 1
 
@@ -68,8 +68,9 @@ def test_an_event_that_something_on_the_way_does_not_like_does_not_block_the_que
     assert (publisher.stats.refused, publisher.stats.sent) == (1, 2)
 
 
-def test_a_key_that_is_refused_loses_nothing(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_key_that_is_refused_loses_nothing(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     """The hub may be put right: the publisher keeps trying, and says so once."""
+    monkeypatch.setattr("event_hub.client.sender._FIRST", 0.01)
     opened = threading.Event()
 
     def answer(handler: Handler, events: list[dict[str, Any]]) -> None:
@@ -78,9 +79,10 @@ def test_a_key_that_is_refused_loses_nothing(caplog: pytest.LogCaptureFixture) -
         else:
             refuse(handler, 401, "unauthorized")
 
-    with Stranger(answer) as stranger, Publisher(stranger.url, key="secret") as publisher:
+    with Stranger(answer) as stranger, Publisher(stranger.url, key="secret", linger=60) as publisher:
         for n in range(3):
             publisher.publish({"type": "n", "n": n})
+        assert publisher.flush(0) is False  # now, and all three together
         until(lambda: len([post for post in stranger.posts if post]) >= 5, "some tries")
         assert publisher.stats.connected is False
         assert "unauthorized" in (publisher.stats.last_error or "")
@@ -122,13 +124,15 @@ def test_a_timeout_is_tried_again_with_the_same_ids(stalled: str) -> None:
         publisher.publish({"type": "n", "n": 1})
         assert publisher.flush(PATIENCE)
         slow.set()
-        assert stranger.posts[0] == stranger.posts[1]
-        assert (publisher.stats.sent, publisher.stats.retries) == (1, 1)
+        assert all(post == stranger.posts[0] for post in stranger.posts[1:])
+        assert publisher.stats.sent == 1
+        assert publisher.stats.retries >= 1  # on a busy machine the second answer may be late as well
+        assert len(stranger.posts) >= 2
 
 
 def test_closed_before_a_stalled_hub_has_answered(stalled: str, caplog: pytest.LogCaptureFixture) -> None:
     told: list[tuple[int, str]] = []
-    publisher = Publisher(stalled, timeout=3.0, on_dropped=lambda *drop: told.append(drop))
+    publisher = Publisher(stalled, timeout=1.0, on_dropped=lambda *drop: told.append(drop))
     for _ in range(3):
         publisher.publish({"type": "transcript", "text": "between you and me"})
     assert publisher.close(0.1) is False
@@ -136,6 +140,8 @@ def test_closed_before_a_stalled_hub_has_answered(stalled: str, caplog: pytest.L
     assert (publisher.stats.dropped, publisher.stats.queued, told) == (3, 0, [(3, "closed")])
     assert publisher.publish({"type": "late"})
     assert publisher.stats.dropped == 4
+    assert publisher._thread is not None
+    publisher._thread.join(PATIENCE)  # its last words are not to be in another test's log
     assert "3 events" in caplog.text and "between you and me" not in caplog.text
 
 

@@ -62,7 +62,7 @@ def test_a_frame_that_breaks_off_is_not_taken_and_comes_again() -> None:
 def test_a_stream_without_a_byte_for_too_long_is_dead() -> None:
     states: list[tuple[str, str]] = []
     with Scripted(OPENED + event(1), OPENED + event(2), hold=True) as stranger:
-        with subscribe(stranger.url, silence=0.3, on_state=lambda *state: states.append(state)) as events:
+        with subscribe(stranger.url, silence=1.5, on_state=lambda *state: states.append(state)) as events:
             assert numbers(events, 2) == [1, 2]
         assert stranger.seen == [None, "e-1"]
     assert [state for state, _ in states] == ["live", "reconnecting", "live"]
@@ -103,7 +103,7 @@ def test_without_reconnect_the_iterator_ends_with_the_stream() -> None:
             assert [received.event["n"] for received in events] == [1]
         assert len(stranger.seen) == 1
     with Scripted(OPENED + event(1), hold=True) as stranger:
-        events = subscribe(stranger.url, reconnect=False, silence=0.2)
+        events = subscribe(stranger.url, reconnect=False, silence=1.5)
         assert numbers(events, 1) == [1]
         with pytest.raises(Unreachable, match="no answer in time"):
             next(events)
@@ -118,10 +118,12 @@ def test_somebody_elses_stream_is_no_hub(frame: bytes) -> None:
 
 def test_close_while_it_waits_to_come_back() -> None:
     with Scripted(OPENED.replace(b"10", b"60000") + event(1)) as stranger:
-        events = subscribe(stranger.url)
+        waits = threading.Event()
+        events = subscribe(stranger.url, on_state=lambda state, _: waits.set() if state == "reconnecting" else None)
         assert numbers(events, 1) == [1]
         thread = threading.Thread(target=lambda: list(events))
         thread.start()
+        assert waits.wait(PATIENCE)
         events.close()
         thread.join(PATIENCE)
         assert not thread.is_alive()

@@ -26,6 +26,9 @@ def test_nothing_secret_is_shown(forwarder: Forwarder, there: Receiver, tmp_path
     there.wait([0])
     assert there.deliveries[0].headers["authorization"].startswith("Basic ")
     until(lambda: forwards(hub)[1]["state"] == "retrying", "the other to fail")
+    until(
+        lambda: forwards(hub)[0]["lag"] == 0, "the place to be saved"
+    )  # by way of a file that is there for an instant
     text = hub.output() + requests.get(f"{hub.url}/metrics").text + json.dumps(hub.get("/api/health"))
     text += json.dumps(hub.get("/api/config"))
     text += "".join(f"{path} {path.read_text()}" for path in (tmp_path / "forward").iterdir())

@@ -51,8 +51,9 @@ def reaches(hub: HubProcess, state: str, agent_id: str | None = None) -> dict[st
     """Wait until an agent is in `state`; its facts."""
 
     def there() -> Any:
-        facts = agent(hub, agent_id)
-        return facts if facts["status"] == state else None
+        agents = hub.get("/api/agent/status")["agents"]  # a hub that has just begun may not have found them yet
+        facts = next((one for one in agents if agent_id in (None, one["agent_id"])), None)
+        return facts if facts and facts["status"] == state else None
 
     facts: dict[str, Any] = until(there, f"an agent to be {state}")
     return facts

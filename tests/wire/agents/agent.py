@@ -18,8 +18,9 @@ stopped = threading.Event()
 def report(**event: object) -> None:
     from event_hub.client import Publisher
 
-    with Publisher() as publisher:  # HUB_URL is there
-        publisher.publish({"agent_id": ME, **event})
+    publisher = Publisher()  # HUB_URL is there
+    publisher.publish({"agent_id": ME, **event})
+    publisher.close(30)  # on a busy machine the next hub may take as long to be there
 
 
 def ready(message: str = "Listening") -> None:
