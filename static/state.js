@@ -281,7 +281,7 @@ const HANDLERS = {
   agent_process_exited(state, session, event) {
     // What an agent that was killed had begun, nobody else ends.
     for (const one of state.sessions.values()) {
-      if (one.process === null || one.process !== event.agent || one.ended) continue;
+      if (one.process === null || one.process !== event.agent) continue;
       settle(state, one);
       one.ended = true;
       one.process = null;

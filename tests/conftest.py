@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,6 +20,12 @@ from .hubs import HubProcess, until
 if settings.get_current_profile_name() != "ci":
     settings.register_profile("busy machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
     settings.load_profile("busy machine")
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are processors: a third of the time a test waits for something."""
+    return min(4, (os.cpu_count() or 1) + 1)
+
 
 _kept: set[int] = set()
 """Processes of fixtures that outlive a test, with all that they start."""
