@@ -27,6 +27,12 @@ def pytest_xdist_auto_num_workers() -> int:
     return min(4, (os.cpu_count() or 1) + 1)
 
 
+def pytest_collection_finish() -> None:
+    """What is imported stays: no search for garbage after a test (`_nothing_left_behind`) looks at it again."""
+    gc.collect()
+    gc.freeze()
+
+
 _kept: set[int] = set()
 """Processes of fixtures that outlive a test, with all that they start."""
 
