@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import os
 import sys
@@ -72,4 +73,8 @@ def main(names: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "views", nargs="*", choices=[[], *VIEWS], metavar="VIEW", help=f"which of {', '.join(VIEWS)}; without, all"
+    )
+    sys.exit(main(parser.parse_args().views))
