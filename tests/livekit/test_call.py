@@ -73,6 +73,8 @@ class Call:
             assert overlap(reply.transcript["text"], recogniser.file(end["path"])) >= share, reply.transcript
         for final, text in zip(self.told.finals(), SAID, strict=True):
             assert overlap(text, final["text"]) >= 0.6, final
+        for final, word in zip(self.told.finals(), ("weather", "story"), strict=False):
+            assert word in final["text"].lower()  # by which the model knows what is wanted
 
 
 def figures(metrics: Event) -> dict[str, float]:

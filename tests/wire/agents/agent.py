@@ -131,7 +131,7 @@ def floods() -> None:
         sys.stdout.write("".join(f"line {number + n} {'x' * 80}\n" for n in range(1000)))
         number += 1000
     threading.Event().wait(0.5)  # after the last cut that the flood has caused
-    print("the last line")
+    print("\nthe last line")  # of the flood's own last line a cut may have lost the end
 
 
 def secrets(jwt: str) -> None:
