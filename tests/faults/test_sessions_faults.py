@@ -4,8 +4,6 @@ same events (D04)."""
 from __future__ import annotations
 
 import random
-import subprocess
-import sys
 import threading
 from pathlib import Path
 
@@ -13,6 +11,7 @@ import requests
 
 from bench.conversations import Event, conversation
 
+from ..cli.commands import run
 from ..hubs import PATIENCE, HubProcess
 
 PATHS = [
@@ -91,17 +90,8 @@ def test_an_export_that_is_posted_again_gives_the_same_sessions(tmp_path: Path) 
     second.mkdir()
     with HubProcess(first) as one, HubProcess(second) as other:
         one.publish(mixed())
-        for command in (
-            ["export", "--hub", one.url, "-o", str(file)],
-            ["post", "--hub", other.url, "--file", str(file)],
-        ):
-            done = subprocess.run(
-                [sys.executable, "-m", "event_hub", *command],
-                capture_output=True,
-                text=True,
-                timeout=PATIENCE,
-                check=False,
-            )
+        for hub, command in ((one, ["export", "-o", str(file)]), (other, ["post", "--file", str(file)])):
+            done = run(*command, hub=hub.url)
             assert done.returncode == 0, done.stderr
         names = [hub.get("/api/config")["epoch"].encode() for hub in (one, other)]
         before, after = answers(one), answers(other)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +16,7 @@ import requests
 from bench.conversations import conversation
 from event_hub.sessions import Session, Sessions, retell
 
+from ..cli.commands import run
 from ..hubs import PATIENCE, HubProcess, until
 
 
@@ -283,14 +282,7 @@ def test_captions_are_those_of_an_export(hub: HubProcess, tmp_path: Path) -> Non
     hub.publish(said("a --> b\n\n1\n00:00:01,000 --> <i>\u202e\0", room="r", session="s", timestamp=1_700_000_100.0))
     for form in ("txt", "srt", "vtt"):
         file = tmp_path / f"s.{form}"
-        command = ["export", "--hub", hub.url, "--session", "s", "-o", str(file)]
-        done = subprocess.run(
-            [sys.executable, "-m", "event_hub", *command],
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-            check=False,
-        )
+        done = run("export", "--session", "s", "-o", str(file), hub=hub.url)
         assert done.returncode == 0, done.stderr
         answer = requests.get(f"{hub.url}/api/sessions/s/transcript.{form}", timeout=PATIENCE)
         assert answer.content == file.read_bytes()
