@@ -32,7 +32,6 @@ Exit codes:
 
 What a session is, and what its figures mean: docs/sessions.md.
 """
-_PARTS = {**LATENCIES, "tools": "tools"}
 _HEADS = ("status", "began", "lasted", "turns", "waited", "room", "session")
 _RIGHT = frozenset({"lasted", "turns", "waited"})
 
@@ -220,7 +219,7 @@ def _sum(latency: dict[str, Any]) -> str:
     named = [(part["name"], part["seconds"]) for part in latency.get("parts") or ()]
     left = latency.get("unaccounted")
     named += [("unaccounted", left)] if left else []
-    parts = [f"{_PARTS.get(name, name)} {duration(seconds)}" for name, seconds in named if round(seconds, 3)]
+    parts = [f"{LATENCIES.get(name, name)} {duration(seconds)}" for name, seconds in named if round(seconds, 3)]
     text = " = ".join(filter(None, (duration(latency.get("total")), " + ".join(parts))))
     overlap = latency.get("overlap")
     return plain(f"{text} − overlap {duration(overlap)}" if overlap and round(overlap, 3) else text)
