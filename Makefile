@@ -1,44 +1,47 @@
-# The two commands of the README are `make run` and `make test`; each does its own set-up.
+# `make run` and `make test` install what they need themselves.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench docs clean
+.PHONY: help run gateway test bench docs clean
 
-help: ## what there is
+help: ## list the commands
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-run: $(VENV)/.run ## install what the hub needs, then start it on http://localhost:5000 (PORT=… for another port)
+run: $(VENV)/.run ## install the dependencies and start the hub on http://localhost:5000 (another port: PORT=…)
 	@$(BIN)/python -m tools.livekit_client || true
 	@exec $(BIN)/python flask_server.py
 
-test: $(VENV)/.test ## install what the tests need (Chromium, curl, Node), then lint, type-check and test
+gateway: $(VENV)/.run ## install the dependencies and start the gateway on http://localhost:8765 (another port: GATEWAY_PORT=…)
+	@exec $(BIN)/python -m agent.gateway
+
+test: $(VENV)/.test ## install the tools for the tests (Chromium, curl, Node), then lint, type-check and test
 	@$(BIN)/python -m tests.toolchain
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
 	@$(BIN)/python -W error::SyntaxWarning -m pytest -n auto --maxprocesses 4 --dist worksteal $(ARGS)
 
-bench: $(VENV)/.bench ## measure the hub beside nchan (root: installs nginx and nchan), write docs/performance.md
+bench: $(VENV)/.bench ## benchmark the hub against nchan (needs root to install nginx and nchan), update docs/performance.md
 	@$(BIN)/python -m bench $(ARGS)
 
-docs: $(VENV)/.run ## write the generated parts of README and docs anew
+docs: $(VENV)/.run ## regenerate the generated parts of README and docs
 	@$(BIN)/python -m tools.docs
 
-clean: ## remove what make has made (not the history in var/)
+clean: ## remove the environment and build files (not the history in var/)
 	rm -rf $(VENV) build *.egg-info
 
 $(VENV)/bin/python:
-	@echo "Making the virtual environment $(VENV)"
-	@$(PYTHON) -m venv $(VENV) || { echo "make: needs Python 3.11 or later with venv (Debian: apt install python3-venv), or PYTHON=python3.12 make …"; rm -rf $(VENV); exit 1; }
+	@echo "Creating the virtual environment $(VENV)"
+	@$(PYTHON) -m venv $(VENV) || { echo "make: Python 3.11 or later with venv is required: on Debian, apt install python3-venv; for another Python, PYTHON=python3.12 make …"; rm -rf $(VENV); exit 1; }
 
-# What each command installs. `fast` is tried apart: without a wheel of it for this machine it needs a C compiler.
+# What each command installs. `fast` is separate and optional: without a wheel for this machine, it needs a C compiler.
 $(VENV)/.run: EXTRA := [local]
 $(VENV)/.test: EXTRA := [test]
 $(VENV)/.bench: EXTRA := [bench]
 $(VENV)/.run $(VENV)/.test $(VENV)/.bench: pyproject.toml constraints.txt | $(VENV)/bin/python
-	@echo "Installing the hub, the voice agent$(if $(filter %.run,$@),, and what make $(patsubst .%,%,$(notdir $@)) needs) (two minutes at the most, once)"
+	@echo "Installing the hub and the voice agent$(if $(filter %.run,$@),,, and the tools for make $(patsubst .%,%,$(notdir $@))) (once, up to two minutes)"
 	@$(PIP) install -q -c constraints.txt -e '.$(EXTRA)'
 	@$(PIP) install -q -c constraints.txt -e '.[fast]' >/dev/null 2>&1 || \
-	  echo "gunicorn's parser in C could not be built here (apt install gcc python3-dev): all works without it, a POST takes a little longer"
+	  echo "gunicorn's C parser could not be built (apt install gcc python3-dev). It is optional: without it, POSTs take slightly longer"
 	@touch $@ $(VENV)/.run

@@ -1,17 +1,17 @@
-"""LiveKit Event Hub: `python flask_server.py` runs it; `flask_server:app` is the WSGI application."""
+"""LiveKit Event Hub: run it with `python flask_server.py`, or serve the WSGI application `flask_server:app`."""
 
 from __future__ import annotations
 
 if __name__ == "__main__":
-    # Before anything else is imported: what comes later then waits the gevent way.
+    # Before any other import, so that all modules use gevent's cooperative versions.
     from gevent import monkey
 
     monkey.patch_all()
 
-    from event_hub.server.serve import main
+    from event_hub.server.serving.serve import main
 
     main()
 else:
-    from event_hub.server.wsgi import app
+    from event_hub.server.serving.wsgi import app
 
     __all__ = ["app"]

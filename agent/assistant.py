@@ -1,4 +1,4 @@
-"""Who talks: the agent's instructions and its tool. Replace this with your own."""
+"""The agent itself: its instructions and its tool. Replace it with your own."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ DEFAULT_INSTRUCTIONS = (
     "sentences, without markup, lists or emoji. For questions about the weather use the tool lookup_weather."
 )
 LOOKUP_SECONDS = 0.3
-"""What asking a weather service would take: a tool call that takes no time at all shows nothing."""
+"""Simulated response time of a weather service, so that the tool call can be seen on the page."""
 
 
 class Assistant(Agent):
-    """Greets, answers, and looks the weather up. `instructions`: how it is to be; `speed`: of the tool, in scripted mode."""
+    """Greets, answers, and looks up the weather. `instructions` replace the default; `speed` scales the tool's delay."""
 
     def __init__(self, instructions: str | None = None, *, speed: float = 1.0, **options: Any) -> None:
         super().__init__(instructions=instructions or DEFAULT_INSTRUCTIONS, **options)
         self._speed = speed
 
     async def on_enter(self) -> None:
-        """The agent speaks first."""
+        """Greet the user first."""
         self.session.generate_reply(instructions="Greet the user briefly and offer your help.")
 
     @function_tool
     async def lookup_weather(self, location: str) -> str:
-        """Look up the weather for a place. It is example data made up from the place's name, not a forecast.
+        """Look up the weather for a place. Returns made-up example data, not a forecast.
 
         Args:
             location: The city or region.

@@ -1,4 +1,4 @@
-"""The program around an agent: one event loop, and an orderly end on SIGTERM and Ctrl-C."""
+"""The program around an agent: one event loop, and an orderly shutdown on SIGTERM and Ctrl-C."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ logger = logging.getLogger("agent")
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
-def orderly_until_running() -> None:
-    """While modules are loaded (seconds), a signal ends the program at once, with exit code 0."""
-    for one in _SIGNALS:
-        signal.signal(one, _leave)
+def exit_on_signals() -> None:
+    """Exit with code 0 at the first signal. For the seconds in which modules are imported; `run` replaces it."""
+    for number in _SIGNALS:
+        signal.signal(number, _exit)
 
 
 def run(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
-    """Run `main` with an event that the first SIGTERM or Ctrl-C sets. The second ends the program at once, with 1."""
+    """Run `main` with an event that the first SIGTERM or Ctrl-C sets. A second one exits at once, with code 1."""
     asyncio.run(_run(main))
 
 
@@ -34,23 +34,23 @@ async def _run(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
             sys.exit(1)
         loop.call_soon_threadsafe(_stop, stop, number)
 
-    # Not loop.add_signal_handler: this works on Windows, too, and a call here wakes the loop just as well.
-    for one in _SIGNALS:
-        signal.signal(one, on_signal)
+    # Not loop.add_signal_handler, which Windows lacks; call_soon_threadsafe wakes the loop just as well.
+    for number in _SIGNALS:
+        signal.signal(number, on_signal)
     await main(stop)
 
 
 def _stop(stop: asyncio.Event, number: int) -> None:
-    logger.info("%s: coming to an end", signal.Signals(number).name)
+    logger.info("%s: shutting down", signal.Signals(number).name)
     stop.set()
 
 
-def _leave(_number: int, _frame: FrameType | None) -> None:
+def _exit(_number: int, _frame: FrameType | None) -> None:
     sys.exit(0)
 
 
 async def until_stopped(stop: asyncio.Event, work: Awaitable[None]) -> None:
-    """Until `work` is done or `stop` is set, which cancels it; what it raises is raised."""
+    """Await `work`, cancelled once `stop` is set. Raises what it raises."""
     task, stopped = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
     try:
         await asyncio.wait([task, stopped], return_when=asyncio.FIRST_COMPLETED)

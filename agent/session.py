@@ -1,4 +1,4 @@
-"""The AgentSession of a real conversation, with settings under which nothing but the chosen providers is asked."""
+"""The AgentSession of a real conversation. Its settings ask no service but the chosen providers."""
 
 from __future__ import annotations
 
@@ -6,33 +6,38 @@ from typing import Any
 
 from livekit.agents import AgentSession, TurnHandlingOptions
 
-from .parts import Parts
+from .pipeline import Pipeline
 from .settings import number
 
 CLOSE_WAIT = 0.5
-"""Seconds to wait for a last transcript when the session closes; LiveKit's 2 s only delay the end."""
+"""Seconds to wait for a last transcript when the session closes; LiveKit's default of 2 s only delays the end."""
 
 
-def make_session(parts: Parts) -> AgentSession[Any]:
-    """Ready to be attached and started."""
-    if parts.realtime is not None:
-        return AgentSession(llm=parts.realtime, session_close_transcript_timeout=CLOSE_WAIT)
-    assert parts.stt is not None
-    assert parts.llm is not None
-    options: dict[str, Any] = {} if parts.tts is None else {"tts": parts.tts}
+def make_session(pipeline: Pipeline) -> AgentSession[Any]:
+    """A session to attach and start. Without an STT it is a text chat."""
+    if pipeline.realtime is not None:
+        return AgentSession(llm=pipeline.realtime, session_close_transcript_timeout=CLOSE_WAIT)
+    assert pipeline.llm is not None
+    options: dict[str, Any] = {} if pipeline.tts is None else {"tts": pipeline.tts}
+    if pipeline.stt is not None:
+        options["stt"] = pipeline.stt
+        options["turn_handling"] = turn_handling("vad" if pipeline.vad is not None else "stt")
+    else:
+        options["turn_handling"] = {"turn_detection": None}
     return AgentSession(
-        stt=parts.stt,
-        llm=parts.llm,
-        vad=parts.vad,
-        turn_handling=turn_handling("vad" if parts.vad is not None else "stt"),
-        aec_warmup_duration=None,  # in LiveKit's first 3 s nobody could interrupt; browsers cancel echo themselves
+        llm=pipeline.llm,
+        vad=pipeline.vad,
+        aec_warmup_duration=None,  # LiveKit's 3 s would block interruptions at the start; browsers cancel echo themselves
         session_close_transcript_timeout=CLOSE_WAIT,
         **options,
     )
 
 
 def turn_handling(detection: str) -> TurnHandlingOptions:
-    """Turn detection and interruption by what is heard: LiveKit's defaults ask models, some of them in a cloud."""
+    """Turn detection and interruption by speech alone: LiveKit's defaults use models, some of them in its cloud.
+
+    `detection`: `vad`, or `stt` where the STT itself reports the end of speech.
+    """
     return {
         "turn_detection": "vad" if detection == "vad" else "stt",
         "endpointing": {
@@ -43,7 +48,7 @@ def turn_handling(detection: str) -> TurnHandlingOptions:
         "interruption": {
             "mode": "vad",
             "min_duration": 0.3,
-            # One that is only suspected would pause the agent for seconds, and LiveKit's resuming needs the transcript.
+            # Resuming pauses the agent for seconds on a mere suspicion, and needs a transcript to end the pause.
             "resume_false_interruption": False,
             "false_interruption_timeout": None,
         },

@@ -1,4 +1,4 @@
-"""A LiveKit worker: registers, and talks in each room that LiveKit gives it."""
+"""A LiveKit worker: registers, and talks in each room that LiveKit assigns to it."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from event_hub.livekit import attach
 
 from .assistant import Assistant
 from .failure import UNREACHABLE, Failure
-from .parts import Parts, chosen, make_parts, make_vad
+from .pipeline import make_pipeline, make_vad, read_providers
 from .session import make_session
 from .settings import LiveKit, number, shown
 
 logger = logging.getLogger("agent")
 
 PREPARATION = 45.0
-"""Seconds that a job process may take to load what it needs: some five, and many times that on a busy machine. LiveKit's
-own limit is 10, after which it ends the process and begins anew."""
+"""Seconds for a job process to load its models: normally about 5, far more on a busy machine. LiveKit's default of 10
+would kill such a process and start over."""
 REGISTRATION = PREPARATION + 15.0
-"""Seconds until LiveKit must have registered the worker, which waits for its first job process before it asks."""
+"""Seconds for the registration with LiveKit, which a worker requests once its first job process is ready."""
 
 
 async def work(livekit: LiveKit, stop: asyncio.Event) -> None:
-    """Until `stop` is set, or LiveKit is gone for good. Raises Failure."""
+    """Work until `stop` is set. Raises Failure if LiveKit does not register the worker, or is gone for good."""
     server = make_server(livekit)
     registered = asyncio.Event()
 
-    server.on("worker_registered", lambda *_: registered.set())  # event_hub.livekit tells the hub by itself
+    server.on("worker_registered", lambda *_: registered.set())  # event_hub.livekit reports it to the hub
     running = asyncio.create_task(server.run(), name="worker")
     stopping = asyncio.create_task(stop.wait())
     try:
@@ -49,7 +49,7 @@ async def work(livekit: LiveKit, stop: asyncio.Event) -> None:
         await asyncio.wait([running, stopping], return_when=asyncio.FIRST_COMPLETED)
         if not stop.is_set():
             raise Failure(
-                f"LiveKit at {shown(livekit.url)} is gone and does not come back: start livekit-server.",
+                f"The connection to LiveKit at {shown(livekit.url)} was lost for good: start livekit-server.",
                 "livekit",
                 UNREACHABLE,
             ) from running.exception()
@@ -63,57 +63,57 @@ async def _close(server: AgentServer, running: asyncio.Task[None]) -> None:
         try:
             await server.drain(timeout=math.ceil(number("AGENT_DRAIN")) or 1)
         except TimeoutError:
-            logger.info("calls are still under way: they are ended now")
-        except Exception as error:  # not registered: nothing to tell to anybody
+            logger.info("calls are still in progress: ending them now")
+        except Exception as error:  # not registered, so there is nothing to drain
             logger.debug("drain: %s", error)
         await server.aclose()
     await asyncio.gather(running, return_exceptions=True)
 
 
 def make_server(livekit: LiveKit) -> AgentServer:
-    """Not running yet."""
+    """The server of the worker, not running yet."""
     server = AgentServer(
         ws_url=livekit.url,
         api_key=livekit.key,
         api_secret=livekit.secret,
-        host="127.0.0.1",  # its health page is nobody else's business
+        host="127.0.0.1",  # its health page is for this machine only
         port=0,
-        # By the machine's CPU, a worker on few cores would be full by its own start; and LiveKit's server gives no call
-        # to one that says more than 0.7, whatever the threshold here.
+        # By CPU load, LiveKit's default, a worker on few cores would be full from its own start; and LiveKit's server
+        # sends no call to a worker that reports more than 0.7, whatever the threshold here.
         load_fnc=load,
         load_threshold=math.inf,
         num_idle_processes=round(number("AGENT_IDLE_PROCESSES")),
         setup_fnc=prepare,
         initialize_process_timeout=PREPARATION,
     )
-    # The name by which a call asks for this agent; without one it is sent to every room.
+    # The name by which a call requests this agent; without one LiveKit sends it to every room.
     server.rtc_session(answer_call, agent_name=os.environ.get("AGENT_NAME", ""))
     return server
 
 
 def load(server: AgentServer) -> float:
-    """By calls, so that LiveKit shares them out among several workers; never too full for one more."""
+    """Load by number of calls, so that LiveKit balances several workers; never so high that it sends no more."""
     return min(0.5, len(server.active_jobs) / 100)
 
 
 def prepare(process: JobProcess) -> None:
-    """In a job process, before there is a call: load what takes time."""
-    providers = chosen(os.environ)
-    process.userdata["vad"] = vad = make_vad(providers)
+    """Runs in each job process before its call: load models that take time to load."""
+    providers = read_providers(os.environ)
+    needs_vad = providers.realtime is None and providers.vad is not None
+    process.userdata["vad"] = vad = make_vad(providers) if needs_vad else None
     local = (providers.stt, providers.tts)
     if any(choice is not None and choice.plugin == "local" for choice in local):
-        make_parts(providers, vad=vad).prewarm()
+        make_pipeline(providers, vad=vad).prewarm()
 
 
 async def answer_call(ctx: JobContext) -> None:
-    """One call, in a process of its own."""
-    parts: Parts = make_parts(chosen(os.environ), vad=ctx.proc.userdata.get("vad"))
-    session = make_session(parts)
+    """Handle one call, in its own process."""
+    session = make_session(make_pipeline(read_providers(os.environ), vad=ctx.proc.userdata.get("vad")))
     attach(session)
-    session.on("close", lambda event: _closed(ctx, event))
+    session.on("close", lambda event: _end_job(ctx, event))
     await session.start(Assistant(os.environ.get("HUB_AGENT_INSTRUCTIONS")), room=ctx.room)
 
 
-def _closed(ctx: JobContext, event: CloseEvent) -> None:
-    """The process has nothing more to do; LiveKit shows the reason."""
+def _end_job(ctx: JobContext, event: CloseEvent) -> None:
+    """End the job process; LiveKit shows the reason."""
     ctx.shutdown(reason=event.reason.value)

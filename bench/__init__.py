@@ -1,1 +1,1 @@
-"""How fast the hub is: `python -m bench` measures it beside nchan, see bench/README.md."""
+"""The benchmark: `python -m bench` compares the hub with nchan. See bench/README.md."""

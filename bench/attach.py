@@ -1,11 +1,11 @@
-"""What `attach` costs the voice loop: `python -m bench.attach`, with the hub up, down and stalled.
+"""Measures the cost of `attach` to the voice loop, with the hub up, down and stalled: `python -m bench.attach`.
 
-A real AgentSession, started; its events are emitted and its text is written on the loop's thread as LiveKit does it,
-each followed by 2 ms in which the loop works, as a voice loop does. Beside each stands, in the same rounds, what
-`json.dumps` of such an event takes: the ratio does not depend on how busy the machine is.
+A real AgentSession emits events and writes text on the loop's thread, as LiveKit does. Each is followed by 2 ms of
+computation, as in a voice loop. The time of `json.dumps` for such an event, measured in the same rounds, is printed as well,
+because the ratio does not depend on how busy the machine is.
 
-Then the loop's own timing: how late a frame every 10 ms is while 100 events a second happen, with `attach` and without,
-in turns.
+The second figure is the loop's timing: how late frames due every 10 ms are while 100 events a second occur, alternately with
+and without `attach`.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from typing import Any
 from livekit.agents import Agent, AgentSession
 from livekit.agents.voice.events import AgentStateChangedEvent, UserInputTranscribedEvent
 
+from bench.busy import work
 from event_hub.client import Publisher
 from event_hub.livekit import attach
 from tests.hubs import HubProcess, free_port
 
 COUNT = 1_000
-PAUSE = 0.002
 WORDS = "and then it rains all day long "
 EVENT = {
     "type": "agent_text_delta",
@@ -45,12 +45,6 @@ EVENT = {
     "event_id": "0" * 32,
 }
 FRAMES, FRAME = 300, 0.01
-
-
-def _work() -> None:
-    until = time.perf_counter() + PAUSE
-    while time.perf_counter() < until:
-        pass
 
 
 def _acts(session: AgentSession[Any]) -> dict[str, Callable[[], object]]:
@@ -78,7 +72,7 @@ async def _session() -> AgentSession[Any]:
     return session
 
 
-def _took(act: Callable[[], object]) -> float:
+def _microseconds(act: Callable[[], object]) -> float:
     began = time.perf_counter_ns()
     act()
     return (time.perf_counter_ns() - began) / 1000
@@ -88,27 +82,27 @@ def _at(sorted_values: list[float], share: float) -> float:
     return sorted_values[int(len(sorted_values) * share)]
 
 
-def _an_event(what: str, session: AgentSession[Any]) -> None:
+def _measure_events(what: str, session: AgentSession[Any]) -> None:
     for name, act in _acts(session).items():
-        taken: list[float] = []
+        times: list[float] = []
         dumps: list[float] = []
         for _ in range(COUNT):
-            dumps.append(_took(lambda: json.dumps(EVENT)))
-            _work()
-            taken.append(_took(act))
-            _work()
-        taken.sort()
+            dumps.append(_microseconds(lambda: json.dumps(EVENT)))
+            work()
+            times.append(_microseconds(act))
+            work()
+        times.sort()
         dumps.sort()
-        median, reference = statistics.median(taken), statistics.median(dumps)
+        median, reference = statistics.median(times), statistics.median(dumps)
         print(
             f"{what:12}  {name:10}  median {median:5.1f} µs = {median / reference:4.2f} × json.dumps,"
-            f"  p99 {_at(taken, 0.99):6.1f} µs (json.dumps {_at(dumps, 0.99):6.1f}),  p99.9 {_at(taken, 0.999):7.1f} µs",
+            f"  p99 {_at(times, 0.99):6.1f} µs (json.dumps {_at(dumps, 0.99):6.1f}),  p99.9 {_at(times, 0.999):7.1f} µs",
             flush=True,
         )
 
 
 async def _frames(act: Callable[[], object]) -> list[float]:
-    """How late each of `FRAMES` frames is, in milliseconds, with an event at each."""
+    """How late each of `FRAMES` frames is, in milliseconds; each is accompanied by an event."""
     late = []
     due = time.perf_counter()
     for _ in range(FRAMES):
@@ -120,15 +114,15 @@ async def _frames(act: Callable[[], object]) -> list[float]:
 
 
 async def _measure(what: str, url: str) -> None:
-    bare, seen = await _session(), await _session()
+    bare, attached = await _session(), await _session()
     publisher = Publisher(url)
-    attach(seen, publisher=publisher)
+    attach(attached, publisher=publisher)
     await asyncio.to_thread(time.sleep, 0.5)
-    _an_event(what, seen)
+    _measure_events(what, attached)
     late: dict[str, list[float]] = {"with attach": [], "without": []}
     for _ in range(4):
         late["without"] += await _frames(_acts(bare)["text delta"])
-        late["with attach"] += await _frames(_acts(seen)["text delta"])
+        late["with attach"] += await _frames(_acts(attached)["text delta"])
     for name, values in late.items():
         values.sort()
         print(
@@ -137,7 +131,7 @@ async def _measure(what: str, url: str) -> None:
             flush=True,
         )
     await bare.aclose()
-    await seen.aclose()
+    await attached.aclose()
     await asyncio.to_thread(publisher.close, 5)
 
 

@@ -1,8 +1,8 @@
-"""What a `publish` costs the thread that calls it: `python -m bench.client`, with the hub up, down and stalled.
+"""Measures the cost of `publish` to the calling thread, with the hub up, down and stalled: `python -m bench.client`.
 
-Three ways to publish: in a burst, as fast as it goes; every 2 ms in a thread that works in between, as an agent's does;
-every 2 ms in one that sleeps in between, so that caches and core are cold. `check and encode` is what no publisher can
-do without, for comparison with the same pauses.
+There are three patterns: a burst as fast as possible; every 2 ms in a thread that computes in between, as an agent's does;
+and every 2 ms in a thread that sleeps in between, which leaves the caches cold. For comparison, `check and encode` measures
+the minimum that any publisher must do, with the same pauses.
 """
 
 from __future__ import annotations
@@ -17,24 +17,18 @@ from pathlib import Path
 
 import msgspec
 
+from bench.busy import PAUSE, work
 from event_hub.client import Publisher
 from event_hub.events import check
 from tests.hubs import HubProcess, free_port
 
 EVENT = {"type": "agent_text_delta", "delta": " and then it rains", "offset": 120, "utterance": "a1"}
 WHOLE = {**EVENT, "room": "bench", "session": "AS_1", "event_id": "0" * 32, "timestamp": 1795255761.589345}
-PAUSE = 0.002
-
-
-def _work() -> None:
-    until = time.perf_counter() + PAUSE
-    while time.perf_counter() < until:
-        pass
 
 
 WAYS: dict[str, tuple[int, Callable[[], None]]] = {
     "burst": (50_000, lambda: None),
-    "working": (3_000, _work),
+    "working": (3_000, work),
     "sleeping": (3_000, lambda: time.sleep(PAUSE)),
 }
 
@@ -60,15 +54,15 @@ def _publish(what: str, url: str, patience: float) -> None:
 
 def _measure(what: str, way: str, act: Callable[[], object]) -> None:
     count, pause = WAYS[way]
-    took = []
+    times = []
     for _ in range(count):
         began = time.perf_counter_ns()
         act()
-        took.append((time.perf_counter_ns() - began) / 1000)
+        times.append((time.perf_counter_ns() - began) / 1000)
         pause()
-    took.sort()
-    figures = f"median {statistics.median(took):5.1f} µs, p99 {took[int(count * 0.99)]:6.1f} µs"
-    print(f"{what:20}  {way:8}  {figures}, p99.9 {took[int(count * 0.999)]:7.1f} µs")
+    times.sort()
+    figures = f"median {statistics.median(times):5.1f} µs, p99 {times[int(count * 0.99)]:6.1f} µs"
+    print(f"{what:20}  {way:8}  {figures}, p99.9 {times[int(count * 0.999)]:7.1f} µs")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Conversations of any length, as attach() reports them: what the benches and the tests of sessions post."""
+"""Conversations of any length, as attach() reports them, for benchmarks and for tests of sessions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _ANSWER = (
 
 
 def conversation(room: str, session: str, turns: int, begin: float = 1_700_000_000.0) -> Iterator[Event]:
-    """The events of a session with so many turns: some 50 a turn, with interims, text in pieces and latencies."""
+    """The events of a session with this number of turns: about 50 per turn, with interims, text deltas and latencies."""
     at = begin
     common = {"room": room, "session": session}
 

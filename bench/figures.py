@@ -1,4 +1,4 @@
-"""From measurements to figures: medians over the rounds, ratios within each round, and the targets of the design."""
+"""Computes figures from measurements: medians over the rounds, ratios within each round, and the design's targets."""
 
 import statistics
 from collections.abc import Callable, Iterable, Sequence
@@ -11,7 +11,7 @@ from bench.servers import HUB_MEMORY, HUB_SQLITE, NCHAN, Server
 
 @dataclass(frozen=True)
 class Figure:
-    """One number to report: from which load, how it is read from a measurement, and in which unit."""
+    """A number to report: the load that measures it, how to read it from a measurement, and its unit."""
 
     key: str
     label: str
@@ -21,7 +21,7 @@ class Figure:
     lower_is_better: bool = False
 
     def of(self, measurement: Measurement) -> float | None:
-        """The number, or None where the load came to none: it failed, or nothing was answered in time."""
+        """The number, or None if there is none because the load failed or nothing was answered in time."""
         try:
             return self.read(measurement)
         except (KeyError, ZeroDivisionError):
@@ -29,7 +29,7 @@ class Figure:
 
 
 def field(*path: str) -> Callable[[Measurement], float]:
-    """Read a number from the generator's result."""
+    """A function that reads a number from the generator's result."""
 
     def read(measurement: Measurement) -> float:
         value = measurement.result
@@ -41,7 +41,7 @@ def field(*path: str) -> Callable[[Measurement], float]:
 
 
 def bytes_per_subscriber(measurement: Measurement) -> float:
-    """What the server's PSS grew by for each idle subscriber."""
+    """Growth of the server's PSS for each idle subscriber."""
     grown = measurement.memory["open"]["pss"] - measurement.memory["before"]["pss"]
     return grown / float(measurement.result["subscribers"])
 
@@ -86,19 +86,19 @@ def figures(scale: Scale) -> list[Figure]:
 
 @dataclass(frozen=True)
 class Target:
-    """A bound from the design, for a figure itself or for its ratio to the same figure elsewhere."""
+    """A bound from the design, for a figure or for its ratio to another."""
 
     text: str
     figure: str
     bound: float
     at_most: bool
     against: Server | str | None = None
-    """Divide by the figure of this server, or by this other figure of the same server; None: the figure itself."""
+    """Divide by this server's figure, or by this other figure of the same server; None: use the figure itself."""
     servers: tuple[Server, ...] = (HUB_MEMORY, HUB_SQLITE)
 
 
 def targets() -> list[Target]:
-    """What the design asks for (design section 10), as far as one hub process shows it."""
+    """The targets of the design (section 10) that apply to one hub process."""
     latencies = ("latency-some-p50", "latency-some-p99", "latency-many-p50", "latency-many-p99")
     durable = (HUB_SQLITE,)
     return [
@@ -115,43 +115,43 @@ def targets() -> list[Target]:
 
 
 class Table:
-    """All measurements of a run, asked by figure and server."""
+    """The measurements of a run, by figure and server."""
 
     def __init__(self, measurements: Sequence[Measurement], scale: Scale) -> None:
-        """Leave out what failed."""
+        """Failed measurements are left out."""
         self.measurements = [m for m in measurements if not m.failure]
         self.figures = {figure.key: figure for figure in figures(scale)}
 
     def values(self, key: str, server: Server) -> dict[int, float]:
-        """Round → value; empty where this server was not measured so."""
+        """Maps each round to its value; empty if this server has no such measurement."""
         figure = self.figures[key]
-        mine = (m for m in self.measurements if m.load == figure.load and m.server == server.name)
-        return {m.round: value for m in mine if (value := figure.of(m)) is not None}
+        matching = (m for m in self.measurements if m.load == figure.load and m.server == server.name)
+        return {m.round: value for m in matching if (value := figure.of(m)) is not None}
 
     def median(self, key: str, server: Server) -> float | None:
         """The median over the rounds."""
         return middle(self.values(key, server).values())
 
     def ratio(self, key: str, server: Server, against: Server | str) -> float | None:
-        """The median of the ratios within each round: what slows the whole machine for a minute cancels out."""
+        """The median of the ratios within each round, so that a slow minute of the machine cancels out."""
         above = self.values(key, server)
         below = self.values(against, server) if isinstance(against, str) else self.values(key, against)
         return middle(above[n] / below[n] for n in above.keys() & below.keys() if below[n] > 0)
 
     def reached(self, target: Target, server: Server) -> float | None:
-        """What the target's bound is to be compared with."""
+        """The value to compare with the target's bound."""
         if target.against is None:
             return self.median(target.figure, server)
         return self.ratio(target.figure, server, target.against)
 
 
 def middle(values: Iterable[float]) -> float | None:
-    """The median, None of nothing."""
+    """The median, or None of no values."""
     known = list(values)
     return statistics.median(known) if known else None
 
 
 def missed_by(target: Target, value: float) -> float:
-    """By which share of its bound a target is missed; 0 or less: met."""
+    """The share of its bound by which a target is missed; met if 0 or less."""
     over = value / target.bound - 1
     return over if target.at_most else -over

@@ -1,4 +1,4 @@
-"""Calling the load generator: one call, one measurement."""
+"""Runs the load generator: each call gives one measurement."""
 
 import json
 import subprocess
@@ -14,14 +14,14 @@ from bench.scenarios import Load
 from bench.servers import Running, Server
 
 SETTLE = 2.0
-"""Seconds that a server is left alone before its memory is read."""
+"""Seconds to leave a server idle before reading its memory."""
 PATIENCE = 300.0
-"""Seconds after which a call that has not ended is given up; the longest takes about a minute."""
+"""Timeout of a call in seconds; the longest takes about a minute."""
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """What one call gave: the generator's JSON (`type result` in loadgen/runs.go); when idle, memory in bytes."""
+    """The result of one call: the generator's JSON (`type result` in loadgen/runs.go) and, for `idle`, memory in bytes."""
 
     load: str
     server: str
@@ -31,7 +31,7 @@ class Measurement:
     failure: str = ""
 
     def problems(self) -> list[str]:
-        """What makes the figures worth less: anything lost, doubled, out of order or cut off."""
+        """Reasons to distrust the figures: events lost, repeated or out of order, closed streams, or a late generator."""
         if self.failure:
             return [self.failure.splitlines()[0]]
         bad = ("lost", "misordered", "misrouted", "gaps", "closed_by_server")
@@ -45,12 +45,12 @@ class Measurement:
 
     @property
     def generator_was_full(self) -> bool:
-        """The load generator used up its core, and not by waiting for the next event's time."""
+        """Whether the load generator used its whole core, apart from busy-waiting for the next event's time."""
         return not self.result.get("rate") and bool(self.result.get("generator_cpu", 0) > 0.97)
 
 
 def measure(program: Path, core: int, load: Load, server: Server, running: Running, round_number: int) -> Measurement:
-    """Run one load against a server that is up. RuntimeError where the generator failed."""
+    """Run one load against a running server. Raises RuntimeError if the generator fails."""
     command = [str(program), load.mode, *load.flags, "-cpu", str(core)]
     command += ["-sub-url-template", running.url + server.path(publish=False, rooms=load.rooms)]
     command += ["-pub-url", running.url + server.path(publish=True, rooms=load.rooms)]
@@ -59,14 +59,16 @@ def measure(program: Path, core: int, load: Load, server: Server, running: Runni
     idle = load.mode == "idle"
     memory = {"before": settled(running)} if idle else {}
     with generator(command, core) as process:
-        if idle and process.stdout and process.stdout.readline():  # all are open, until communicate() closes stdin
+        if (
+            idle and process.stdout and process.stdout.readline()
+        ):  # all streams are open, until communicate() closes stdin
             memory["open"] = settled(running)
         try:
             output, errors = process.communicate(timeout=PATIENCE)
         except subprocess.TimeoutExpired:
-            raise RuntimeError(f"the load generator had not ended after {PATIENCE:.0f} s") from None
+            raise RuntimeError(f"the load generator did not finish within {PATIENCE:.0f} s") from None
     if process.returncode:
-        raise RuntimeError(errors.strip() or f"the load generator ended with code {process.returncode}")
+        raise RuntimeError(errors.strip() or f"the load generator exited with code {process.returncode}")
     if idle:
         memory["after"] = settled(running)
     return Measurement(load.name, server.name, round_number, json.loads(output), memory)
@@ -74,7 +76,7 @@ def measure(program: Path, core: int, load: Load, server: Server, running: Runni
 
 @contextmanager
 def generator(command: list[str], core: int) -> Iterator[subprocess.Popen[str]]:
-    """The load generator, running; at the end of the block it is gone."""
+    """Run the load generator; it is killed at the end of the block."""
     pipe = subprocess.PIPE
     with subprocess.Popen(
         command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, start_new_session=True, preexec_fn=pinned_to(core)
@@ -86,6 +88,6 @@ def generator(command: list[str], core: int) -> Iterator[subprocess.Popen[str]]:
 
 
 def settled(running: Running) -> dict[str, int]:
-    """The server's memory in bytes after it was left alone for a while."""
+    """The server's memory in bytes, after it has been idle for a while."""
     time.sleep(SETTLE)
     return asdict(running.memory())

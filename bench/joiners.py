@@ -1,12 +1,12 @@
-"""What it costs the others when a thousand pages are opened at once: `python -m bench.joiners` (half a minute).
+"""Measures how late events are for existing subscribers while 1,000 pages open at once: `python -m bench.joiners` (30 s).
 
-A hub with its history in SQLite, a session of 5,000 events that goes on at 20 events a second, and 50 subscribers who note
-how late each event is. Then, by turns: nobody else; a thousand pages, opened in the same instant, each with its one
-request for the newest events and the past (`/api/events?limit=500&past=3000`); a thousand who ask for the session; and, to
-compare, a thousand downloads of a static file of the size of a page's answer, which no hub could do without.
+The hub has its history in SQLite and a session of 5,000 events that continues at 20 events a second, watched by 50
+subscribers. In turn, it measures an idle hub; 1,000 pages opened at the same moment, each with one request for the newest
+events and condensed history (`/api/events?limit=500&past=3000`); 1,000 requests for the session; and, for comparison, 1,000
+downloads of a static file of the size of a page's answer, a cost that any server would have.
 
-The hub has a core to itself where there are two. Latencies are those of the events that were published from the opening
-until the last answer was there.
+If there are two cores, the hub has one to itself. The latencies are those of events published between the first request and
+the last answer.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ SUBSCRIBERS = 50
 RATE = 20.0
 PAGES = 1_000
 WAYS = {
-    "nobody": "",
+    "idle": "",
     "a page": "/api/events?limit=500&past=3000",
     "the session": "/api/sessions/AS_1",
     "a file of that size": "/static/bench.bin",
@@ -46,8 +46,10 @@ WAYS = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pages", type=int, default=PAGES, help="opened at once (1000)")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument(
+        "--pages", type=int, default=PAGES, help=f"number of pages to open at once (default {PAGES}, at most 2000)"
+    )
+    parser.add_argument("--rounds", type=int, default=3, help="number of rounds (default 3)")
     options = parser.parse_args()
     pages = min(options.pages, 2_000)
     with (
@@ -66,18 +68,18 @@ def main() -> None:
             psutil.Process().cpu_affinity([1])
         print(f"{len(batch):,} events, a page's answer takes {size / 1024:.0f} KB; {pages:,} at once")
         try:
-            with watched(hub) as lates:
-                quiet: list[float] = []
+            with watched(hub) as delays:
+                idle: list[float] = []
                 for _ in range(options.rounds):
                     for way, path in WAYS.items():
-                        quiet = _measure(hub, way, path, pages, lates, quiet)
+                        idle = _measure(hub, way, path, pages, delays, idle)
         finally:
             file.unlink()
 
 
-def _measure(hub: HubProcess, way: str, path: str, pages: int, lates: list[float], quiet: list[float]) -> list[float]:
+def _measure(hub: HubProcess, way: str, path: str, pages: int, delays: list[float], idle: list[float]) -> list[float]:
     before = psutil.Process(hub.worker_pid()).cpu_times()
-    lates.clear()
+    delays.clear()
     began = time.monotonic()
     if path:
         opening = multiprocessing.get_context("spawn").Process(target=_open, args=(hub.port, path, pages))
@@ -89,12 +91,12 @@ def _measure(hub: HubProcess, way: str, path: str, pages: int, lates: list[float
     took = time.monotonic() - began
     time.sleep(0.3)
     cpu = psutil.Process(hub.worker_pid()).cpu_times()
-    found = sorted(lates)
+    found = sorted(delays)
     late = " ".join(f"{name} {value * 1000:.1f} ms," for name, value in _figures(found).items())
-    ratio = f"p50 {statistics.median(found) / statistics.median(quiet):.1f} times that of nobody" if path else ""
+    ratio = f"p50 {statistics.median(found) / statistics.median(idle):.1f} times that of an idle hub" if path else ""
     used = cpu.user + cpu.system - before.user - before.system
     print(f"{way:20}  {took:5.2f} s, hub {used:5.2f} s of its core; events late by {late} {ratio}")
-    return quiet if path else found
+    return idle if path else found
 
 
 def _figures(found: list[float]) -> dict[str, float]:
@@ -103,8 +105,8 @@ def _figures(found: list[float]) -> dict[str, float]:
 
 @contextmanager
 def watched(hub: HubProcess) -> Iterator[list[float]]:
-    """Events at a steady pace, and how late each was for each of the subscribers, in seconds."""
-    lates: list[float] = []
+    """Publish events at a steady pace; yields the list of their delays at each subscriber, in seconds."""
+    delays: list[float] = []
     done = threading.Event()
 
     def publish() -> None:
@@ -118,9 +120,9 @@ def watched(hub: HubProcess) -> Iterator[list[float]]:
     def watch() -> None:
         with selectors.DefaultSelector() as selector:
             for _ in range(SUBSCRIBERS):
-                one = socket.create_connection(("127.0.0.1", hub.port))
-                one.sendall(b"GET /api/stream HTTP/1.1\r\nHost: bench\r\n\r\n")
-                selector.register(one, selectors.EVENT_READ)
+                subscriber = socket.create_connection(("127.0.0.1", hub.port))
+                subscriber.sendall(b"GET /api/stream HTTP/1.1\r\nHost: bench\r\n\r\n")
+                selector.register(subscriber, selectors.EVENT_READ)
             while not done.is_set():
                 for key, _ in selector.select(0.2):
                     assert isinstance(key.fileobj, socket.socket)
@@ -128,7 +130,7 @@ def watched(hub: HubProcess) -> Iterator[list[float]]:
                     now = time.time()
                     for line in data.split(b"\n"):
                         if line.startswith(b"data: ") and b'"due":' in line:
-                            lates.append(now - json.loads(line[6:])["due"])
+                            delays.append(now - json.loads(line[6:])["due"])
             for key in list(selector.get_map().values()):
                 assert isinstance(key.fileobj, socket.socket)
                 key.fileobj.close()
@@ -138,7 +140,7 @@ def watched(hub: HubProcess) -> Iterator[list[float]]:
         thread.start()
     time.sleep(1)
     try:
-        yield lates
+        yield delays
     finally:
         done.set()
         for thread in threads:
@@ -146,7 +148,7 @@ def watched(hub: HubProcess) -> Iterator[list[float]]:
 
 
 def _open(port: int, path: str, pages: int) -> None:
-    async def one() -> None:
+    async def request() -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 20)
         writer.write(f"GET {path} HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n".encode())
         head = await reader.readline()
@@ -155,10 +157,10 @@ def _open(port: int, path: str, pages: int) -> None:
             pass
         writer.close()
 
-    async def all_of_them() -> None:
-        await asyncio.gather(*(one() for _ in range(pages)))
+    async def requests_at_once() -> None:
+        await asyncio.gather(*(request() for _ in range(pages)))
 
-    asyncio.run(all_of_them())
+    asyncio.run(requests_at_once())
 
 
 if __name__ == "__main__":

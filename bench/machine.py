@@ -1,4 +1,4 @@
-"""What machine and which versions the figures were measured with."""
+"""Describes the machine and the versions that the figures were measured with."""
 
 import os
 import platform
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def describe(go: str, nginx: str | None) -> dict[str, str]:
-    """Name → value, for the report: nothing in it names the machine, a person or a path."""
+    """Names and values for the report, none of which identifies the machine, a person or a path."""
     cpu = re.search(r"model name\s*:\s*(.+)", read("/proc/cpuinfo"))
     memory = re.search(r"MemTotal:\s*(\d+)", read("/proc/meminfo"))
     system = re.search(r'PRETTY_NAME="(.+)"', read("/etc/os-release"))
@@ -29,12 +29,12 @@ def describe(go: str, nginx: str | None) -> dict[str, str]:
 
 
 def read(path: str) -> str:
-    """A file's text, empty where there is none."""
+    """A file's text, or "" if it does not exist."""
     return Path(path).read_text() if Path(path).exists() else ""
 
 
 def version(package: str) -> str:
-    """An installed package's version, empty where it is not installed."""
+    """A package's version, or "" if it is not installed."""
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
@@ -42,7 +42,7 @@ def version(package: str) -> str:
 
 
 def output(*command: str) -> str:
-    """What a command prints, empty where it is missing or fails."""
+    """A command's output, or "" if it is missing or fails."""
     try:
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     except OSError:

@@ -1,4 +1,4 @@
-"""The picture of the report: one panel for each figure, one bar for each server."""
+"""Draws the report's picture: a panel for each figure, with a bar for each server."""
 
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from bench.figures import Figure, Table
 from bench.report import SERVERS, arrow, number
 
-INK = "#7d8590"  # mid-grey: readable on white and on black, the page's background shows through
+INK = "#7d8590"  # mid-grey: readable on white and on black, because the background is transparent
 COLOURS = ("#3f8fd2", "#d9822b", "#8f7fc9")
 SHOWN = (
     *("latency-some-p50", "latency-some-p99", "latency-many-p50", "latency-many-p99"),
@@ -43,7 +43,7 @@ def draw(table: Table, path: Path) -> None:
 
 
 def panel(axes: Axes, table: Table, figure: Figure) -> None:
-    """Draw one figure: a bar to the median, a line over the range of the rounds, the number behind it."""
+    """Draw one figure: a bar for the median, a line for the range of the rounds, and the number after it."""
     axes.set_axis_on()
     axes.set_title(f"{figure.label}, {figure.unit}{arrow(figure)}", loc="left", fontsize=9)
     medians = [table.median(figure.key, server) for server in SERVERS]

@@ -1,4 +1,4 @@
-"""Programs that the benchmark starts: each in a session of its own, on one core, ended with all that it started."""
+"""Runs programs for the benchmark: each in its own session and on one core, and ended with all its child processes."""
 
 import os
 import signal
@@ -15,14 +15,14 @@ GRACE = 15.0
 
 @dataclass(frozen=True)
 class Memory:
-    """What a process tree holds, in bytes: RSS counts shared pages in every process, PSS shares them out."""
+    """Memory of a process tree in bytes. RSS counts shared pages in every process; PSS divides them among the processes."""
 
     rss: int
     pss: int
 
 
 def pinned_to(core: int) -> Callable[[], None]:
-    """What a child runs before it becomes its program, so that it and all its own children stay on one core."""
+    """A `preexec_fn` that pins a child process, and all its own children, to one core."""
     return lambda: os.sched_setaffinity(0, {core})
 
 
@@ -30,7 +30,7 @@ def pinned_to(core: int) -> Callable[[], None]:
 def running(
     command: Sequence[str], core: int, log: Path, cwd: Path, environment: Mapping[str, str]
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a program pinned to `core`, its output in `log`; at the end of the block it and its whole group are gone."""
+    """Run a program pinned to `core`, with its output in `log`; its process group is ended at the end of the block."""
     with log.open("wb") as output:
         process = subprocess.Popen(
             command,
@@ -49,7 +49,7 @@ def running(
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
-    """SIGTERM to a program that leads its own group; after the grace time SIGKILL to whatever of the group is left."""
+    """Send SIGTERM to a program that leads its own group, and after the grace time SIGKILL to the rest of the group."""
     process.terminate()
     try:
         process.wait(GRACE)
@@ -62,7 +62,7 @@ def end(process: subprocess.Popen[bytes]) -> None:
 
 
 def tree(root: int) -> list[int]:
-    """The pids of a process and of everything that descends from it."""
+    """The pids of a process and all its descendants."""
     children: dict[int, list[int]] = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):
@@ -75,7 +75,7 @@ def tree(root: int) -> list[int]:
 
 
 def memory(pids: Iterable[int]) -> Memory:
-    """What these processes hold together. What the kernel keeps for their sockets is not in it."""
+    """The memory of these processes in total, without the kernel's socket buffers."""
     rss = pss = 0
     for pid in pids:
         with suppress(FileNotFoundError, ProcessLookupError):
@@ -89,12 +89,12 @@ def memory(pids: Iterable[int]) -> Memory:
 
 
 def wait_until(ready: Callable[[], bool], process: subprocess.Popen[bytes], log: Path, seconds: float = 60.0) -> None:
-    """Return when `ready` says so; RuntimeError with the end of the log where the program ended or took too long."""
+    """Wait until `ready()`. Raises RuntimeError with the end of the log if the program exits or takes too long."""
     deadline = time.monotonic() + seconds
     while not ready():
         code = process.poll()
         if code is not None or time.monotonic() > deadline:
-            why = f"ended with code {code}" if code is not None else f"was not ready after {seconds:.0f} s"
+            why = f"exited with code {code}" if code is not None else f"was not ready after {seconds:.0f} s"
             last = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
             raise RuntimeError(f"the server {why}:\n{last}")
         time.sleep(0.05)

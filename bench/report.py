@@ -1,4 +1,4 @@
-"""The report: Markdown between two markers in a page that may hold more, written by nobody but this file."""
+"""Writes the report as Markdown between two markers of a page, and leaves the rest of the page alone."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ SERVERS = (HUB_MEMORY, HUB_SQLITE, NCHAN)
 
 
 def write(page: Path, generated: str) -> None:
-    """Put the generated part between its markers; at the end of the page, or into a new one, where there are none."""
+    """Replace the part between the markers, or append it if the page does not exist or has no markers."""
     text = page.read_text() if page.exists() else "# Performance\n"
     block = f"{BEGIN}\n{generated.strip()}\n{END}\n"
     pattern = re.compile(f"{re.escape(BEGIN)}.*{re.escape(END)}\n?", re.DOTALL)
@@ -28,28 +28,28 @@ def write(page: Path, generated: str) -> None:
 def generated(
     measurements: Sequence[Measurement], scale: Scale, machine: Mapping[str, str], plot: str | None, full: bool
 ) -> str:
-    """The generated part, as Markdown. `plot`: the picture's path as seen from the page."""
+    """The generated part, as Markdown. `plot`: the picture's path relative to the page."""
     table = Table(measurements, scale)
     day = datetime.now(UTC).date().isoformat()
-    parts = [f"Measured on {day}, {scale.rounds} rounds. How, and what each figure means: bench/README.md."]
+    parts = [f"Measured on {day} in {scale.rounds} rounds. bench/README.md describes the method and each figure."]
     if not full:
-        parts.append("**A quick or partial run: it shows that the benchmark works, not how fast the hub is.**")
+        parts.append("**This was a quick or partial run, which tests the benchmark and does not measure the hub.**")
     parts += ["## Targets", target_table(table)]
     if plot:
-        parts.append(f"![Each figure for the hub and for nchan]({plot})")
+        parts.append(f"![Figures of the hub and of nchan]({plot})")
     parts += ["## Figures", figure_table(table)]
     parts.append(
-        "Medians over the rounds; behind them the lowest and the highest round. × is the median of the ratios within "
-        f"each round. nchan has no batches, and one of its channels bears {NCHAN.channel_rate:,} events/s at most (see "
-        "the README): where events go to one watched channel as fast as it takes them, it is given no more than that."
+        "Each figure is the median over the rounds, followed by the lowest and the highest round. × is the median of the "
+        "ratios within each round. nchan has no batches. Where events go to one watched channel as fast as possible, nchan "
+        f"is limited to {NCHAN.channel_rate:,} events/s, because it would lose events above that (see the README)."
     )
     parts += ["## Machine", rows(["", ""], [[name, value] for name, value in machine.items()])]
-    parts += ["## What went wrong on the way", "\n".join(f"- {line}" for line in troubles(measurements)) or "Nothing."]
+    parts += ["## Problems during the run", "\n".join(f"- {line}" for line in problems(measurements)) or "None."]
     return "\n\n".join(parts)
 
 
 def target_table(table: Table) -> str:
-    """One line for each target and server that it is for."""
+    """A row for each target and server it applies to."""
     lines = []
     for target in targets():
         figure = table.figures[target.figure]
@@ -62,16 +62,20 @@ def target_table(table: Table) -> str:
             verdict = "met" if over <= 0 else f"**missed** by {over:.0%}"
             what = f"{figure.label}, {figure.unit}"
             lines.append([target.text, what, server.name, bound, show(value, target), verdict])
-    return rows(["target", "figure", "server", "bound", "measured", ""], lines) if lines else "None could be computed."
+    return (
+        rows(["target", "figure", "server", "bound", "measured", ""], lines)
+        if lines
+        else "No target could be computed."
+    )
 
 
 def show(value: float, target: Target) -> str:
-    """A target's bound or what was reached: a ratio, or a number in the figure's own unit."""
+    """Format a target's bound or measured value: a ratio, or a number in the figure's unit."""
     return times(value) if target.against else number(value)
 
 
 def figure_table(table: Table) -> str:
-    """One line for each figure that was measured."""
+    """A row for each measured figure."""
     lines = []
     for key, figure in table.figures.items():
         cells = [cell(table, key, server) for server in SERVERS]
@@ -84,7 +88,7 @@ def figure_table(table: Table) -> str:
 
 
 def cell(table: Table, key: str, server: Server) -> str:
-    """The median and, in brackets, the range over the rounds."""
+    """The median, with the range over the rounds in parentheses."""
     values = table.values(key, server).values()
     median = table.median(key, server)
     if median is None:
@@ -93,17 +97,17 @@ def cell(table: Table, key: str, server: Server) -> str:
 
 
 def arrow(figure: Figure) -> str:
-    """Which way is better."""
+    """An arrow in the direction that is better."""
     return " ↓" if figure.lower_is_better else " ↑"
 
 
 def times(ratio: float | None) -> str:
-    """A ratio for reading."""
+    """Format a ratio."""
     return "" if ratio is None else f"{ratio:.2f} ×"
 
 
 def number(value: float) -> str:
-    """A number for reading: three digits that matter, thousands set apart."""
+    """Format a number with three significant digits or thousands separators."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
@@ -112,12 +116,12 @@ def rows(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in [head, ["---"] * len(head), *lines])
 
 
-def troubles(measurements: Sequence[Measurement]) -> list[str]:
-    """What was lost, late, cut off or at the generator's limit, a line for each measurement."""
+def problems(measurements: Sequence[Measurement]) -> list[str]:
+    """Lines about lost or late events, closed streams and a busy generator, in the order of the measurements."""
     lines = []
     for m in measurements:
         where = f"{m.load}, {m.server}, round {m.round}"
         lines += [f"{where}: {problem}" for problem in m.problems()]
         if m.generator_was_full:
-            lines.append(f"{where}: the load generator had no time left, the server may be faster")
+            lines.append(f"{where}: the load generator was at its limit; the server may be faster")
     return lines

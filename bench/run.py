@@ -1,4 +1,4 @@
-"""The command `python -m bench`: starts the hub and nchan by turns, loads them, and writes what came of it."""
+"""The command `python -m bench`: starts the hub and nchan in turn, puts load on them, and writes the report."""
 
 import argparse
 import json
@@ -23,33 +23,40 @@ PAGE = ROOT / "docs" / "performance.md"
 
 
 def arguments(given: Sequence[str] | None) -> argparse.Namespace:
-    """The command line, checked."""
+    """Parse and check the command line."""
     names = [scenario.name for scenario in scenarios(FULL)]
     parser = argparse.ArgumentParser(
         prog="python -m bench",
-        description="Measure the hub, with its history in memory and in SQLite, beside nchan: server on one core, load "
-        "generator on another, by turns, several rounds, medians. A quarter of an hour; --quick two minutes. "
-        "Every process listens on loopback only and ends with this one.",
-        epilog="Exit codes: 0 measured (targets may be missed: see the report), 1 a measurement failed, "
-        "3 something is missing, and the message says which command gets it.",
+        description="Compare the hub, with its history in memory and in SQLite, with nchan. The server runs on one core and "
+        "the load generator on another; servers take turns, and the figures are medians over several rounds. Takes about "
+        "15 minutes, or two with --quick. All processes listen on loopback only and end with this one.",
+        epilog="Exit codes: 0 measured (the report says whether targets were met), 1 a measurement failed, "
+        "3 a tool is missing; the message gives the command to install it.",
     )
     parser.add_argument(
-        "--quick", action="store_true", help="few subscribers, one second each, one round: does it work?"
-    )
-    parser.add_argument("--only", nargs="+", choices=names, metavar="SCENARIO", help=f"only these: {', '.join(names)}")
-    parser.add_argument("--rounds", type=int, help=f"rounds (default {FULL.rounds}, quick {QUICK.rounds})")
-    parser.add_argument("--no-nchan", action="store_true", help="leave nchan out, and with it the ratios to it")
-    parser.add_argument("--no-hub", action="store_true", help="nchan only: what this machine can do")
-    parser.add_argument(
-        "--hub-command", help="how to start the hub in the project's folder (default: this Python flask_server.py)"
+        "--quick",
+        action="store_true",
+        help="test the benchmark itself: few subscribers, one second per load, one round",
     )
     parser.add_argument(
-        "--hub-env", action="append", default=[], metavar="NAME=VALUE", help="a setting for the hub; repeatable"
+        "--only", nargs="+", choices=names, metavar="SCENARIO", help=f"run only these of {', '.join(names)}"
+    )
+    parser.add_argument(
+        "--rounds", type=int, help=f"number of rounds (default {FULL.rounds}, with --quick {QUICK.rounds})"
+    )
+    parser.add_argument("--no-nchan", action="store_true", help="leave out nchan and the ratios to it")
+    parser.add_argument("--no-hub", action="store_true", help="measure only nchan, to see what the machine can do")
+    parser.add_argument(
+        "--hub-command",
+        help="command that starts the hub, run in the project's folder (default: flask_server.py with this Python)",
+    )
+    parser.add_argument(
+        "--hub-env", action="append", default=[], metavar="NAME=VALUE", help="a setting for the hub; can be repeated"
     )
     parser.add_argument(
         "--out",
         type=Path,
-        help="the page to write (default docs/performance.md; with --quick or --only var/bench/performance.md)",
+        help="page to write (default: docs/performance.md; with --quick or --only: var/bench/performance.md)",
     )
     options = parser.parse_args(given)
     if options.rounds is not None and options.rounds < 1:
@@ -62,7 +69,7 @@ def arguments(given: Sequence[str] | None) -> argparse.Namespace:
 
 
 def main(given: Sequence[str] | None = None) -> int:
-    """Measure and report; gives the exit code."""
+    """Measure and report; returns the exit code."""
     options = arguments(given)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     scale = QUICK if options.quick else FULL
@@ -73,12 +80,12 @@ def main(given: Sequence[str] | None = None) -> int:
         note(f"bench: {missing}")
         return 3
     except KeyboardInterrupt:
-        note("bench: stopped, nothing written")
+        note("bench: stopped; nothing was written")
         return 130
 
 
 def bench(options: argparse.Namespace, scale: Scale) -> int:
-    """Get what is needed, measure all, write results and report."""
+    """Install tools, run all measurements, write results and report."""
     server_core, generator_core = tools.cores()
     tools.allow_open_files(scale.many)
     CACHE.mkdir(parents=True, exist_ok=True)
@@ -103,16 +110,16 @@ def bench(options: argparse.Namespace, scale: Scale) -> int:
     picture = draw(Table(measurements, scale), page.with_suffix(".svg"))
     report.write(page, report.generated(measurements, scale, facts, picture, full))
     print(report.target_table(Table(measurements, scale)))
-    note(f"bench: written: {page}, {CACHE / 'results.json'}")
+    note(f"bench: wrote {page} and {CACHE / 'results.json'}")
     return 1 if any(m.failure for m in measurements) else 0
 
 
 def draw(table: Table, path: Path) -> str | None:
-    """Draw the picture and give its name; None where matplotlib, which is optional, is not installed."""
+    """Draw the picture and return its name, or None if matplotlib, which is optional, is not installed."""
     try:
-        from bench import plot  # here, so that all else works without matplotlib
+        from bench import plot  # imported here, because the rest works without matplotlib
     except ImportError:
-        note("bench: no plot, matplotlib is not installed: pip install -e '.[bench]'")
+        note("bench: no plot, because matplotlib is not installed. To install it: pip install -e '.[bench]'")
         return None
     plot.draw(table, path)
     return path.name
@@ -121,7 +128,7 @@ def draw(table: Table, path: Path) -> str | None:
 def measure_all(
     chosen: Sequence[Scenario], servers: Sequence[Server], scale: Scale, setup: Setup, program: Path, core: int
 ) -> Iterator[Measurement]:
-    """Every scenario, round and server, in this order: the servers take turns, so that a slow minute hits all alike."""
+    """Measure every scenario, round and server, in this order. Servers take turns, so a slow minute affects all alike."""
     turns = [
         (scenario, number, server)
         for scenario in chosen
@@ -129,9 +136,9 @@ def measure_all(
         for server in servers
         if loads(scenario, server)
     ]
-    begun = time.monotonic()
+    began = time.monotonic()
     for done, (scenario, number, server) in enumerate(turns):
-        left = (time.monotonic() - begun) / done * (len(turns) - done) / 60 if done else 0
+        left = (time.monotonic() - began) / done * (len(turns) - done) / 60 if done else 0
         about = f", about {left:.0f} min left" if left >= 1 else ""
         note(f"[{done + 1}/{len(turns)}] {scenario.name}, {server.name}, round {number}/{scale.rounds}{about}")
         with tempfile.TemporaryDirectory(dir=setup.folder, prefix="turn-") as folder:
@@ -141,7 +148,7 @@ def measure_all(
 def turn(
     scenario: Scenario, server: Server, number: int, setup: Setup, program: Path, core: int
 ) -> Iterator[Measurement]:
-    """One scenario on one fresh server. What fails is a measurement that says why; the rest goes on."""
+    """Run one scenario on a fresh server. A failure becomes a measurement with the reason."""
     missing = loads(scenario, server)
     try:
         with started(server, setup) as running:
@@ -156,17 +163,17 @@ def turn(
 
 
 def loads(scenario: Scenario, server: Server) -> list[Load]:
-    """What of a scenario this server has the abilities for."""
+    """The loads of a scenario that this server supports."""
     return [load for load in scenario.loads if server.batches or not load.batch]
 
 
 def summary(measurement: Measurement) -> str:
-    """A measurement in one line, for the terminal."""
+    """A measurement as one line for the terminal."""
     table = Table([measurement], FULL)
     shown = [
         f"{report.number(value)} {figure.unit}{' p' + key[-2:] if figure.unit == 'ms' else ''}"
         for key, figure in table.figures.items()
         if figure.load == measurement.load and (value := figure.of(measurement)) is not None
     ]
-    troubles = "".join(f"  ! {problem}" for problem in measurement.problems())
-    return f"{measurement.load}: {', '.join(shown)}{troubles}"
+    problems = "".join(f"  ! {problem}" for problem in measurement.problems())
+    return f"{measurement.load}: {', '.join(shown)}{problems}"

@@ -1,18 +1,18 @@
-"""What is measured: each scenario is one or more calls of the load generator on a freshly started server."""
+"""The scenarios to measure: each is one or more calls of the load generator on a freshly started server."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Scale:
-    """How big and how long."""
+    """The size and duration of a run."""
 
     some: int
-    """Subscribers where the design says 1000."""
+    """Number of subscribers where the design says 1000."""
     many: int
-    """Subscribers, and rooms, where the design says 10,000."""
+    """Number of subscribers and of rooms where the design says 10,000."""
     seconds: float
-    """How long each call publishes, its warm-up of a second not counted."""
+    """Publishing time of each call, without its warm-up of a second."""
     rounds: int
 
 
@@ -30,20 +30,20 @@ class Load:
     rooms: bool = False
     """Each subscriber watches one room."""
     one_channel: bool = False
-    """As many events as the server takes go into one channel."""
+    """Events go to one channel as fast as the server accepts them."""
     batch: bool = False
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """What is measured on one start of a server, in this order."""
+    """The loads to run, in this order, on one start of a server."""
 
     name: str
     loads: tuple[Load, ...]
 
 
 def scenarios(scale: Scale) -> list[Scenario]:
-    """All scenarios, in the order in which they run."""
+    """All scenarios, in running order."""
     seconds = ("-seconds", f"{scale.seconds:g}")
     long = ("-seconds", f"{2 * scale.seconds:g}")
 

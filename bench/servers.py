@@ -1,4 +1,4 @@
-"""The servers that are compared: the hub with either history, and nchan."""
+"""The servers to compare: the hub with each history, and nchan."""
 
 import os
 import resource
@@ -19,7 +19,7 @@ TEMPLATE = Path(__file__).with_name("nchan.conf.template")
 
 @dataclass(frozen=True)
 class Server:
-    """A kind of server: its name and where it is subscribed and published to."""
+    """A kind of server: its name and the paths for subscribing and publishing."""
 
     name: str
     stream: str
@@ -27,25 +27,25 @@ class Server:
     ready: str
     batches: bool = True
     room_in_publish: bool = False
-    """The room is a channel of its own, named in the query of a POST too."""
+    """Each room is a separate channel, so a POST must name it in its query as well."""
     channel_rate: int | None = None
-    """Events a second that one channel can bear at most."""
+    """Maximum events a second for one channel."""
 
     def path(self, publish: bool, rooms: bool) -> str:
-        """The path and query to subscribe or publish with; `{room}` in it where each subscriber watches one room."""
+        """The path and query for subscribing or publishing; it contains `{room}` if each subscriber watches one room."""
         named = rooms and (self.room_in_publish or not publish)
         return (self.publish if publish else self.stream) + ("?room={room}" if named else "")
 
 
 HUB_MEMORY = Server("hub, memory", "/api/stream", "/api/agent/data", "/api/health")
 HUB_SQLITE = Server("hub, SQLite", "/api/stream", "/api/agent/data", "/api/health")
-# nchan numbers the messages of one second in 16 bits: at the 32,768th in one channel its subscribers get nothing more.
+# nchan numbers the messages of a second in 16 bits. After the 32,768th in a channel, its subscribers get no more messages.
 NCHAN = Server("nchan", "/sub", "/pub", "/ready", batches=False, room_in_publish=True, channel_rate=30_000)
 
 
 @dataclass(frozen=True)
 class Setup:
-    """What starting servers needs: how the hub is started, nchan's modules, the core, a folder for what they write."""
+    """How to start servers: the hub's command, nchan's modules, the core to use, and a folder for files."""
 
     hub_command: Sequence[str]
     hub_environment: Mapping[str, str]
@@ -57,19 +57,19 @@ class Setup:
 
 @dataclass(frozen=True)
 class Running:
-    """A server that is up."""
+    """A running server."""
 
     url: str
     process: subprocess.Popen[bytes]
 
     def memory(self) -> Memory:
-        """What the server's whole process tree holds now."""
+        """The current memory of the server's process tree."""
         return memory(tree(self.process.pid))
 
 
 @contextmanager
 def started(server: Server, setup: Setup) -> Iterator[Running]:
-    """A fresh server of this kind on a free port, nothing in its history; gone at the end of the block."""
+    """Run a fresh server of this kind on a free port, with an empty history, until the end of the block."""
     port = free_port()
     environment = dict(os.environ)
     if server is NCHAN:
@@ -87,7 +87,7 @@ def started(server: Server, setup: Setup) -> Iterator[Running]:
 
 
 def nchan_command(setup: Setup, port: int) -> list[str]:
-    """Write nginx's configuration and give the command that runs it in the foreground."""
+    """Write nginx's configuration and return the command that runs it in the foreground."""
     open_files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     text = TEMPLATE.read_text()
     for name, value in {
@@ -105,14 +105,14 @@ def nchan_command(setup: Setup, port: int) -> list[str]:
 
 
 def free_port() -> int:
-    """A loopback port that nobody has just now."""
+    """A loopback port that is free at the moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def answers(url: str) -> bool:
-    """Whether a GET of the URL is answered with 200."""
+    """Whether the URL answers a GET with 200."""
     try:
         with urllib.request.urlopen(url, timeout=5) as answer:
             return bool(answer.status == 200)

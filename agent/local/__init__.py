@@ -1,6 +1,6 @@
-"""Speech without a key and without a network: pocketsphinx hears, flite or espeak-ng speaks, a script answers.
+"""Speech without a key or a network: pocketsphinx recognizes, flite or espeak-ng speaks, a script answers.
 
-Ordinary LiveKit plugins: `AgentSession(stt=local_stt(), llm=local_llm(), tts=local_tts())` works in any agent.
+These are ordinary LiveKit plugins: `AgentSession(stt=local_stt(), llm=local_llm(), tts=local_tts())` works in any agent.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ INSTALL = "pip install 'livekit-event-hub[local]'"
 
 
 def local_stt(vad: VAD | None = None) -> stt.STT[Any]:
-    """pocketsphinx, for English. Raises Failure where it is not installed."""
+    """pocketsphinx, for English. `vad`: LiveKit's own by default. Raises Failure if it is not installed."""
     try:
         from .sphinx import PocketSphinxSTT
     except ImportError:
@@ -30,17 +30,15 @@ def local_stt(vad: VAD | None = None) -> stt.STT[Any]:
 
 
 def local_tts(voice: str | None = None) -> tts.TTS[Any]:
-    """flite where it is installed, for it is the one that is understood well; else espeak-ng. Raises Failure."""
+    """flite if it is installed, because it is easier to understand; otherwise espeak-ng. Raises Failure."""
     from .flite import VOICES, FliteTTS
 
     if shutil.which("flite"):
         if voice is not None and voice not in VOICES:
-            raise Failure(f"AGENT_TTS=local:{voice}: flite has no such voice, it has {', '.join(VOICES)}.", "tts")
+            raise Failure(f"AGENT_TTS=local:{voice}: flite has no such voice; it has {', '.join(VOICES)}.", "tts")
         return FliteTTS(voice=voice)
     if voice in VOICES:
-        raise Failure(
-            f"AGENT_TTS=local:{voice} is a voice of flite's, which is not installed: apt install flite.", "tts"
-        )
+        raise Failure(f"AGENT_TTS=local:{voice} is a voice of flite, which is not installed: apt install flite.", "tts")
     try:
         from .espeak import EspeakTTS
 
@@ -50,7 +48,7 @@ def local_tts(voice: str | None = None) -> tts.TTS[Any]:
 
 
 def local_llm() -> llm.LLM[Any]:
-    """A script that answers what it hears."""
+    """A scripted LLM that answers by rules."""
     from ..scripted.llm import ScriptedLLM
 
     return ScriptedLLM(answer)

@@ -1,70 +1,22 @@
-"""What the scripted LLM answers to what it hears: a handful of rules, enough to talk with a hub in sight."""
+"""The scripted LLM's answers in a LiveKit session. The rules themselves are in `agent/scripted/rules.py`."""
 
 from __future__ import annotations
 
-import re
-
 from livekit.agents import llm
 
-from ..scripted.llm import Reply
-
-GREETING = "Hello. I am the voice assistant. Ask me about the weather, or what I can do."
-TOOL = "lookup_weather"
-_WEATHER = re.compile(r"\b(weather|whether|forecast|rain|raining|sunny|temperature|umbrella)\b")
-_PLACE = re.compile(r"\b(?:in|for|at|of) (?:the (?:city of )?)?((?:[a-z'-]+ ?){1,3})")
-_AFTER_IT = re.compile(
-    r"\b(today|tomorrow|tonight|now|please|right|like|this|next|week|weekend|morning|evening|me)\b.*"
-)
-_RULES: tuple[tuple[str, str], ...] = (
-    (r"\b(good ?bye|bye|see you|farewell)\b", "Goodbye, and have a good day."),
-    (r"\b(thank you|thanks|thank)\b", "You are welcome. Is there anything else?"),
-    (
-        r"\b(help|can you do|do for me)\b",
-        "I can look up the weather. Ask, for example: what is the weather in Oslo? You may also interrupt me at any time.",
-    ),
-    (r"\b(your name|who are you)\b", "I am the voice assistant of the event hub."),
-    (
-        r"\b(time)\b.*\bis it\b|\bwhat time\b",
-        "I have no clock here, but the page beside me shows when each event came.",
-    ),
-    (
-        r"\b(story|tell me|long)\b",
-        "Once upon a time there was an event that nobody saw. It went from a voice agent to a hub, and from the hub to "
-        "every page that was open, and it arrived there before anybody could count to one. From that day on all events "
-        "wanted to go the same way, and they still do, in order and each of them once.",
-    ),
-    (r"\b(hello|hi|hey|good (morning|evening|afternoon))\b", "Hello. How can I help you?"),
-    (r"\b(stop|wait|quiet)\b", "I am listening."),
-)
+from ..scripted.reply import Reply
+from ..scripted.rules import GREETING, TOOL, reply_to
 
 
 def answer(chat_ctx: llm.ChatContext) -> Reply:
-    """From what the user said last, and what the tool found since."""
+    """The answer to the user's last message and the tool's output since then."""
     said, found = "", ""
     for item in chat_ctx.items:
         if item.type == "message" and item.role == "user":
-            said, found = (item.text_content or "").lower(), ""
+            said, found = item.text_content or "", ""
         elif item.type == "function_call_output":
             found = item.output
-    if not said:
-        return Reply(GREETING)
-    if _WEATHER.search(said):
-        place = _place(said)
-        if not place:
-            return Reply("For which city do you want to know the weather?")
-        if not found:
-            return Reply(tool=TOOL, arguments={"location": place})
-        return Reply(f"The weather in {place} is {found}.")
-    for pattern, reply in _RULES:
-        if re.search(pattern, said):
-            return Reply(reply)
-    return Reply(f"I heard: {said.strip(' .!?')}. Ask me about the weather, or say help.")
+    return reply_to(said, found)
 
 
-def _place(said: str) -> str:
-    """`what is the weather in new york today?` → `New York`"""
-    for match in reversed(list(_PLACE.finditer(said))):
-        place = _AFTER_IT.sub("", match[1]).strip(" '-")
-        if place:
-            return place.title()
-    return ""
+__all__ = ["GREETING", "TOOL", "answer"]

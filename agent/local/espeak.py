@@ -1,4 +1,4 @@
-"""espeak-ng as a TTS: its library and voices come in the wheel espeakng-loader, so that nothing has to be installed."""
+"""espeak-ng as a TTS. Its library and voices come in the wheel espeakng-loader, so no system package is needed."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ VOICE = "en-us"
 _RETRIEVE_AUDIO = 1
 _UTF8 = 1
 _FROM_THE_START = 1
-_STOP, _GO_ON = 1, 0
+_STOP, _CONTINUE = 1, 0
 _Samples = ctypes.POINTER(ctypes.c_short)
 _Callback = ctypes.CFUNCTYPE(ctypes.c_int, _Samples, ctypes.c_int, ctypes.c_void_p)
 
 
 class EspeakTTS(tts.TTS[Any]):
-    """Speaks many languages, like a robot. Voices: en-us, en-gb, de, fr, es, …: espeak-ng's names."""
+    """Speaks many languages in a robotic voice. Voices have espeak-ng's names: en-us, en-gb, de, fr, es, …"""
 
     def __init__(self, *, voice: str | None = None) -> None:
         super().__init__(capabilities=tts.TTSCapabilities(streaming=False), sample_rate=SAMPLE_RATE, num_channels=1)
@@ -38,26 +38,26 @@ class EspeakTTS(tts.TTS[Any]):
         return "espeak-ng"
 
     def prewarm(self) -> None:
-        """Load the library, in the thread that calls."""
+        """Load the library, in the calling thread."""
         _library()
 
     def synthesize(
         self, text: str, *, conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS
     ) -> tts.ChunkedStream:
-        return _Spoken(self, text, conn_options)
+        return _EspeakStream(self, text, conn_options)
 
 
-class _Spoken(tts.ChunkedStream):
-    def __init__(self, voice: EspeakTTS, text: str, conn_options: APIConnectOptions) -> None:
-        super().__init__(tts=voice, input_text=text, conn_options=conn_options)
-        self._voice = voice.voice
+class _EspeakStream(tts.ChunkedStream):
+    def __init__(self, espeak: EspeakTTS, text: str, conn_options: APIConnectOptions) -> None:
+        super().__init__(tts=espeak, input_text=text, conn_options=conn_options)
+        self._voice = espeak.voice
 
     async def _run(self, output_emitter: tts.AudioEmitter) -> None:
         stopped = threading.Event()
         try:
             audio = await asyncio.to_thread(_speak, self._input_text, self._voice, stopped)
         finally:
-            stopped.set()  # the agent was interrupted: the thread ends at the next piece of audio
+            stopped.set()  # if the agent was interrupted, the thread ends at the next chunk of audio
         output_emitter.initialize(
             request_id=shortuuid("espeak_"), sample_rate=SAMPLE_RATE, num_channels=1, mime_type="audio/pcm"
         )
@@ -65,15 +65,15 @@ class _Spoken(tts.ChunkedStream):
         output_emitter.flush()
 
 
-_one_at_a_time = threading.Lock()
-"""The library has one state for the process."""
+_library_lock = threading.Lock()
+"""The library's state is global to the process."""
 _loaded: Any = None
 
 
 def _library() -> Any:
-    """Loaded and ready; raises APIConnectionError."""
+    """The library, loaded and initialised; raises APIConnectionError."""
     global _loaded
-    with _one_at_a_time:
+    with _library_lock:
         if _loaded is None:
             library = ctypes.CDLL(espeakng_loader.get_library_path())
             library.espeak_Synth.argtypes = [
@@ -82,25 +82,25 @@ def _library() -> Any:
             ]
             rate = library.espeak_Initialize(_RETRIEVE_AUDIO, 200, espeakng_loader.get_data_path().encode(), 0)
             if rate != SAMPLE_RATE:
-                raise APIConnectionError(f"espeak-ng could not be loaded ({rate})")
+                raise APIConnectionError(f"espeak-ng cannot be initialised ({rate})")
             _loaded = library
         return _loaded
 
 
 def _speak(text: str, voice: str, stopped: threading.Event) -> bytes:
-    library, pieces = _library(), list[bytes]()
+    library, chunks = _library(), list[bytes]()
 
-    def heard(samples: Any, count: int, _events: Any) -> int:
+    def receive(samples: Any, count: int, _events: Any) -> int:
         if samples and count > 0:
-            pieces.append(ctypes.string_at(samples, count * 2))
-        return _STOP if stopped.is_set() else _GO_ON
+            chunks.append(ctypes.string_at(samples, count * 2))
+        return _STOP if stopped.is_set() else _CONTINUE
 
-    callback = _Callback(heard)
+    callback = _Callback(receive)
     data = text.replace("\0", " ").encode() + b"\0"
-    with _one_at_a_time:
+    with _library_lock:
         library.espeak_SetSynthCallback(callback)
         if library.espeak_SetVoiceByName(voice.encode()) != 0:
             raise APIConnectionError(f"espeak-ng has no voice {voice}", retryable=False)
         library.espeak_Synth(data, len(data), 0, _FROM_THE_START, 0, _UTF8, None, None)
         library.espeak_Synchronize()
-    return b"".join(pieces)
+    return b"".join(chunks)

@@ -1,4 +1,4 @@
-"""flite as a TTS: Debian's package, a process for each sentence, 16 kHz."""
+"""flite as a TTS: Debian's package, one process per sentence, 16 kHz."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from livekit.agents.utils import shortuuid
 SAMPLE_RATE = 16000
 VOICE = "slt"
 VOICES = ("slt", "awb", "rms", "kal16", "kal")
-"""The voice of a woman, and of men; kal has 8 kHz only."""
+"""slt is female, the others are male; kal has only 8 kHz."""
 
 
 class FliteTTS(tts.TTS[Any]):
-    """Speaks English with `flite`, which has to be installed. Voices: `VOICES`."""
+    """Speaks English with the program `flite`, which must be installed. Voices: `VOICES`."""
 
     def __init__(self, *, voice: str | None = None) -> None:
         super().__init__(capabilities=tts.TTSCapabilities(streaming=False), sample_rate=SAMPLE_RATE, num_channels=1)
@@ -37,13 +37,13 @@ class FliteTTS(tts.TTS[Any]):
     def synthesize(
         self, text: str, *, conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS
     ) -> tts.ChunkedStream:
-        return _Spoken(self, text, conn_options)
+        return _FliteStream(self, text, conn_options)
 
 
-class _Spoken(tts.ChunkedStream):
-    def __init__(self, voice: FliteTTS, text: str, conn_options: APIConnectOptions) -> None:
-        super().__init__(tts=voice, input_text=text, conn_options=conn_options)
-        self._voice = voice.voice
+class _FliteStream(tts.ChunkedStream):
+    def __init__(self, flite: FliteTTS, text: str, conn_options: APIConnectOptions) -> None:
+        super().__init__(tts=flite, input_text=text, conn_options=conn_options)
+        self._voice = flite.voice
 
     async def _run(self, output_emitter: tts.AudioEmitter) -> None:
         with tempfile.TemporaryDirectory(prefix="flite-") as folder:
@@ -55,17 +55,17 @@ class _Spoken(tts.ChunkedStream):
                 stderr=asyncio.subprocess.PIPE,
             )
             try:
-                _, complaint = await process.communicate()
+                _, stderr = await process.communicate()
             finally:
                 if process.returncode is None:  # the agent was interrupted
                     process.kill()
                     await process.wait()
             if process.returncode != 0 or not target.exists():
-                raise APIConnectionError(f"flite failed with {process.returncode}: {complaint[:200]!r}")
+                raise APIConnectionError(f"flite exited with code {process.returncode}: {stderr[:200]!r}")
             with wave.open(io.BytesIO(target.read_bytes())) as sound:
                 audio, rate = sound.readframes(sound.getnframes()), sound.getframerate()
         output_emitter.initialize(
             request_id=shortuuid("flite_"), sample_rate=rate, num_channels=1, mime_type="audio/pcm"
         )
-        output_emitter.push(audio or bytes(2 * rate // 10))  # of a lone full stop there is nothing to say
+        output_emitter.push(audio or bytes(2 * rate // 10))  # a lone full stop has no audio
         output_emitter.flush()

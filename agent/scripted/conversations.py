@@ -1,4 +1,4 @@
-"""The conversations that are played, in turn. Each has a tool call, an interruption and an error that passes."""
+"""The scripted conversations. Each has a tool call, an interruption and a recoverable error."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ TOOL = "lookup_weather"
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
-    """What the caller says, and what the agent answers to it.
+class ScriptedTurn:
+    """A line of the caller and the agent's answer.
 
-    `place`: the agent looks the weather up there first, and `{weather}` in the reply is what it found. `barge_in`: the
-    caller does not wait for the end of the reply before, but cuts in when so many seconds of it have been heard.
-    `failures`: so many requests to the model fail before one is answered.
+    `place`: the agent first looks up the weather there, which replaces `{weather}` in the answer. `barge_in`: the caller
+    interrupts the previous reply after this many seconds of it. `failures`: this many requests to the model fail first.
     """
 
     caller: str
@@ -31,10 +30,10 @@ class Turn:
 class Conversation:
     caller: str
     greeting: str
-    turns: tuple[Turn, ...]
+    turns: tuple[ScriptedTurn, ...]
 
     def answer(self, chat_ctx: llm.ChatContext) -> Reply:
-        """The model's answer: from what the caller said last, and from what the tool found since."""
+        """The model's answer to the caller's last line and the tool's output since then."""
         said, found = "", ""
         for item in chat_ctx.items:
             if item.type == "message" and item.role == "user":
@@ -56,69 +55,69 @@ CONVERSATIONS = (
         "caller_ada",
         "Hello, this is the travel desk. What can I do for you?",
         (
-            Turn(
+            ScriptedTurn(
                 "Hi, what is the weather like in Oslo today?",
                 "In Oslo it is {weather}. It gets cool in the evening, so take a jacket.",
                 place="Oslo",
             ),
-            Turn(
+            ScriptedTurn(
                 "Good. And how do I get from the airport to the centre?",
                 "There are three ways. The express train leaves every ten minutes and stops at the central station, the "
                 "regional train is cheaper and takes a little longer, and there is a bus that runs all night.",
             ),
-            Turn(
+            ScriptedTurn(
                 "Sorry, how long does the express train take?",
                 "About twenty minutes. You can buy the ticket at the platform.",
                 barge_in=4.2,
                 failures=1,
             ),
-            Turn("Perfect, thank you. Goodbye!", "You are welcome. Have a good trip, and goodbye!"),
+            ScriptedTurn("Perfect, thank you. Goodbye!", "You are welcome. Have a good trip, and goodbye!"),
         ),
     ),
     Conversation(
         "caller_ben",
         "Good afternoon, you have reached the event desk. How can I help?",
         (
-            Turn(
+            ScriptedTurn(
                 "I would like to know when the keynote begins.",
                 "The keynote begins at nine thirty in the large hall. The doors open half an hour earlier, coffee and "
                 "something to eat are in the foyer, and the seats in front are kept for the speakers.",
             ),
-            Turn(
+            ScriptedTurn(
                 "Wait, is it being recorded?",
                 "Yes, all talks are recorded. You will find them on our page the day after.",
                 barge_in=3.4,
             ),
-            Turn(
+            ScriptedTurn(
                 "And the garden party, will it rain in Lisbon tonight?",
                 "For Lisbon I see {weather}. The party takes place in any case.",
                 place="Lisbon",
                 failures=1,
             ),
-            Turn("Great. That is all, bye!", "See you tonight. Goodbye!"),
+            ScriptedTurn("Great. That is all, bye!", "See you tonight. Goodbye!"),
         ),
     ),
     Conversation(
         "caller_chen",
         "Hello! I am the voice assistant. Ask me about the weather, or about anything on your mind.",
         (
-            Turn(
+            ScriptedTurn(
                 "Could you compare Kyoto for me? I mean, how is the weather there?",
                 "In Kyoto it is {weather}.",
                 place="Kyoto",
             ),
-            Turn(
+            ScriptedTurn(
                 "And in Reykjavik?",
                 "In Reykjavik it is {weather}. If you can choose, I would pack for both, because the weather there is "
-                "known to change within the hour, and nobody has ever regretted a second pullover.",
+                "known to change within the hour, and no one has ever regretted a second pullover.",
                 place="Reykjavik",
             ),
-            Turn(
+            ScriptedTurn(
                 "Okay, okay. Then I take the pullover.",
                 "A wise choice. Is there anything else?",
                 barge_in=4.0,
             ),
-            Turn(
+            ScriptedTurn(
                 "No, that was all. Thanks a lot!",
                 "With pleasure. Until next time!",
                 failures=1,

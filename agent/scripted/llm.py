@@ -1,39 +1,25 @@
-"""An LLM that is told what to answer: a plugin like any other to the AgentSession, with text that streams, tool calls,
-usage, and errors where the script wants one."""
+"""An LLM whose answers are scripted. To the AgentSession it is an ordinary plugin: it streams text, calls tools, reports
+usage, and fails where the script says so."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 from livekit.agents import APIConnectionError, llm
 from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS, NOT_GIVEN, APIConnectOptions, NotGivenOr
 from livekit.agents.utils import shortuuid
 
-FIRST_TOKEN = 0.35
-"""Seconds until the first piece of text, and until a tool call: what a quick model takes."""
-PIECES_PER_SECOND = 25.0
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """What the model says, or the tool it calls instead. `failures`: so many requests fail before one is answered."""
-
-    text: str = ""
-    tool: str = ""
-    arguments: dict[str, Any] = field(default_factory=dict)
-    failures: int = 0
-
+from .reply import CALL_TOKENS, FIRST_TOKEN, WORDS_PER_SECOND, Reply, tokens, words
 
 Answer = Callable[[llm.ChatContext], Reply]
-"""Decides from the conversation so far. It must not remember: the session may ask twice for one answer."""
+"""Chooses the reply from the conversation so far. It must be stateless: the session may ask twice for one reply."""
 
 
 class ScriptedLLM(llm.LLM[Any]):
-    """Answers with what `answer` returns; `speed` 10 is ten times as fast."""
+    """Replies with what `answer` returns. `speed` 10 is ten times as fast."""
 
     def __init__(self, answer: Answer, *, speed: float = 1.0) -> None:
         super().__init__()
@@ -53,14 +39,14 @@ class ScriptedLLM(llm.LLM[Any]):
         chat_ctx: llm.ChatContext,
         tools: list[llm.Tool] | None = None,
         conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS,
-        parallel_tool_calls: NotGivenOr[bool] = NOT_GIVEN,  # noqa: ARG002  there is never more than one
+        parallel_tool_calls: NotGivenOr[bool] = NOT_GIVEN,  # noqa: ARG002  a reply has at most one call
         tool_choice: NotGivenOr[llm.ToolChoice] = NOT_GIVEN,  # noqa: ARG002  the script decides
-        extra_kwargs: NotGivenOr[dict[str, Any]] = NOT_GIVEN,  # noqa: ARG002  there are none
+        extra_kwargs: NotGivenOr[dict[str, Any]] = NOT_GIVEN,  # noqa: ARG002  not used
     ) -> llm.LLMStream:
-        return _Stream(self, chat_ctx=chat_ctx, tools=tools or [], conn_options=conn_options)
+        return _ScriptedLLMStream(self, chat_ctx=chat_ctx, tools=tools or [], conn_options=conn_options)
 
 
-class _Stream(llm.LLMStream):
+class _ScriptedLLMStream(llm.LLMStream):
     def __init__(
         self, model: ScriptedLLM, *, chat_ctx: llm.ChatContext, tools: list[llm.Tool], conn_options: APIConnectOptions
     ) -> None:
@@ -70,22 +56,22 @@ class _Stream(llm.LLMStream):
         super().__init__(model, chat_ctx=chat_ctx, tools=tools, conn_options=conn_options)
 
     async def _run(self) -> None:
-        """Once for each try: LiveKit repeats it after an APIConnectionError, and reports that as recoverable."""
+        """Runs once per attempt: LiveKit retries after an APIConnectionError, and reports that as recoverable."""
         await asyncio.sleep(FIRST_TOKEN / self._speed)
         self._attempt += 1
         if self._attempt <= self._reply.failures:
-            raise APIConnectionError("the scripted model does not answer, as the script wants it")
+            raise APIConnectionError("the scripted model does not respond: the script says so")
         request = shortuuid("scripted_")
         if self._reply.tool:
             call = llm.FunctionToolCall(
                 name=self._reply.tool, arguments=json.dumps(self._reply.arguments), call_id=shortuuid("call_")
             )
             self._send(request, llm.ChoiceDelta(role="assistant", tool_calls=[call]))
-        for piece in _pieces(self._reply.text):
-            self._send(request, llm.ChoiceDelta(role="assistant", content=piece))
-            await asyncio.sleep(1 / PIECES_PER_SECOND / self._speed)
-        prompt = sum(_tokens(item.text_content or "") for item in self._chat_ctx.messages())
-        answered = _tokens(self._reply.text) + (12 if self._reply.tool else 0)
+        for word in words(self._reply.text):
+            self._send(request, llm.ChoiceDelta(role="assistant", content=word))
+            await asyncio.sleep(1 / WORDS_PER_SECOND / self._speed)
+        prompt = sum(tokens(item.text_content or "") for item in self._chat_ctx.messages())
+        answered = tokens(self._reply.text) + (CALL_TOKENS if self._reply.tool else 0)
         usage = llm.CompletionUsage(prompt_tokens=prompt, completion_tokens=answered, total_tokens=prompt + answered)
         self._event_ch.send_nowait(llm.ChatChunk(id=request, usage=usage))
 
@@ -93,12 +79,4 @@ class _Stream(llm.LLMStream):
         self._event_ch.send_nowait(llm.ChatChunk(id=request, delta=delta))
 
 
-def _pieces(text: str) -> list[str]:
-    """Words, the space before each but the first: joined they are the text."""
-    words = text.split(" ")
-    return [word if index == 0 else f" {word}" for index, word in enumerate(words)] if text else []
-
-
-def _tokens(text: str) -> int:
-    """About as many as a model would count."""
-    return (len(text) + 3) // 4
+__all__ = ["Answer", "Reply", "ScriptedLLM"]

@@ -1,4 +1,4 @@
-"""Plays the conversations: a real AgentSession, a scripted caller at its ear, and a loudspeaker that nobody hears."""
+"""Plays scripted conversations: a real AgentSession between a scripted caller and a silent loudspeaker."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ from .tts import ScriptedTTS
 
 logger = logging.getLogger("agent")
 
-THINKS = 0.9
-"""Seconds that the caller takes before answering."""
+THINKING = 0.9
+"""Seconds before the caller replies."""
 BETWEEN = 6.0
-"""Seconds from one conversation to the next."""
+"""Seconds between two conversations."""
 PATIENCE = 30.0
-"""Seconds, at any speed, that the agent may take for what is next in the script."""
+"""Seconds, at any speed, for the agent to reach the next step of the script."""
 
 
 async def play(
     *, room: str, instructions: str | None, speed: float, times: int | None, stop: asyncio.Event, first: int = 0
 ) -> None:
-    """Play so many conversations, one after the other (None: until `stop` is set). Ends early, and orderly, with `stop`.
+    """Play `times` conversations (None: until `stop` is set), starting with number `first`. `stop` ends them early.
 
-    Raises TimeoutError where the session does not go on as the script expects.
+    Raises TimeoutError if the session does not follow the script.
     """
-    report_ready(f"Playing a scripted conversation, in room {room}: no key and no LiveKit server are needed for it.")
+    report_ready(f"Playing a scripted conversation in room {room}, which needs no key and no LiveKit server.")
     for number in itertools.count():
         conversation = CONVERSATIONS[(first + number) % len(CONVERSATIONS)]
         logger.info("conversation %d, with %s, in room %s", number + 1, conversation.caller, room)
-        await until_stopped(stop, _one(conversation, room, instructions, speed))
+        await until_stopped(stop, _play_conversation(conversation, room, instructions, speed))
         if stop.is_set() or (times is not None and number + 1 >= times):
             return
         await until_stopped(stop, asyncio.sleep(BETWEEN / speed))
@@ -50,7 +50,7 @@ async def play(
             return
 
 
-async def _one(conversation: Conversation, room: str, instructions: str | None, speed: float) -> None:
+async def _play_conversation(conversation: Conversation, room: str, instructions: str | None, speed: float) -> None:
     caller, speaker = Caller(speed), Speaker(speed)
     turn_handling: TurnHandlingOptions = {
         "turn_detection": "stt",
@@ -61,7 +61,7 @@ async def _one(conversation: Conversation, room: str, instructions: str | None, 
             "resume_false_interruption": True,
             "false_interruption_timeout": 2.0 / speed,
         },
-        "preemptive_generation": {"enabled": False},  # the order of the events is to be the same each time
+        "preemptive_generation": {"enabled": False},  # so that events always come in the same order
     }
     session: AgentSession[Any] = AgentSession(
         stt=ScriptedSTT(),
@@ -84,16 +84,16 @@ async def _one(conversation: Conversation, room: str, instructions: str | None, 
                 await asyncio.wait_for(speaker.reach(number - 1, turn.barge_in), PATIENCE)
             else:
                 await progress.until(lambda n=number: progress.replies >= n - 1, "the end of the reply")  # type: ignore[misc]
-                await asyncio.sleep(THINKS / speed)
+                await asyncio.sleep(THINKING / speed)
             await caller.say(turn.caller)
         await progress.until(lambda: progress.replies > len(conversation.turns), "the goodbye")
-        await asyncio.sleep(THINKS / speed)
+        await asyncio.sleep(THINKING / speed)
     finally:
         await session.aclose()
 
 
 class _Progress:
-    """What the session has said so far, and a way to wait for more."""
+    """Counts the session's replies, and waits for more."""
 
     def __init__(self, session: AgentSession[Any]) -> None:
         self._session = session
@@ -104,7 +104,7 @@ class _Progress:
 
     @property
     def replies(self) -> int:
-        """How many of its replies are over."""
+        """How many replies are over."""
         return self._items - (self._session.agent_state in ("speaking", "thinking"))
 
     def _added(self, event: Any) -> None:
@@ -121,4 +121,4 @@ class _Progress:
                     self._changed.clear()
                     await self._changed.wait()
         except TimeoutError:
-            raise TimeoutError(f"the session did not come to {what} within {PATIENCE:g} s") from None
+            raise TimeoutError(f"the session did not reach {what} within {PATIENCE:g} s") from None

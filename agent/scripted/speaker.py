@@ -1,4 +1,4 @@
-"""A loudspeaker without a device: it takes the time that the audio takes, and knows what was heard of it."""
+"""A loudspeaker without a device: it plays audio in real time, and knows how much of it was heard."""
 
 from __future__ import annotations
 
@@ -11,44 +11,44 @@ from livekit.agents.utils import is_given
 from livekit.agents.voice import io
 
 _TICK = 0.05
-"""Seconds between two looks of `reach`, at human speed."""
+"""Seconds between two checks in `reach`, at human speed."""
 
 
 class Speaker(io.AudioOutput):
     """Plays in real time × `speed`. An interrupted segment finishes with the seconds and the words that were heard.
 
-    LiveKit's contract: `capture_frame` takes the audio of a segment, faster than real time; `flush` says that it is whole;
-    `clear_buffer` that nobody is to hear the rest. Each segment is finished exactly once. `pause` may come repeatedly.
+    LiveKit's contract: `capture_frame` takes a segment's audio, faster than real time; `flush` marks it as complete;
+    `clear_buffer` discards the rest. Each segment is finished exactly once. `pause` can be called repeatedly.
     """
 
     def __init__(self, speed: float = 1.0) -> None:
         super().__init__(label="scripted", capabilities=io.AudioOutputCapabilities(pause=True), sample_rate=None)
         self.speed = speed
         self.segments = 0
-        """How many have begun to play."""
+        """How many have started to play."""
         self._captured = 0.0
         self._words: list[TimedString] = []
         self._heard = 0.0
         self._since: float | None = None
-        """From when on `_heard` has to be counted up; None while nothing plays."""
+        """The monotonic time at which `_heard` was up to date; None while nothing plays."""
         self._paused = False
-        self._whole: asyncio.Task[None] | None = None
+        self._playout: asyncio.Task[None] | None = None
 
     @property
     def position(self) -> float:
-        """Seconds of the current segment that were heard."""
+        """Seconds heard of the current segment."""
         if self._since is None:
             return self._heard
         return min(self._captured, self._heard + (time.monotonic() - self._since) * self.speed)
 
     async def reach(self, segment: int, seconds: float) -> None:
-        """Wait until that segment (1 is the first) has been heard for so long, or is over."""
+        """Wait until this many seconds of a segment (1 is the first) have been heard, or it is over."""
         while self.segments < segment or (self.segments == segment and self._captured and self.position < seconds):
             await asyncio.sleep(_TICK / self.speed)
 
     async def capture_frame(self, frame: rtc.AudioFrame) -> None:
-        if self._whole is not None:
-            await asyncio.wait([self._whole])  # the one before is still to be heard
+        if self._playout is not None:
+            await asyncio.wait([self._playout])  # the previous segment is still playing
         await super().capture_frame(frame)
         words = frame.userdata.get(USERDATA_TIMED_TRANSCRIPT) or []
         self._words.extend(word for word in words if isinstance(word, TimedString))
@@ -56,14 +56,14 @@ class Speaker(io.AudioOutput):
             self.segments += 1
             self._resume()
             self.on_playback_started(created_at=time.time())
-        elif self._since is not None:  # what had run dry has not gone on meanwhile
+        elif self._since is not None:  # if the audio had run out, that time does not count
             self._heard, self._since = self.position, time.monotonic()
         self._captured += frame.duration
 
     def flush(self) -> None:
         super().flush()
-        if self._captured and self._whole is None:
-            self._whole = asyncio.create_task(self._play_out(), name="speaker")
+        if self._captured and self._playout is None:
+            self._playout = asyncio.create_task(self._play_out(), name="speaker")
 
     def clear_buffer(self) -> None:
         if self._captured:
@@ -88,9 +88,9 @@ class Speaker(io.AudioOutput):
         self._finish(interrupted=False)
 
     def _finish(self, *, interrupted: bool) -> None:
-        whole, self._whole = self._whole, None
-        if whole is not None and interrupted:
-            whole.cancel()
+        playout, self._playout = self._playout, None
+        if playout is not None and interrupted:
+            playout.cancel()
         position = self.position if interrupted else self._captured
         timed = bool(self._words)
         heard = "".join(word for word in self._words if is_given(word.start_time) and word.start_time < position)

@@ -1,4 +1,4 @@
-"""An STT that recognises the scripted caller: it reads what is marked in the audio."""
+"""An STT that recognizes the scripted caller by the marks in its audio."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Kind = stt.SpeechEventType
 
 
 class ScriptedSTT(stt.STT[Any]):
-    """Streams interims and finals, and says when speech begins and ends (turn detection "stt")."""
+    """Streams interims and finals, and reports where speech begins and ends (turn detection "stt")."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -39,13 +39,13 @@ class ScriptedSTT(stt.STT[Any]):
     def stream(
         self,
         *,
-        language: NotGivenOr[str] = NOT_GIVEN,  # noqa: ARG002  there is one
+        language: NotGivenOr[str] = NOT_GIVEN,  # noqa: ARG002  English only
         conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS,
     ) -> stt.RecognizeStream:
-        return _Stream(stt=self, conn_options=conn_options)
+        return _ScriptedSTTStream(stt=self, conn_options=conn_options)
 
 
-class _Stream(stt.RecognizeStream):
+class _ScriptedSTTStream(stt.RecognizeStream):
     async def _run(self) -> None:
         request, ended = "", 0.0
         async for frame in self._input_ch:

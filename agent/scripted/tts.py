@@ -1,4 +1,4 @@
-"""A TTS whose audio is silence, as long as the text would take to say, with the time of each word."""
+"""A TTS whose audio is silence of the length of the spoken text, with a timestamp for each word."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from livekit.agents import tts
 from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS, APIConnectOptions, TimedString
 from livekit.agents.utils import shortuuid
 
-from .pace import spoken
+from .pace import spoken_seconds
 
 SAMPLE_RATE = 16000
 FIRST_AUDIO = 0.12
@@ -17,7 +17,7 @@ FIRST_AUDIO = 0.12
 
 
 class ScriptedTTS(tts.TTS[Any]):
-    """`speed` shortens the wait for the first audio; the audio itself is as long as at human speed, always."""
+    """`speed` shortens the wait for the first audio. The audio always has the length of human speech."""
 
     def __init__(self, *, speed: float = 1.0) -> None:
         super().__init__(
@@ -41,13 +41,13 @@ class ScriptedTTS(tts.TTS[Any]):
         return self._synthesize_with_stream(text, conn_options=conn_options)
 
     def stream(self, *, conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS) -> tts.SynthesizeStream:
-        return _Stream(self, conn_options)
+        return _ScriptedTTSStream(self, conn_options)
 
 
-class _Stream(tts.SynthesizeStream):
-    def __init__(self, voice: ScriptedTTS, conn_options: APIConnectOptions) -> None:
-        super().__init__(tts=voice, conn_options=conn_options)
-        self._speed = voice.speed
+class _ScriptedTTSStream(tts.SynthesizeStream):
+    def __init__(self, scripted: ScriptedTTS, conn_options: APIConnectOptions) -> None:
+        super().__init__(tts=scripted, conn_options=conn_options)
+        self._speed = scripted.speed
 
     async def _run(self, output_emitter: tts.AudioEmitter) -> None:
         output_emitter.initialize(
@@ -58,15 +58,17 @@ class _Stream(tts.SynthesizeStream):
             stream=True,
         )
         output_emitter.start_segment(segment_id=shortuuid("segment_"))
-        said, pending, first = 0.0, "", True
+        duration, pending, first = 0.0, "", True
 
-        def say(words: list[str]) -> None:
-            nonlocal said
+        def emit(words: list[str]) -> None:
+            nonlocal duration
             for word in words:
-                seconds = spoken(word)
-                output_emitter.push_timed_transcript(TimedString(f"{word} ", start_time=said, end_time=said + seconds))
+                seconds = spoken_seconds(word)
+                output_emitter.push_timed_transcript(
+                    TimedString(f"{word} ", start_time=duration, end_time=duration + seconds)
+                )
                 output_emitter.push(bytes(2 * round(seconds * SAMPLE_RATE)))
-                said += seconds
+                duration += seconds
 
         async for piece in self._input_ch:
             if isinstance(piece, str):
@@ -75,6 +77,6 @@ class _Stream(tts.SynthesizeStream):
                     first = False
                     await asyncio.sleep(FIRST_AUDIO / self._speed)
                 *whole, pending = (pending + piece).split(" ")
-                say([word for word in whole if word])
-        say(pending.split())
+                emit([word for word in whole if word])
+        emit(pending.split())
         output_emitter.end_segment()

@@ -10,23 +10,23 @@ const (
 	chunkSize chunkState = iota // in the digits of a size line
 	chunkExtension
 	chunkData
-	chunkEnd     // in the CRLF behind a chunk's data
-	chunkTrailer // behind the last chunk, at the head of a line
+	chunkEnd     // in the CRLF after a chunk's data
+	chunkTrailer // after the last chunk, at the start of a line
 	chunkTrailerLine
 	chunkDone
 )
 
-// chunkDecoder takes a chunked body (RFC 9112, 7.1) apart, in pieces of any size.
+// chunkDecoder decodes a chunked body (RFC 9112, 7.1) that arrives in pieces of any size.
 type chunkDecoder struct {
 	state  chunkState
 	digits uint8
-	left   int64 // bytes of the chunk that are still to come; in a size line: the size so far
+	left   int64 // remaining bytes of the chunk; in a size line: the size so far
 }
 
 func (c *chunkDecoder) done() bool { return c.state == chunkDone }
 
-// decode takes the next piece of the body and gives the payload in it, which lies in the same memory.
-// What comes behind the end of the body is dropped.
+// decode returns the payload in the next piece of the body, in the same memory.
+// Bytes after the end of the body are dropped.
 func (c *chunkDecoder) decode(b []byte) (payload []byte, err error) {
 	kept := 0
 	for at := 0; at < len(b); {
@@ -51,7 +51,7 @@ func (c *chunkDecoder) decode(b []byte) (payload []byte, err error) {
 	return b[:kept], nil
 }
 
-// step takes one byte of what lies between the chunks' data; false: it does not belong there.
+// step handles one byte between the chunks' data; it returns false if that byte is not allowed there.
 func (c *chunkDecoder) step(char byte) bool {
 	switch c.state {
 	case chunkSize:

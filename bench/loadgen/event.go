@@ -7,8 +7,9 @@ import (
 
 var filler = strings.Repeat("the quick brown fox jumps over the lazy dog and ", 40)
 
-// appendEvent adds one benchmark event to b, size bytes long (more where its fixed fields need more, up to size + 2 kB).
-// pub and seq number the events that one publisher sends to one room; sent is in ns of now().
+// appendEvent appends one benchmark event to b. It is size bytes long, or longer if its fixed fields need more; its text
+// has at most 2 kB.
+// pub and seq identify the event among those that one publisher sends to one room; sent is a time of now(), in ns.
 func appendEvent(b []byte, size, pub, room int, seq uint32, sent int64) []byte {
 	from := len(b)
 	b = strconv.AppendInt(append(b, `{"type":"transcript","pub":`...), int64(pub), 10)

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestEventsAreJSONOfTheWantedSize(t *testing.T) {
+func TestEventsAreJSONOfTheRequestedSize(t *testing.T) {
 	for _, size := range []int{180, 200, 1000} {
 		text := appendEvent(nil, size, 3, 9999, 4_000_000, 123_456_789_012)
 		var fields map[string]any

@@ -4,10 +4,10 @@ import "bytes"
 
 var dataPrefix = []byte("data:")
 
-// nextFrame looks for the first whole frame of an event stream at the head of b.
-// It gives the text of the frame's first data line (nil: a comment, a retry, an empty frame) and the frame's
-// size with its blank line in bytes; size 0: the end of the frame has not come yet.
-// Lines may end in LF or CRLF; a lone CR, which no server here sends, is not taken for a line end.
+// nextFrame looks for a complete frame of an event stream at the start of b.
+// It returns the frame's first data line (nil for a comment, a retry or an empty frame) and the frame's
+// size in bytes, including its blank line; the size is 0 if the frame is incomplete.
+// Lines end in LF or CRLF; a lone CR, which none of these servers send, does not end a line.
 func nextFrame(b []byte) (data []byte, size int) {
 	start := 0
 	for {
@@ -31,13 +31,13 @@ func nextFrame(b []byte) (data []byte, size int) {
 
 var space = []byte(" ")
 
-// field finds one number in lines of JSON. No JSON parser: the events are our own, and each is nearly like the one before.
+// field finds a number in lines of JSON. This needs no JSON parser, because the events are our own and much alike.
 type field struct {
 	key  []byte // the name with its quotes and colon: `"seq":`
-	last int    // where it stood in the line before: looked at first
+	last int    // its place in the previous line, which is tried first
 }
 
-// number reads the digits behind the key, spaces skipped; found: there were any.
+// number reads the digits after the key, skipping spaces; found is false if there are none.
 func (f *field) number(data []byte) (value int64, found bool) {
 	if f.last > len(data) || !bytes.HasPrefix(data[f.last:], f.key) {
 		at := bytes.Index(data, f.key)

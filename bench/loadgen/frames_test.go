@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// stream is what a server might send: comments, retry, events with and without id, LF and CRLF.
+// stream has what a server might send: comments, retry, events with and without id, LF and CRLF.
 func stream() (text string, want []string) {
 	var b strings.Builder
 	b.WriteString("retry: 3000\ndata: {\"type\":\"stream_opened\"}\n\n: hi\n\n\n")
@@ -25,7 +25,7 @@ func stream() (text string, want []string) {
 	return b.String(), append(want, "no space")
 }
 
-// frames reads the pieces as a subscriber does: what has no end yet is kept for the next piece.
+// frames reads the pieces as a subscriber does: an incomplete frame is kept for the next piece.
 func frames(pieces [][]byte, decode func([]byte) []byte) (got []string) {
 	var kept []byte
 	for _, piece := range pieces {
@@ -97,7 +97,7 @@ func TestChunkedBodyUnderAnyChunking(t *testing.T) {
 	}
 }
 
-func TestChunkedBodyThatIsNone(t *testing.T) {
+func TestInvalidChunkedBodies(t *testing.T) {
 	for _, text := range []string{"xyz\r\n", "5\r\nabcdefg", "\r\n", "fffffffffffffffff\r\n"} {
 		var chunks chunkDecoder
 		if _, err := chunks.decode([]byte(text)); err == nil {

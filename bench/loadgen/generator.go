@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// count is what is only counted; its names are those of the result.
+// count has the counters, named as in the result.
 type count struct {
 	Published      uint64 `json:"published"`
 	Posts          uint64 `json:"posts"`
@@ -22,35 +22,35 @@ type count struct {
 	Reconnects     uint64 `json:"publisher_reconnects"`
 }
 
-// generator is the whole state of one run: one thread, one epoll, all subscribers and publishers.
+// generator is the state of a run: one thread, one epoll, all subscribers and publishers.
 type generator struct {
 	options
 	poll   *poller
-	buffer []byte // where every read goes
+	buffer []byte // used by every read
 	subs   []subscriber
 	pubs   []publisher
 
 	fields    fields
-	open      int // subscribers whose stream has begun
-	busy      int // publishers with a POST under way
-	fanout    int // subscribers that watch one room
+	open      int // subscribers whose stream has started
+	busy      int // publishers with a POST in flight
+	fanout    int // subscribers per room
 	stdinDone bool
 
 	count        count
-	expected     uint64 // deliveries that the published events must lead to
+	expected     uint64 // deliveries that the published events must cause
 	received     uint64
 	bytes        uint64 // read by subscribers
-	reads        uint64 // in how many system calls
+	reads        uint64 // number of system calls for that
 	latency      histogram
 	answers      histogram // from the start of a POST to the end of its answer
-	late         histogram // from the time an event was due to the time its POST began, where that was this program's doing
-	measureFrom  int64     // ns of now(): what began before is warming up
+	late         histogram // from the time an event was due to the start of its POST, unless a publisher was held up
+	measureFrom  int64     // ns of now(): anything started earlier is warm-up
 	lastDelivery int64
 	lastAnswer   int64
-	nextSlot     int64 // when the next event may go, under g.maxRate
+	nextSlot     int64 // when the next event may be sent, under g.maxRate
 }
 
-// fields are what is read of an event.
+// fields are the fields read from an event.
 type fields struct{ pub, seq, sent, room, missed field }
 
 func newFields() fields {
@@ -83,7 +83,7 @@ func newGenerator(o options) (*generator, error) {
 	return g, nil
 }
 
-// turn waits up to ms milliseconds and handles what became ready.
+// turn waits up to ms milliseconds and handles the descriptors that are ready.
 func (g *generator) turn(ms int) error {
 	ready, err := g.poll.wait(ms)
 	for i := 0; err == nil && i < len(ready); i++ {
@@ -100,7 +100,7 @@ func (g *generator) turn(ms int) error {
 	return err
 }
 
-// subscribeAll opens all subscribers, at most 100 at a time, and gives the seconds that it took.
+// subscribeAll opens all subscribers, at most 100 at a time, and returns the time that this took, in seconds.
 func (g *generator) subscribeAll() (float64, error) {
 	const atATime, patience = 100, 30 * time.Second
 	from := now()
@@ -125,7 +125,7 @@ func (g *generator) subscribeAll() (float64, error) {
 	return float64(now()-from) / 1e9, nil
 }
 
-// rest lets pass what the server still has to do for newcomers.
+// rest gives the server time to finish its work for new subscribers.
 func (g *generator) rest(pause time.Duration) error {
 	for until := now() + int64(pause); now() < until; {
 		if err := g.turn(10); err != nil {
@@ -135,10 +135,10 @@ func (g *generator) rest(pause time.Duration) error {
 	return nil
 }
 
-// watchStdin makes a line, or the end, of standard input end an idle run.
+// watchStdin makes an idle run end at a line, or at the end, of standard input.
 func (g *generator) watchStdin() error {
 	err := g.poll.watch(syscall.EPOLL_CTL_ADD, 0, readable, ofStdin, 0)
-	if err == syscall.EPERM { // a file or /dev/null: always at its end
+	if err == syscall.EPERM { // a file or /dev/null counts as ended
 		g.stdinDone = true
 		return nil
 	}

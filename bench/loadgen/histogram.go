@@ -15,7 +15,7 @@ type histogram struct {
 	max    int64
 }
 
-// add counts one duration in ns; below 0 counts as 0.
+// add counts a duration in ns; a negative one counts as 0.
 func (h *histogram) add(ns int64) {
 	ns = max(ns, 0)
 	h.counts[bucket(uint64(ns))]++
@@ -24,8 +24,8 @@ func (h *histogram) add(ns int64) {
 	h.max = max(h.max, ns)
 }
 
-// percentile gives the duration in ns that a share of all (0 to 1) did not exceed, by nearest rank, rounded up
-// to its bucket's end; 0 where nothing was counted.
+// percentile returns the duration in ns that this share (0 to 1) of all durations did not exceed, by nearest rank and
+// rounded up to the end of its bucket; 0 if there are none.
 func (h *histogram) percentile(share float64) int64 {
 	rank := max(uint64(math.Ceil(share*float64(h.total))), 1)
 	seen := uint64(0)
@@ -37,7 +37,7 @@ func (h *histogram) percentile(share float64) int64 {
 	return h.max
 }
 
-// bucket: values below 256 have a bucket each; above, each power of two is cut into 256.
+// bucket returns a value's bucket: values below 256 have one each; above, each power of two is divided into 256.
 func bucket(value uint64) int {
 	if value < 1<<precisionBits {
 		return int(value)
@@ -46,7 +46,7 @@ func bucket(value uint64) int {
 	return (shift+1)<<precisionBits + int(value>>shift) - 1<<precisionBits
 }
 
-// bucketEnd gives the greatest value in a bucket.
+// bucketEnd returns the greatest value in a bucket.
 func bucketEnd(index int) int64 {
 	group := index >> precisionBits
 	if group == 0 {
@@ -56,7 +56,7 @@ func bucketEnd(index int) int64 {
 	return int64((low+1)<<(group-1) - 1)
 }
 
-// spread is what is reported of a histogram, in milliseconds.
+// spread is a histogram's summary in the result, in milliseconds.
 type spread struct {
 	Count uint64  `json:"count"`
 	Mean  float64 `json:"mean"`
@@ -66,7 +66,7 @@ type spread struct {
 	Max   float64 `json:"max"`
 }
 
-// spread gives nil where nothing was counted.
+// spread returns nil if nothing was counted.
 func (h *histogram) spread() *spread {
 	if h.total == 0 {
 		return nil

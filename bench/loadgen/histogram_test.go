@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-func TestBucketsJoinWithoutHoleOrOverlap(t *testing.T) {
+func TestBucketsCoverAllValuesWithoutOverlap(t *testing.T) {
 	for index := range 40 << precisionBits {
 		end := bucketEnd(index)
 		if bucket(uint64(end)) != index || bucket(uint64(end)+1) != index+1 {
@@ -22,7 +22,7 @@ func TestBucketsJoinWithoutHoleOrOverlap(t *testing.T) {
 	}
 }
 
-func TestPercentilesAreThoseOfTheSortedValues(t *testing.T) {
+func TestPercentilesMatchSortedValues(t *testing.T) {
 	random := rand.New(rand.NewPCG(5, 6))
 	for _, count := range []int{1, 2, 3, 99, 100, 101, 5000} {
 		var h histogram
@@ -42,7 +42,7 @@ func TestPercentilesAreThoseOfTheSortedValues(t *testing.T) {
 	}
 }
 
-func TestNothingCounted(t *testing.T) {
+func TestEmptyHistogram(t *testing.T) {
 	var h histogram
 	if h.percentile(0.5) != 0 || h.spread() != nil {
 		t.Error("an empty histogram has figures")

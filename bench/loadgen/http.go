@@ -11,11 +11,12 @@ import (
 	"syscall"
 )
 
-// target is one URL that requests go to, in which {room} stands for a room's name. Only 127.0.0.0/8: this program makes load for the machine it runs on.
+// target is a URL for requests, in which {room} is replaced by a room's name. It must be in 127.0.0.0/8, because this
+// program is meant to put load only on the machine it runs on.
 type target struct {
 	address syscall.SockaddrInet4
 	host    string   // for the Host header
-	path    []string // path and query, cut where a room's name belongs
+	path    []string // path and query, split where a room's name is inserted
 }
 
 func parseTarget(text string) (target, error) {
@@ -39,7 +40,7 @@ func parseTarget(text string) (target, error) {
 	return target{syscall.SockaddrInet4{Port: port, Addr: address.As4()}, parts.Host, strings.Split("/"+path, "{room}")}, nil
 }
 
-// appendRequest adds the first two lines of a request to b.
+// appendRequest appends the first two lines of a request to b.
 func (t target) appendRequest(b []byte, method string, room int) []byte {
 	b = append(append(b, method...), ' ')
 	for i, piece := range t.path {
@@ -51,17 +52,17 @@ func (t target) appendRequest(b []byte, method string, room int) []byte {
 	return append(append(append(b, " HTTP/1.1\r\nHost: "...), t.host...), "\r\n"...)
 }
 
-// head is what matters of an answer's head.
+// head has the relevant parts of an answer's head.
 type head struct {
 	status  int
-	length  int64 // of the body in bytes, -1 where it is not said
+	length  int64 // of the body in bytes, -1 if unknown
 	chunked bool
-	closing bool // the server will close the connection behind this answer
+	closing bool // the server will close the connection after this answer
 }
 
 var blankLine = []byte("\r\n\r\n")
 
-// parseHead looks for an answer's head at the front of b. size is the head's length in bytes, 0: not all there yet.
+// parseHead looks for an answer's head at the start of b. size is its length in bytes, or 0 if it is incomplete.
 func parseHead(b []byte) (h head, size int, err error) {
 	end := bytes.Index(b, blankLine)
 	if end < 0 {
@@ -93,13 +94,13 @@ func parseHead(b []byte) (h head, size int, err error) {
 	return h, end + len(blankLine), nil
 }
 
-// answer reads one answer to a request, in pieces of any size.
+// answer reads an answer to a request that arrives in pieces of any size.
 type answer struct {
 	head   head
 	inBody bool
-	left   int64 // of the body, where its length is known
+	left   int64 // remaining bytes of the body, if its length is known
 	chunks chunkDecoder
-	front  []byte // the head, while it comes
+	front  []byte // the head, while it is incomplete
 	body   []byte // the body's first bytes, for error messages
 }
 
@@ -107,7 +108,7 @@ func (a *answer) reset() {
 	*a = answer{front: a.front[:0], body: a.body[:0]}
 }
 
-// feed takes the next piece; done: the answer is complete.
+// feed handles the next piece; done is true once the answer is complete.
 func (a *answer) feed(b []byte) (done bool, err error) {
 	if !a.inBody {
 		a.front = append(a.front, b...)
@@ -128,7 +129,7 @@ func (a *answer) feed(b []byte) (done bool, err error) {
 	}
 	a.keep(b)
 	if a.left -= int64(len(b)); a.left < 0 {
-		return false, errors.New("more bytes than Content-Length says")
+		return false, errors.New("more bytes than Content-Length")
 	}
 	return a.left == 0, nil
 }

@@ -1,7 +1,7 @@
-// loadgen opens subscribers to a Server-Sent-Events server, publishes events to it and measures what comes of it.
+// loadgen opens subscribers to a Server-Sent Events server, publishes events to it and measures their delivery.
 //
-// One thread, one epoll, raw sockets, no garbage collection: it must not be the bottleneck. The result is one JSON
-// object on standard output. Run `loadgen MODE -h` for the flags; ../README.md says what the modes measure.
+// To avoid being the bottleneck, it uses one thread, one epoll and raw sockets, and no garbage collection. It prints the
+// result as one JSON object. Run `loadgen MODE -h` for the flags; ../README.md describes what the modes measure.
 package main
 
 import (
@@ -14,7 +14,7 @@ import (
 	"runtime/debug"
 )
 
-// options says what one run does; the exported ones are repeated in its result.
+// options are the settings of a run; the exported ones are repeated in its result.
 type options struct {
 	Mode        string  `json:"mode"`
 	Subscribers int     `json:"subscribers"`
@@ -33,7 +33,7 @@ type options struct {
 	cpu                  int
 }
 
-// defaults are what makes the modes differ.
+// defaults are the settings in which the modes differ.
 var defaults = map[string]options{
 	"latency": {Subscribers: 1000, Connections: 4, Seconds: 10, Rate: 20, rooms: 1, warmup: 1},
 	"flatout": {Subscribers: 1000, Connections: 16, Seconds: 8, rooms: 1},
@@ -52,19 +52,19 @@ func parse(args []string) (options, error) {
 	flags := flag.NewFlagSet("loadgen "+o.Mode, flag.ExitOnError)
 	subURL := flags.String("sub-url-template", "", "`URL` of the stream; {room} becomes the name of the subscriber's room")
 	pubURL := flags.String("pub-url", "", "`URL` that events are posted to; {room} becomes the name of the event's room")
-	flags.StringVar(&o.contentType, "content-type", "application/json", "of what is posted; application/x-ndjson makes a batch lines instead of an array")
-	flags.IntVar(&o.cpu, "cpu", -1, "CPU to run on, 0, 1, …; -1: any")
-	flags.IntVar(&o.Subscribers, "subs", o.Subscribers, "subscribers")
-	flags.IntVar(&o.Connections, "connections", o.Connections, "publisher connections, each with one POST under way")
-	flags.Float64Var(&o.Seconds, "seconds", o.Seconds, "how long to publish, behind the warm-up")
-	flags.Float64Var(&o.warmup, "warmup", o.warmup, "seconds of publishing that do not count for latencies and POSTs/s")
-	flags.Float64Var(&o.Rate, "rate", o.Rate, "events a second; 0: as fast as answers come")
-	flags.Float64Var(&o.maxRate, "max-rate", 0, "events a second that are not exceeded where there is no -rate; 0: no such bound")
-	flags.IntVar(&o.Batch, "batch", o.Batch, "events in a POST; 0: a single event, not in a batch")
-	flags.IntVar(&o.rooms, "rooms", o.rooms, "rooms that subscribers and events are spread over; subscribers must be a multiple")
-	flags.IntVar(&o.size, "size", 180, "bytes of an event")
-	flags.IntVar(&o.window, "window", 5000, "events published and not yet delivered to all, at most, where there is no -rate: half of the hub's ring")
-	flags.Float64Var(&o.patience, "patience", 10, "seconds without a delivery after which what is missing counts as lost")
+	flags.StringVar(&o.contentType, "content-type", "application/json", "type of the posted body; with application/x-ndjson, a batch is sent as lines instead of an array")
+	flags.IntVar(&o.cpu, "cpu", -1, "CPU to run on, counted from 0; -1: any")
+	flags.IntVar(&o.Subscribers, "subs", o.Subscribers, "number of subscribers")
+	flags.IntVar(&o.Connections, "connections", o.Connections, "number of publisher connections, each with one POST in flight")
+	flags.Float64Var(&o.Seconds, "seconds", o.Seconds, "how long to publish after the warm-up")
+	flags.Float64Var(&o.warmup, "warmup", o.warmup, "seconds of publishing that are left out of latencies and POSTs/s")
+	flags.Float64Var(&o.Rate, "rate", o.Rate, "events a second; 0: as fast as answers arrive")
+	flags.Float64Var(&o.maxRate, "max-rate", 0, "maximum events a second if there is no -rate; 0: unlimited")
+	flags.IntVar(&o.Batch, "batch", o.Batch, "events in a POST; 0: a single event that is not in a batch")
+	flags.IntVar(&o.rooms, "rooms", o.rooms, "number of rooms for subscribers and events; -subs must be a multiple of it")
+	flags.IntVar(&o.size, "size", 180, "size of an event in bytes")
+	flags.IntVar(&o.window, "window", 5000, "maximum events in flight if there is no -rate; the default is half of the hub's ring")
+	flags.Float64Var(&o.patience, "patience", 10, "seconds without a delivery after which missing events count as lost")
 	if err := flags.Parse(args[1:]); err != nil {
 		return o, err
 	}

@@ -7,21 +7,21 @@ import (
 	"syscall"
 )
 
-// publisher is one keep-alive connection that has at most one POST under way.
+// publisher is a keep-alive connection with at most one POST in flight.
 type publisher struct {
 	index  int
 	fd     int32 // -1: not connected
-	busy   bool  // a POST is under way
-	sent   int64 // ns of now() at which it began
-	events int   // how many are in it
+	busy   bool  // a POST is in flight
+	sent   int64 // start of the POST, in ns of now()
+	events int   // number of events in the POST
 	out    []byte
-	left   []byte // the part of out that is still to be written
+	left   []byte // the part of out that is not written yet
 	body   []byte
 	answer answer
-	next   []uint32 // by room: the next event's number
+	next   []uint32 // number of the next event, by room
 }
 
-// connect blocks, which on loopback is short.
+// connect blocks, but only briefly on loopback.
 func (g *generator) connect(p *publisher) error {
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -40,7 +40,7 @@ func (g *generator) connect(p *publisher) error {
 	return g.poll.watch(syscall.EPOLL_CTL_ADD, p.fd, readable, ofPublisher, p.index)
 }
 
-// publish posts events to one room: one, or as many as a batch has. due is what they carry as their time, in ns of now().
+// publish posts an event or a batch to one room. due is the time that the events carry, in ns of now().
 func (g *generator) publish(p *publisher, room int, due int64) error {
 	if p.fd < 0 {
 		g.count.Reconnects++
@@ -75,7 +75,7 @@ func (g *generator) publish(p *publisher, room int, due int64) error {
 	return g.writeOn(p)
 }
 
-// writeOn writes what the socket takes; what is left goes when it is writable again.
+// writeOn writes as much as the socket accepts; the rest is written once the socket is writable again.
 func (g *generator) writeOn(p *publisher) error {
 	partly := len(p.left) < len(p.out)
 	n, errno := write(p.fd, p.left)
@@ -92,7 +92,7 @@ func (g *generator) writeOn(p *publisher) error {
 	return nil
 }
 
-// publisherReady goes on with a POST: writes its rest, reads its answer.
+// publisherReady continues a POST: it writes the rest and reads the answer.
 func (g *generator) publisherReady(p *publisher, what uint32) error {
 	if what&writable != 0 && len(p.left) > 0 {
 		if err := g.writeOn(p); err != nil {
@@ -113,7 +113,7 @@ func (g *generator) publisherReady(p *publisher, what uint32) error {
 		return p.close()
 	}
 	if !p.busy {
-		return errors.New("publisher: an answer that nobody asked for")
+		return errors.New("publisher: unexpected data from the server")
 	}
 	done, err := p.answer.feed(g.buffer[:n])
 	if err != nil || !done {
@@ -137,7 +137,7 @@ func (g *generator) publisherReady(p *publisher, what uint32) error {
 	return nil
 }
 
-// close leaves the publisher to connect again at its next POST.
+// close closes the connection; the publisher reconnects for its next POST.
 func (p *publisher) close() error {
 	fd := p.fd
 	p.fd = -1

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// result is what a run prints: one JSON object.
+// result is printed as a JSON object at the end of a run.
 type result struct {
 	options
 	count
@@ -21,19 +21,19 @@ type result struct {
 	DeliveriesPerS float64 `json:"deliveries_per_s"`
 	BytesPerS      float64 `json:"bytes_per_s"`
 	PublishedPerS  float64 `json:"published_per_s"`
-	AcceptedPerS   float64 `json:"accepted_per_s"` // events answered with 2xx, behind the warm-up
+	AcceptedPerS   float64 `json:"accepted_per_s"` // events answered with 2xx after the warm-up
 	PostsPerS      float64 `json:"posts_per_s"`
 	Latency        *spread `json:"latency_ms,omitempty"`
 	Answers        *spread `json:"post_ms,omitempty"`
 	Late           *spread `json:"late_ms,omitempty"`   // how late this program was in posting
-	GeneratorCPU   float64 `json:"generator_cpu"`       // share of one core that this program used: near 1, it was the bottleneck
-	PerRead        float64 `json:"deliveries_per_read"` // well above 1: events lay waiting for this program, or left the server together
+	GeneratorCPU   float64 `json:"generator_cpu"`       // share of a core that this program used; near 1, it was the bottleneck
+	PerRead        float64 `json:"deliveries_per_read"` // well above 1 if events waited for this program or left the server together
 	StillOpen      int     `json:"subscribers_still_open"`
 }
 
 const settle = 300 * time.Millisecond
 
-// run opens the subscribers, makes the mode's load, waits until all is delivered and gives the result.
+// run opens the subscribers, runs the mode's load, waits until all events are delivered and returns the result.
 func run(o options) (result, error) {
 	g, err := newGenerator(o)
 	if err != nil {
@@ -67,7 +67,7 @@ func run(o options) (result, error) {
 	return r, err
 }
 
-// idle says on standard output that all are open and waits for a line, or the end, of standard input.
+// idle reports on standard output that all streams are open, and waits for a line or the end of standard input.
 func (g *generator) idle() error {
 	if err := g.watchStdin(); err != nil {
 		return err
@@ -83,8 +83,8 @@ func (g *generator) idle() error {
 	return nil
 }
 
-// paced publishes g.Rate events a second until the given time. An event that finds no free connection goes as soon as
-// there is one and carries the time at which it was due: a server that holds publishers up cannot hide it.
+// paced publishes g.Rate events a second until the given time. If no connection is free, an event is sent as soon as one
+// is, with the time at which it was due, so that a server that holds up publishers cannot hide it.
 func (g *generator) paced(from, until int64) error {
 	interval := 1e9 / g.Rate
 	for k := 0; ; k++ {
@@ -100,7 +100,7 @@ func (g *generator) paced(from, until int64) error {
 			}
 			ms := 1
 			if held = wait <= 0; !held {
-				ms = int(wait / 1e6) // the last millisecond is spun through: epoll counts in whole ones
+				ms = int(wait / 1e6) // busy-wait for the last millisecond, because epoll takes whole ones
 			}
 			if err := g.turn(ms); err != nil {
 				return err
@@ -117,8 +117,8 @@ func (g *generator) paced(from, until int64) error {
 	}
 }
 
-// closedLoop lets every publisher post one request after the other until the given time, but keeps no more than
-// g.window events under way: what is measured is delivery, not the length of a queue.
+// closedLoop makes every publisher post one request after another until the given time, with at most g.window events
+// in flight, so that it measures delivery and not the length of a queue.
 func (g *generator) closedLoop(until int64) error {
 	limit := uint64(g.window * max(g.fanout, 1))
 	for now() < until {
@@ -134,7 +134,7 @@ func (g *generator) closedLoop(until int64) error {
 	return nil
 }
 
-// mayPublish spaces events so that no second has more than g.maxRate of them: what was held up is not made up for.
+// mayPublish spaces events so that no second has more than g.maxRate of them, even after a delay.
 func (g *generator) mayPublish() bool {
 	if g.maxRate == 0 {
 		return true
@@ -164,7 +164,7 @@ func (g *generator) pickRoom() int {
 	return rand.IntN(g.rooms)
 }
 
-// drain waits until every POST is answered and every event delivered, or nothing has come for g.patience seconds.
+// drain waits until every POST is answered and every event delivered, or until nothing has arrived for g.patience seconds.
 func (g *generator) drain() error {
 	seen, at := g.received, now()
 	for g.busy > 0 || g.received < g.expected {
@@ -184,7 +184,7 @@ func (g *generator) drain() error {
 	return nil
 }
 
-// fill computes the figures of a run that began at from and used cpu, both in ns.
+// fill computes the figures of a run that started at from and used cpu, both in ns.
 func (g *generator) fill(r *result, from, cpu int64) {
 	r.count = g.count
 	r.Expected, r.Deliveries, r.Lost = g.expected, g.received, g.expected-g.received

@@ -15,28 +15,28 @@ const (
 	closed
 )
 
-// subscriber is one open stream. What it keeps of an event is its number: each must come once and in its publisher's order.
+// subscriber is an open stream. It records the events' numbers, because each must arrive once and in its publisher's order.
 type subscriber struct {
 	fd      int32
 	room    int32
 	state   state
 	chunked bool
 	chunks  chunkDecoder
-	rest    []byte   // a frame, or the answer's head, whose end has not come yet
-	next    []uint32 // by publisher: the number of the event that must come next
-	digest  uint64   // of all events in the order in which they came
+	rest    []byte   // an incomplete frame or head of the answer
+	next    []uint32 // number of the next expected event, by publisher
+	digest  uint64   // of all events in order of arrival
 }
 
 const portsPerAddress = 20000
 
-// dial begins to connect a subscriber. From a number on, further source addresses 127.0.0.x are used: one has too few ports.
+// dial starts to connect a subscriber. Large numbers need more source addresses 127.0.0.x, because one has too few ports.
 func (g *generator) dial(index int) error {
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_NONBLOCK|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return err
 	}
 	if index >= portsPerAddress {
-		const bindAddressNoPort = 24 // IP_BIND_ADDRESS_NO_PORT: the port is chosen at connect, when the whole pair is known
+		const bindAddressNoPort = 24 // IP_BIND_ADDRESS_NO_PORT: choose the port at connect, when the destination is known
 		if err := syscall.SetsockoptInt(fd, syscall.IPPROTO_IP, bindAddressNoPort, 1); err != nil {
 			return err
 		}
@@ -52,7 +52,7 @@ func (g *generator) dial(index int) error {
 	return g.poll.watch(syscall.EPOLL_CTL_ADD, int32(fd), writable, ofSubscriber, index)
 }
 
-// subscribe asks for the stream, once connected.
+// subscribe requests the stream once the connection is established.
 func (g *generator) subscribe(s *subscriber, index int) error {
 	code, err := syscall.GetsockoptInt(int(s.fd), syscall.SOL_SOCKET, syscall.SO_ERROR)
 	if err == nil && code != 0 {
@@ -70,7 +70,7 @@ func (g *generator) subscribe(s *subscriber, index int) error {
 	return g.poll.watch(syscall.EPOLL_CTL_MOD, s.fd, readable, ofSubscriber, index)
 }
 
-// subscriberReady reads once and takes every whole frame.
+// subscriberReady reads once and handles every complete frame.
 func (g *generator) subscriberReady(s *subscriber, index int) error {
 	if s.state == connecting {
 		return g.subscribe(s, index)
@@ -115,7 +115,7 @@ func (g *generator) subscriberReady(s *subscriber, index int) error {
 	return g.takeFrames(s, index, b, at)
 }
 
-// takeFrames takes the whole frames in b, read at the time at, and keeps the rest.
+// takeFrames handles the complete frames in b, which was read at the time at, and keeps the rest.
 func (g *generator) takeFrames(s *subscriber, index int, b []byte, at int64) error {
 	for {
 		data, size := nextFrame(b)
@@ -151,7 +151,7 @@ func (g *generator) take(s *subscriber, data []byte, at int64) {
 	}
 	next := &s.next[pub]
 	if uint32(seq) < *next {
-		g.count.Misordered++ // late or twice
+		g.count.Misordered++ // out of order or repeated
 		return
 	}
 	*next = uint32(seq) + 1
@@ -163,7 +163,7 @@ func (g *generator) take(s *subscriber, data []byte, at int64) {
 	}
 }
 
-// takeOther counts what is not a benchmark event: the hub's own frames.
+// takeOther counts frames that are not benchmark events, such as the hub's notices.
 func (g *generator) takeOther(data []byte) {
 	switch {
 	case bytes.Contains(data, []byte(`stream_gap"`)):
@@ -179,7 +179,7 @@ func (g *generator) takeOther(data []byte) {
 	}
 }
 
-// lose notes that the server closed a stream. It is not opened again: what it misses counts as lost.
+// lose counts a stream that the server closed. It is not reopened, so events that it misses count as lost.
 func (g *generator) lose(s *subscriber, index int) error {
 	if s.state != streaming {
 		return fmt.Errorf("subscriber %d: the server closed the connection before it answered", index)

@@ -11,10 +11,10 @@ import (
 
 var started = time.Now()
 
-// now gives the ns since this program started, from the monotonic clock.
+// now returns the time since the start of this program in ns, from the monotonic clock.
 func now() int64 { return int64(time.Since(started)) }
 
-// allowDescriptors raises the soft limit on open files to the hard one and says what to do where that is too little.
+// allowDescriptors raises the soft limit on open files to the hard limit; if that is too low, the error says what to do.
 func allowDescriptors(needed int) error {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
@@ -26,14 +26,14 @@ func allowDescriptors(needed int) error {
 	}
 	const own = 32
 	if uint64(needed+own) > limit.Max {
-		return fmt.Errorf("%d connections need %d open files and the hard limit is %d: take at most %d subscribers, or raise "+
+		return fmt.Errorf("%d connections need %d open files, but the hard limit is %d: use at most %d subscribers, or raise "+
 			"the limit (`ulimit -Hn` as root, LimitNOFILE= in systemd, --ulimit nofile= in Docker) for this program and for the server",
 			needed, needed+own, limit.Max, int(limit.Max)-own)
 	}
 	return nil
 }
 
-// pin puts every thread of this process on one CPU (0, 1, …).
+// pin pins every thread of this process to one CPU, counted from 0.
 func pin(cpu int) error {
 	var mask [16]uint64
 	if cpu < 0 || cpu >= 64*len(mask) {
@@ -58,7 +58,7 @@ func pin(cpu int) error {
 	return nil
 }
 
-// cpuTime gives the ns of CPU that this process has used.
+// cpuTime returns the CPU time that this process has used, in ns.
 func cpuTime() int64 {
 	var usage syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
@@ -67,7 +67,7 @@ func cpuTime() int64 {
 	return usage.Utime.Nano() + usage.Stime.Nano()
 }
 
-// The system calls of the hot loop are raw: the Go scheduler, which has nothing else to run here, is not told of them.
+// The hot loop uses raw system calls that bypass the Go scheduler, which has nothing else to run.
 
 func read(fd int32, b []byte) (int, syscall.Errno) {
 	n, _, errno := syscall.RawSyscall(syscall.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)))
@@ -87,7 +87,7 @@ func write(fd int32, b []byte) (int, syscall.Errno) {
 	return int(n), 0
 }
 
-// kind says whose descriptor became ready.
+// kind is the owner of a descriptor.
 type kind int32
 
 const (
@@ -111,13 +111,13 @@ func newPoller() (*poller, error) {
 	return &poller{fd: fd}, err
 }
 
-// watch adds a descriptor (operation EPOLL_CTL_ADD) or changes what it is watched for (EPOLL_CTL_MOD).
+// watch adds a descriptor (EPOLL_CTL_ADD) or changes the events to wait for (EPOLL_CTL_MOD).
 func (p *poller) watch(operation int, fd int32, interest uint32, whose kind, index int) error {
 	event := syscall.EpollEvent{Events: interest, Fd: int32(index), Pad: int32(whose)}
 	return syscall.EpollCtl(p.fd, operation, int(fd), &event)
 }
 
-// wait gives what is ready, after ms milliseconds at the latest (0: at once, -1: however long it takes).
+// wait returns the ready descriptors, waiting at most ms milliseconds (0: do not wait, -1: wait indefinitely).
 func (p *poller) wait(ms int) ([]syscall.EpollEvent, error) {
 	n, _, errno := syscall.RawSyscall6(syscall.SYS_EPOLL_PWAIT, uintptr(p.fd),
 		uintptr(unsafe.Pointer(&p.ready)), uintptr(len(p.ready)), uintptr(ms), 0, 0)

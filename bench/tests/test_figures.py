@@ -1,4 +1,4 @@
-"""Medians, ratios within a round, targets, and the page that is rewritten between its markers."""
+"""Medians, ratios within a round, targets, and the report between its markers."""
 
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ RUN = [
     flat_out(HUB_MEMORY, 2, 90.0),
     flat_out(NCHAN, 2, 10.0),
     flat_out(HUB_MEMORY, 3, 500.0),
-    Measurement("flatout", NCHAN.name, 3, failure="it fell over\nand said why"),
+    Measurement("flatout", NCHAN.name, 3, failure="it crashed\nwith a message"),
 ]
 
 
@@ -52,24 +52,24 @@ def test_every_figure_has_a_load_and_every_target_a_figure(scale: Any) -> None:
     assert len(keys) == len(figures(scale))
 
 
-def test_memory_is_what_pss_grew_by() -> None:
+def test_idle_memory_is_the_growth_of_pss() -> None:
     before, with_all = {"rss": 0, "pss": 1_000_000}, {"rss": 0, "pss": 3_000_000}
     memory = {"before": before, "open": with_all}
     idle = Measurement("idle", HUB_MEMORY.name, 1, {"subscribers": 1000}, memory)
     assert Table([idle], FULL).median("idle", HUB_MEMORY) == 2000
 
 
-def test_what_went_wrong_is_in_the_report() -> None:
+def test_problems_are_reported() -> None:
     lossy = flat_out(NCHAN, 1, 1.0, lost=2000, misordered=0, same_order=False, generator_cpu=0.99)
     text = report.generated([*RUN, lossy], FULL, {"CPU": "slow"}, "performance.svg", full=True)
-    assert "flatout, nchan, round 3: it fell over\n" in text
+    assert "flatout, nchan, round 3: it crashed\n" in text
     assert "flatout, nchan, round 1: 2,000 lost" in text
     assert "not every subscriber saw the same events" in text
-    assert "the load generator had no time left" in text
+    assert "the load generator was at its limit" in text
     assert "| at least 8 × nchan flat out |" in text
 
 
-def test_only_what_lies_between_the_markers_is_rewritten(tmp_path: Path) -> None:
+def test_only_the_text_between_the_markers_is_replaced(tmp_path: Path) -> None:
     page = tmp_path / "docs" / "performance.md"
     report.write(page, "first \\1")
     assert page.read_text().startswith("# Performance\n\n" + report.BEGIN)
@@ -86,8 +86,8 @@ def test_only_what_lies_between_the_markers_is_rewritten(tmp_path: Path) -> None
     assert page.read_text() == f"Only prose.\n\n{report.BEGIN}\nthird\n{report.END}\n"
 
 
-def test_a_load_that_came_to_nothing_has_no_figure() -> None:
-    """A server that answered no POST in time has no latency of POSTs; the others' figures stand."""
+def test_a_load_without_results_has_no_figure() -> None:
+    """A server that answered no POST in time has no POST latency, but its other figures remain."""
     table = Table([Measurement("post-1-watched", NCHAN.name, 1, {"posts_per_s": 0.0})], FULL)
     assert table.median("post-1-watched-p50", NCHAN) is None
     assert table.median("post-1-watched", NCHAN) == 0.0 if "post-1-watched" in table.figures else True

@@ -1,4 +1,4 @@
-"""`event-hub export`: the history to a file, or to stdout."""
+"""`event-hub export`: write the history to a file or to stdout."""
 
 from __future__ import annotations
 
@@ -13,15 +13,26 @@ from typing import TextIO
 import click
 
 from ..client import Hub, HubError, Received
-from .conversations import Conversations, render
-from .ending import FAILED, USAGE, Ended, Failed, command_body, describe, end_with_reader, exit_code, say
-from .options import SETTINGS, Wanted, checked, count, filter_options, hub_options
-from .part import Part
-from .place import after, with_id
-from .plain import plain, plain_json
-from .pretty import gap_text
-from .progress import Progress
-from .table import Table
+from .csv_rows import CSVRows
+from .describe import gap_text
+from .exits import (
+    FAILURE,
+    USAGE_ERROR,
+    CommandFailed,
+    CommandStopped,
+    error_text,
+    exit_code,
+    stop_when_reader_closes,
+    with_exit_code,
+    write_stderr,
+)
+from .ndjson import with_id
+from .options import CONTEXT_SETTINGS, FilterArguments, filter_options, hub_options, or_usage_error, plural
+from .progress_bar import ProgressBar
+from .resumable_file import ResumableFile
+from .session_picker import SessionPicker
+from .since import resolve_since
+from .terminal_text import escape, escape_json
 
 _FORMATS = ("jsonl", "csv", "srt", "vtt", "txt")
 _SUFFIXES = {".jsonl": "jsonl", ".ndjson": "jsonl", **{f".{name}": name for name in _FORMATS}}
@@ -36,37 +47,40 @@ Examples:
 
 \b
 Formats:
-  jsonl  an event a line, exactly as the hub has it; 'event-hub post' takes it again
-  csv    id, timestamp, room, session, type, participant, role, text; all else as JSON in 'fields'
-  srt, vtt, txt  what was said in one session: subtitles, or a text to read
+  jsonl  one event per line, exactly as the hub has it; 'event-hub post' reads it
+  csv    id, timestamp, room, session, type, participant, role, text; all other fields as JSON in 'fields'
+  srt, vtt, txt  the transcript of one session, as subtitles or text
 
 \b
 Exit codes:
-  0    all of it is there         1  the hub has refused, or the file cannot be written
-  2    wrong options, or the file exists already
-  3    the hub does not answer, or it is no hub
+  0    everything was exported
+  1    the hub refused the request, or the file cannot be written
+  2    invalid options, or the file exists
+  3    no response, or not from a hub
   130  Ctrl-C                   143  SIGTERM
 
-jsonl and csv to a file go on where they were stopped: give the same command again. Until all is there, it is FILE.part.
+An interrupted export of jsonl or csv to a file is resumed by repeating the command. Until it is complete, the file is
+named FILE.part.
 """
 
 
-@click.command("export", context_settings=SETTINGS, epilog=_EPILOG, short_help="Write the history to a file.")
+@click.command("export", context_settings=CONTEXT_SETTINGS, epilog=_EPILOG, short_help="Write the history to a file.")
 @hub_options
 @filter_options
 @click.option(
-    "--since", default="", metavar="WHEN", help="Begin with: 5m, 2h, epoch seconds, all; or after an event's id."
+    "--since",
+    default="",
+    metavar="WHEN",
+    help="Start with events since: 5m, 2h, epoch seconds, an id (exclusive), all.",
 )
-@click.option("--before", default="", metavar="ID", help="End before the event with this id.")
-@click.option("--output", "-o", type=click.Path(dir_okay=False, path_type=Path), help="Where to; stdout without it.")
-@click.option(
-    "--format", "form", type=click.Choice(_FORMATS), help="By default what the file's suffix says, else jsonl."
-)
-@click.option("--ids", is_flag=True, help='jsonl with {"id": …, "event": …}.')
-@click.option("--spreadsheet", is_flag=True, help="csv for Excel: formulas become text, and it begins with a BOM.")
+@click.option("--before", default="", metavar="ID", help="Stop before the event with this id.")
+@click.option("--output", "-o", type=click.Path(dir_okay=False, path_type=Path), help="The file.  [stdout]")
+@click.option("--format", "form", type=click.Choice(_FORMATS), help="By default from the file's suffix, else jsonl.")
+@click.option("--ids", is_flag=True, help='With jsonl: {"id": …, "event": …}.')
+@click.option("--spreadsheet", is_flag=True, help="With csv: make it safe to open in Excel.")
 @click.option("--overwrite", is_flag=True, help="Replace the file if it exists.")
-@click.option("--restart", is_flag=True, help="Begin again instead of going on with FILE.part.")
-@command_body
+@click.option("--restart", is_flag=True, help="Start over instead of resuming FILE.part.")
+@with_exit_code
 def command(
     url: str,
     key: str | None,
@@ -82,129 +96,133 @@ def command(
     overwrite: bool,
     restart: bool,
 ) -> int:
-    """Write the history, oldest first: as JSON lines, as a table, or one session's conversation as subtitles."""
-    wanted: Wanted = {"room": rooms, "type": types, "session": sessions}
+    """Write the history, oldest event first: as JSON lines, as a table, or one session's conversation as subtitles."""
+    filters: FilterArguments = {"room": rooms, "type": types, "session": sessions}
     suffix = output.suffix.lower() if output else ""
     if form is None and suffix and suffix not in _SUFFIXES:
         known = ", ".join(_SUFFIXES)
-        raise click.UsageError(f"{suffix} is no format here: there are {known}; or say which with --format.")
+        raise click.UsageError(f"unknown suffix {suffix}: use {known}, or choose a format with --format.")
     form = form or _SUFFIXES.get(suffix, "jsonl")
-    spoken = form in ("srt", "vtt", "txt")
+    subtitles = form in ("srt", "vtt", "txt")
     if ids and form != "jsonl":
-        raise click.UsageError("--ids goes with jsonl: csv has them anyway, subtitles have none.")
+        raise click.UsageError("--ids requires jsonl: csv has ids anyway, and subtitles have none.")
     if spreadsheet and form != "csv":
-        raise click.UsageError("--spreadsheet goes with csv.")
-    if spoken and types:
-        raise click.UsageError(f"--type does not go with {form}: it needs all of a session's events.")
+        raise click.UsageError("--spreadsheet requires csv.")
+    if subtitles and types:
+        raise click.UsageError(f"--type cannot be combined with {form}, which needs all events of a session.")
     if output and str(output) == "-":
         output = None
     if output and output.is_symlink():
         output = output.resolve()
     if output and output.exists() and not output.is_file():
-        raise Failed(f"{output} is no file: without --output the export goes to stdout", USAGE)
+        raise CommandFailed(f"{output} is not a regular file: to export to stdout, omit --output", USAGE_ERROR)
     if output and output.exists() and not overwrite:
-        raise Failed(f"{output} exists already: --overwrite replaces it", USAGE)
+        raise CommandFailed(f"{output} exists: --overwrite replaces it", USAGE_ERROR)
     if output and not output.parent.is_dir():
-        raise Failed(f"there is no folder {output.parent}", USAGE)
+        raise CommandFailed(f"the folder {output.parent} does not exist", USAGE_ERROR)
     if not output:
         if sys.stdout is None:
-            raise Failed("there is no stdout to write to: give --output FILE")
-        end_with_reader()
-    # A bar would run into what the next command in a pipe writes to the terminal.
-    progress = Progress("exported", quiet=output is None and not _is_file(sys.stdout))
-    query = {**wanted, "since": since, "before": before, "format": form, "ids": ids, "spreadsheet": spreadsheet}
+            raise CommandFailed("stdout is closed: use --output FILE")
+        stop_when_reader_closes()
+    # In a pipe, a bar would collide with what the next command writes to the terminal.
+    progress = ProgressBar("exported", quiet=output is None and not _is_file(sys.stdout))
+    query = {**filters, "since": since, "before": before, "format": form, "ids": ids, "spreadsheet": spreadsheet}
     try:
-        with checked(lambda: Hub(url, key=key)) as hub:
-            if spoken:
-                _conversation(hub, wanted, after(hub, since, key), before, form, output, progress)
+        with or_usage_error(lambda: Hub(url, key=key)) as hub:
+            if subtitles:
+                _subtitles(hub, filters, resolve_since(hub, since, key), before, form, output, progress)
             elif output:
-                part = Part(
+                partial = ResumableFile(
                     output, {k: list(v) if isinstance(v, tuple) else v for k, v in query.items()}, restart=restart
                 )
-                with closing(part):
+                with closing(partial):
                     _to_file(
                         hub,
-                        wanted,
-                        lambda: after(hub, since, key),
+                        filters,
+                        lambda: resolve_since(hub, since, key),
                         before,
-                        part,
-                        _writer(form, ids, spreadsheet),
+                        partial,
+                        _row_format(form, ids, spreadsheet),
                         progress,
                     )
-                    part.finish(overwrite=overwrite)
-                say(f"{output}: {count(part.events)}")
+                    partial.finish(overwrite=overwrite)
+                write_stderr(f"{output}: {plural(partial.events)}")
             else:
-                _to_stdout(hub, wanted, after(hub, since, key), before, _writer(form, ids, spreadsheet), progress)
+                rows = _row_format(form, ids, spreadsheet)
+                _to_stdout(hub, filters, resolve_since(hub, since, key), before, rows, progress)
     finally:
         progress.clear()
     return 0
 
 
-Row = Callable[[Received], bytes]
+EncodeRow = Callable[[Received], bytes]
 
 
-def _writer(form: str, ids: bool, spreadsheet: bool) -> tuple[bytes, Row]:
-    """What comes first, and how an event is written."""
+def _row_format(form: str, ids: bool, spreadsheet: bool) -> tuple[bytes, EncodeRow]:
+    """The header, and the function that encodes an event."""
     if form == "csv":
-        table = Table(spreadsheet)
-        return table.header(), lambda one: table.row(one.id, one.event)
+        rows = CSVRows(spreadsheet)
+        return rows.header(), lambda received: rows.row(received.id, received.event)
     if ids:
-        return b"", lambda one: with_id(one).encode() + b"\n"
-    return b"", lambda one: one.raw.encode() + b"\n"
+        return b"", lambda received: with_id(received).encode() + b"\n"
+    return b"", lambda received: received.raw.encode() + b"\n"
 
 
 def _to_file(
     hub: Hub,
-    wanted: Wanted,
-    begin: Callable[[], str],
+    filters: FilterArguments,
+    first_id: Callable[[], str],
     before: str,
-    part: Part,
-    writer: tuple[bytes, Row],
-    progress: Progress,
+    partial: ResumableFile,
+    row_format: tuple[bytes, EncodeRow],
+    progress: ProgressBar,
 ) -> None:
-    header, row = writer
-    if part.resumed:
-        say(f"going on with {part.path} after {count(part.events)} (id {part.cursor})")
+    header, encode = row_format
+    if partial.resumed:
+        write_stderr(f"resuming {partial.path} after {plural(partial.events)} (id {partial.cursor})")
     try:
-        start = part.cursor if part.resumed else begin()
-        if part.empty:
-            part.write(header)
-            part.save()
-        for received in hub.events(**wanted, after=start, before=before):
+        start = partial.cursor if partial.resumed else first_id()
+        if partial.empty:
+            partial.write(header)
+            partial.save()
+        for received in hub.events(**filters, after=start, before=before):
             if received.event["type"] == "stream_gap":
-                _gap(received, part if part.resumed and part.cursor == start else None, progress)
-                part.write(row(received), received.id, events=0)
+                at_resume = partial.resumed and partial.cursor == start
+                _report_gap(received, partial if at_resume else None, progress)
+                partial.write(encode(received), received.id, events=0)
             else:
-                part.write(row(received), received.id)
-            progress.update(part.events)
-    except (Ended, HubError, OSError) as error:
+                partial.write(encode(received), received.id)
+            progress.update(partial.events)
+    except (CommandStopped, HubError, OSError) as error:
         progress.clear()
-        rest = f"{part.path} has {count(part.events)}: the same command goes on from there" if part.kept() else ""
-        if isinstance(error, Ended):
-            say(rest or "nothing was exported")
+        resume = (
+            f"{partial.path} has {plural(partial.events)}: repeat the command to resume" if partial.interrupt() else ""
+        )
+        if isinstance(error, CommandStopped):
+            write_stderr(resume or "nothing was exported")
             raise
-        text = describe(error) if isinstance(error, HubError) else f"{part.path}: {error.strerror or error}"
-        code = exit_code(error) if isinstance(error, HubError) else FAILED
-        raise Failed(f"{text}\n{rest}".rstrip(), code) from None
+        text = error_text(error) if isinstance(error, HubError) else f"{partial.path}: {error.strerror or error}"
+        code = exit_code(error) if isinstance(error, HubError) else FAILURE
+        raise CommandFailed(f"{text}\n{resume}".rstrip(), code) from None
 
 
-def _gap(received: Received, part: Part | None, progress: Progress) -> None:
-    """Say what is missing; where the part at hand cannot be gone on with, refuse."""
+def _report_gap(received: Received, resuming: ResumableFile | None, progress: ProgressBar) -> None:
+    """Report missing events. Raises `CommandFailed` if the gap shows that `resuming` is of another history."""
     progress.clear()
     reason = received.event.get("reason")
-    if part is None:
-        say(gap_text(received.event))
+    if resuming is None:
+        write_stderr(gap_text(received.event))
     elif reason == "retention":
-        say(f"{gap_text(received.event)}: the hub kept them no longer while the export was interrupted")
+        write_stderr(f"{gap_text(received.event)}: the hub deleted them while the export was interrupted")
     else:
-        raise Failed(
-            f"the hub's history is another one than that of {part.path} ({reason}): --restart exports the one it has now"
+        raise CommandFailed(
+            f"the hub's history is not the one in {resuming.path} ({reason}): --restart exports the current one"
         )
 
 
-def _harmless(row: Row, escape: Callable[[str], str]) -> Row:
-    """For a terminal: control characters in an event's text are written out."""
-    return lambda one: escape(row(one).decode().rstrip("\r\n")).encode() + b"\n"
+def _escaped(encode: EncodeRow, escape_text: Callable[[str], str]) -> EncodeRow:
+    """Rows for a terminal, with control characters escaped."""
+    return lambda received: escape_text(encode(received).decode().rstrip("\r\n")).encode() + b"\n"
 
 
 def _is_file(stream: TextIO | None) -> bool:
@@ -215,51 +233,56 @@ def _is_file(stream: TextIO | None) -> bool:
 
 
 def _to_stdout(
-    hub: Hub, wanted: Wanted, begin: str, before: str, writer: tuple[bytes, Row], progress: Progress
+    hub: Hub,
+    filters: FilterArguments,
+    start: str,
+    before: str,
+    row_format: tuple[bytes, EncodeRow],
+    progress: ProgressBar,
 ) -> None:
     out = sys.stdout.buffer
-    header, row = writer
+    header, encode = row_format
     if sys.stdout.isatty():
-        row = _harmless(row, plain_json if not header else lambda text: plain(text, keep="\n"))
-    written, last = 0, begin
+        encode = _escaped(encode, escape_json if not header else lambda text: escape(text, keep="\n"))
+    written, last = 0, start
     try:
         out.write(header)
-        for received in hub.events(**wanted, after=begin, before=before):
+        for received in hub.events(**filters, after=start, before=before):
             if received.event["type"] == "stream_gap":
-                _gap(received, None, progress)
-            out.write(row(received))
+                _report_gap(received, None, progress)
+            out.write(encode(received))
             last = received.id
             written += 1
             progress.update(written)
         out.flush()
     except BrokenPipeError:
         raise
-    except (Exception, Ended) as error:
+    except (Exception, CommandStopped) as error:
         progress.clear()
-        if last and not (isinstance(error, Ended) and error.code == 0):
+        if last and not (isinstance(error, CommandStopped) and error.code == 0):
             out.flush()
-            say(f"{count(written)} written; go on with --since {last}")
+            write_stderr(f"{plural(written)} written; resume with --since {last}")
         raise
 
 
-def _conversation(
-    hub: Hub, wanted: Wanted, begin: str, before: str, form: str, output: Path | None, progress: Progress
+def _subtitles(
+    hub: Hub, filters: FilterArguments, start: str, before: str, form: str, output: Path | None, progress: ProgressBar
 ) -> None:
-    conversations = Conversations()
-    for received in hub.events(**wanted, after=begin, before=before):
-        conversations.take(received.event)
-        progress.update(conversations.events)
+    picker = SessionPicker(room=bool(filters["room"]) and not filters["session"])
+    for received in hub.events(**filters, after=start, before=before):
+        picker.add(received.event)
+        progress.update(picker.events)
     progress.clear()
-    if not conversations.events:
-        raise Failed("no event matches: look at --session, --room and --since")
-    text, cues = render(conversations.only(), form)
-    if not cues:
-        say("nobody said anything in what was found: the file has no lines" if output else "nobody said anything")
+    if not picker.events:
+        raise CommandFailed("no matching events: check --session, --room and --since")
+    text, captions = picker.render(form)
+    if not captions:
+        write_stderr("no transcripts found")
     if output is None:
         sys.stdout.buffer.write(text.encode())
         sys.stdout.buffer.flush()
         return
-    fresh = output.with_name(output.name + ".part")
-    fresh.write_bytes(text.encode())
-    fresh.replace(output)
-    say(f"{output}: {count(cues, 'line')} said")
+    temporary = output.with_name(output.name + ".part")
+    temporary.write_bytes(text.encode())
+    temporary.replace(output)
+    write_stderr(f"{output}: {plural(captions, 'line' if form == 'txt' else 'caption')}")

@@ -1,4 +1,4 @@
-"""Options that several commands have."""
+"""Options shared by several commands."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ import click
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 
-SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 120}
-"""Of every command."""
+CONTEXT_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 120}
 
 
-class Wanted(TypedDict):
-    """Which events, as `event_hub.client` takes it."""
+class FilterArguments(TypedDict):
+    """The filter in the form that `event_hub.client` takes."""
 
     room: tuple[str, ...]
     type: tuple[str, ...]
@@ -23,8 +22,8 @@ class Wanted(TypedDict):
 
 
 def hub_options(function: F) -> F:
-    """`--hub` and `--key`: which hub, and the key that it may ask for."""
-    function = click.option("--key", envvar="HUB_KEY", show_envvar=True, help="A key, where the hub asks for one.")(
+    """`--hub` and `--key`."""
+    function = click.option("--key", envvar="HUB_KEY", show_envvar=True, help="The hub's key, if it requires one.")(
         function
     )
     return click.option(
@@ -35,29 +34,29 @@ def hub_options(function: F) -> F:
         default="http://localhost:5000",
         show_default=True,
         metavar="URL",
-        help="The hub.",
+        help="The hub's address.",
     )(function)
 
 
 def filter_options(function: F) -> F:
-    """`--room`, `--type`, `--session`: which events; each may be given several times, `*` stands for anything."""
+    """`--room`, `--type` and `--session`, each repeatable."""
     for name, about in (
-        ("session", "Only of this session."),
-        ("type", "Only of this type."),
-        ("room", "Only of this room; repeat it for more, * stands for anything."),
+        ("session", "Only events of this session."),
+        ("type", "Only events of this type."),
+        ("room", "Only events of this room. Repeatable, like --type and --session; * matches anything."),
     ):
         function = click.option(f"--{name}", f"{name}s", multiple=True, metavar="GLOB", help=about)(function)
     return function
 
 
-def checked(make: Callable[[], T]) -> T:
-    """What `make` makes; a ValueError of it (a URL or key that cannot be one) is a wrong option."""
+def or_usage_error(make: Callable[[], T]) -> T:
+    """Call `make`; a ValueError (an invalid URL or key) becomes a usage error."""
     try:
         return make()
     except ValueError as error:
         raise click.UsageError(str(error)) from None
 
 
-def count(number: int, noun: str = "event") -> str:
+def plural(number: int, noun: str = "event") -> str:
     """`1 event`, `1,234 events`."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"

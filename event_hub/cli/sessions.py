@@ -1,4 +1,4 @@
-"""`event-hub sessions`: what the events add up to."""
+"""`event-hub sessions`: list the sessions, or show one."""
 
 from __future__ import annotations
 
@@ -11,40 +11,54 @@ import click
 import msgspec
 
 from ..client import Hub
-from .ending import command_body, say
-from .options import SETTINGS, checked, count, hub_options
-from .plain import plain, plain_json, width
-from .pretty import LATENCIES, clock, day, duration
+from .describe import LATENCIES, clock, day, duration
+from .exits import with_exit_code, write_stderr
+from .options import CONTEXT_SETTINGS, hub_options, or_usage_error, plural
+from .terminal_text import escape, escape_json, width
 
 _EPILOG = """\b
 Examples:
-  event-hub sessions                             # the newest 20
+  event-hub sessions                             # the 20 most recently active
   event-hub sessions --status live --room 'support-*'
   event-hub sessions --since 24h --most 1000 --json | jq .latency.e2e_latency
-  event-hub sessions AS_38a9aaf739ce             # its turns, and where their time went
+  event-hub sessions AS_38a9aaf739ce             # its turns, with their latencies
   event-hub sessions AS_38a9aaf739ce --json | jq .turns
 
 \b
 Exit codes:
-  0    what there is was shown   1    the hub has refused, or there is no such session
-  2    wrong options             3    the hub does not answer, or it is no hub
-  130  Ctrl-C                    143  SIGTERM
+  0    success
+  1    the hub refused the request, or the session does not exist
+  2    invalid options
+  3    no response, or not from a hub
+  130  Ctrl-C                   143  SIGTERM
 
-What a session is, and what its figures mean: docs/sessions.md.
+docs/sessions.md explains sessions and their figures.
 """
-_HEADS = ("status", "began", "lasted", "turns", "waited", "room", "session")
-_RIGHT = frozenset({"lasted", "turns", "waited"})
+_HEADERS = ("status", "started", "duration", "turns", "response", "room", "session")
+_RIGHT_ALIGNED = frozenset({"duration", "turns", "response"})
 
 
-@click.command("sessions", context_settings=SETTINGS, epilog=_EPILOG, short_help="List the sessions, or show one.")
+@click.command(
+    "sessions", context_settings=CONTEXT_SETTINGS, epilog=_EPILOG, short_help="List the sessions, or show one."
+)
 @click.argument("session", required=False)
 @hub_options
-@click.option("--room", "rooms", multiple=True, metavar="GLOB", help="Only of this room; repeat it for more.")
-@click.option("--status", type=click.Choice(["live", "ended"]), help="Only those that go on, or that have ended.")
-@click.option("--since", default="", metavar="WHEN", help="Only those with an event since: 24h, epoch seconds, an id.")
-@click.option("--most", "-n", type=click.IntRange(1), default=20, show_default=True, help="List so many, the newest.")
-@click.option("--json", "as_json", is_flag=True, help="As the hub has them: one on a line, or all of the one.")
-@command_body
+@click.option("--room", "rooms", multiple=True, metavar="GLOB", help="Only sessions of this room. Repeatable.")
+@click.option("--status", type=click.Choice(["live", "ended"]), help="Only sessions with this status.")
+@click.option(
+    "--since", default="", metavar="WHEN", help="Only sessions with an event since: 24h, epoch seconds, an id."
+)
+@click.option(
+    "--most",
+    "-n",
+    type=click.IntRange(1),
+    default=20,
+    show_default=True,
+    metavar="N",
+    help="Maximum number of sessions.",
+)
+@click.option("--json", "as_json", is_flag=True, help="JSON as the hub sends it, one session per line.")
+@with_exit_code
 def command(
     url: str,
     key: str | None,
@@ -55,31 +69,29 @@ def command(
     most: int,
     as_json: bool,
 ) -> int:
-    """List the sessions, those with the newest events first; or show SESSION: its turns, who said what, how long the
-    caller waited for each answer, and where that time went.
+    """List the sessions, most recently active first; or show SESSION: its turns, what was said, the response times and
+    their parts.
 
-    waited: the median of all turns, from the end of the user's speech until the agent was heard.
+    response: the median response time, from the end of the user's speech to the start of the agent's.
     """
     if session is not None and (status or since or len(rooms) > 1):
-        raise click.UsageError(
-            "one SESSION is shown as a whole: only --room (which one), --json, --hub and --key go with it."
-        )
-    with checked(lambda: Hub(url, key=key, timeout=60.0)) as hub:
+        raise click.UsageError("SESSION can only be combined with a single --room, --json, --hub and --key.")
+    with or_usage_error(lambda: Hub(url, key=key, timeout=60.0)) as hub:
         if session is not None:
-            one = hub.session(session, room=rooms[0] if rooms else None)
-            _write([_json(one)] if as_json else _shown(one))
+            details = hub.session(session, room=rooms[0] if rooms else None)
+            _print([_json(details)] if as_json else _details(details))
             return 0
-        listed = list(islice(hub.sessions(room=rooms, status=status, since=since, page=min(most + 1, 200)), most + 1))
-    more = len(listed) > most
-    _write([_json(one) for one in listed[:most]] if as_json else _table(listed[:most]))
-    if not listed:
-        say("no sessions" if rooms or status or since else "no sessions yet")
+        found = list(islice(hub.sessions(room=rooms, status=status, since=since, page=min(most + 1, 200)), most + 1))
+    more = len(found) > most
+    _print([_json(summary) for summary in found[:most]] if as_json else _table(found[:most]))
+    if not found:
+        write_stderr("no matching sessions" if rooms or status or since else "no sessions yet")
     elif more:
-        say(f"the newest {most}; --most has more")
+        write_stderr(f"only the newest {most} are shown; --most N shows more")
     return 0
 
 
-def _write(lines: Iterator[str] | list[str]) -> None:
+def _print(lines: Iterator[str] | list[str]) -> None:
     out = sys.stdout
     out.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     for line in lines:
@@ -89,19 +101,19 @@ def _write(lines: Iterator[str] | list[str]) -> None:
 
 def _json(value: dict[str, Any]) -> str:
     text = msgspec.json.encode(value).decode()
-    return plain_json(text) if sys.stdout.isatty() else text
+    return escape_json(text) if sys.stdout.isatty() else text
 
 
 # -- the list ----------------------------------------------------------------------------------------------------------
 
 
 def _table(sessions: list[dict[str, Any]]) -> Iterator[str]:
-    rows = [_HEADS, *map(_row, sessions)] if sessions else []
+    rows = [_HEADERS, *map(_row, sessions)] if sessions else []
     widths = [max(map(width, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         yield "  ".join(
-            " " * (wide - width(cell)) + cell if head in _RIGHT else cell + " " * (wide - width(cell))
-            for head, cell, wide in zip(_HEADS, row, widths, strict=True)
+            " " * (columns - width(cell)) + cell if header in _RIGHT_ALIGNED else cell + " " * (columns - width(cell))
+            for header, cell, columns in zip(_HEADERS, row, widths, strict=True)
         )
 
 
@@ -109,25 +121,25 @@ def _row(session: dict[str, Any]) -> tuple[str, ...]:
     return (
         _status(session),
         _moment(session.get("started")),
-        _lasted(session.get("duration")),
+        _minutes(session.get("duration")),
         str(_counts(session).get("turns", "")),
-        duration(_waited(session).get("median")),
-        plain(session.get("room") or ""),
-        plain(session.get("id") or ""),
+        duration(_response_time(session).get("median")),
+        escape(session.get("room") or ""),
+        escape(session.get("id") or ""),
     )
 
 
 def _status(session: dict[str, Any]) -> str:
-    """`ended`, `live`, `speaking`: of a live one what its agent does, where that is known."""
-    doing = (session.get("state") or {}).get("agent")
-    return plain(str(doing)) if doing and session.get("status") == "live" else plain(str(session.get("status")))
+    """`ended` or `live`; for a live session the state of its agent, such as `speaking`, if it is known."""
+    state = (session.get("state") or {}).get("agent")
+    return escape(str(state)) if state and session.get("status") == "live" else escape(str(session.get("status")))
 
 
 def _moment(timestamp: Any) -> str:
     return f"{day(timestamp)} {clock(timestamp)[:8]}" if day(timestamp) else ""
 
 
-def _lasted(seconds: Any) -> str:
+def _minutes(seconds: Any) -> str:
     """`0:24`, `1:02:13`."""
     if not isinstance(seconds, int | float):
         return ""
@@ -140,17 +152,17 @@ def _counts(session: dict[str, Any]) -> dict[str, Any]:
     return session.get("counts") or {}
 
 
-def _waited(session: dict[str, Any]) -> dict[str, Any]:
-    """LiveKit's figure, or else what the events say themselves."""
+def _response_time(session: dict[str, Any]) -> dict[str, Any]:
+    """LiveKit's figures, or else those derived from the events."""
     latency = session.get("latency") or {}
     return latency.get("e2e_latency") or latency.get("response_time") or {}
 
 
-# -- one of them -------------------------------------------------------------------------------------------------------
+# -- one session -------------------------------------------------------------------------------------------------------
 
 
-def _shown(session: dict[str, Any]) -> Iterator[str]:
-    yield plain(
+def _details(session: dict[str, Any]) -> Iterator[str]:
+    yield escape(
         f"{session['id']}: "
         + ", ".join(
             filter(
@@ -165,21 +177,21 @@ def _shown(session: dict[str, Any]) -> Iterator[str]:
             )
         )
     )
-    yield "  ".join(filter(None, (_moment(session.get("started")), _lasted(session.get("duration")))))
+    yield "  ".join(filter(None, (_moment(session.get("started")), _minutes(session.get("duration")))))
     yield " · ".join(
-        count(number, _NOUNS[name]) for name, number in _counts(session).items() if number and name in _NOUNS
+        plural(number, _NOUNS[name]) for name, number in _counts(session).items() if number and name in _NOUNS
     )
-    waited = _waited(session)
-    if waited:
-        figures = (f"{name} {duration(waited.get(name))}" for name in ("median", "p95", "max"))
-        yield f"waited: {', '.join(figures)} ({waited.get('count')} measured)"
+    response_time = _response_time(session)
+    if response_time:
+        figures = (f"{name} {duration(response_time.get(name))}" for name in ("median", "p95", "max"))
+        yield f"response: {', '.join(figures)} ({response_time.get('count')} measured)"
     for turn in session.get("turns") or ():
         yield ""
         yield from _turn(turn)
     forgotten = (session.get("forgotten") or {}).get("turns")
     if forgotten:
         yield ""
-        yield f"({count(forgotten, 'turn')} before these: see event-hub export)"
+        yield f"({plural(forgotten, 'earlier turn')} not shown: see event-hub export)"
 
 
 _NOUNS = {
@@ -194,32 +206,39 @@ _NOUNS = {
 }
 
 
+_LEFT_OUT = {"tools": "tool call", "replies": "answer", "utterances": "utterance"}
+
+
 def _turn(turn: dict[str, Any]) -> Iterator[str]:
     number = str(turn.get("number"))
-    yield f"{number:>3}  {clock(turn.get('began'))[:8]}  {_sum(turn.get('latency') or {})}"
+    yield f"{number:>3}  {clock(turn.get('began'))[:8]}  {_latency_sum(turn.get('latency') or {})}"
     user, agent = turn.get("user") or {}, turn.get("agent") or {}
     if user.get("text"):
-        yield _said("user", user["text"] + ("" if user.get("final", True) else " …"))
+        yield _turn_line("user", user["text"] + ("" if user.get("final", True) else " …"))
     for tool in turn.get("tools") or ():
-        took = duration(tool.get("duration"))
+        elapsed = duration(tool.get("duration"))
         failed = "failed" if tool.get("is_error") else ""
-        yield _said("tool", ", ".join(filter(None, (str(tool.get("name") or tool.get("call_id")), failed, took))))
+        name = str(tool.get("name") or tool.get("call_id"))
+        yield _turn_line("tool", ", ".join(filter(None, (name, failed, elapsed))))
     if agent.get("text"):
-        yield _said("agent", agent["text"] + (" — cut off" if agent.get("interrupted") else ""))
+        yield _turn_line("agent", agent["text"] + (" — cut off" if agent.get("interrupted") else ""))
     if turn.get("errors"):
-        yield _said("error", count(turn["errors"], "error"))
+        yield _turn_line("error", plural(turn["errors"], "error"))
+    if left_out := turn.get("left_out"):
+        counts = (plural(number, _LEFT_OUT.get(name, name)) for name, number in left_out.items())
+        yield _turn_line("", f"({', '.join(counts)} left out)")
 
 
-def _said(who: str, text: str) -> str:
-    return f"     {who:<5}  {plain(text)}"
+def _turn_line(label: str, text: str) -> str:
+    return f"     {label:<5}  {escape(text)}"
 
 
-def _sum(latency: dict[str, Any]) -> str:
-    """`1.7 s = end of turn 501 ms + LLM 352 ms + unaccounted 400 ms`; without what took no millisecond."""
-    named = [(part["name"], part["seconds"]) for part in latency.get("parts") or ()]
-    left = latency.get("unaccounted")
-    named += [("unaccounted", left)] if left else []
-    parts = [f"{LATENCIES.get(name, name)} {duration(seconds)}" for name, seconds in named if round(seconds, 3)]
-    text = " = ".join(filter(None, (duration(latency.get("total")), " + ".join(parts))))
+def _latency_sum(latency: dict[str, Any]) -> str:
+    """`1.7 s = end of turn 501 ms + LLM 352 ms + unaccounted 400 ms`, without parts below a millisecond."""
+    parts = [(part["name"], part["seconds"]) for part in latency.get("parts") or ()]
+    unaccounted = latency.get("unaccounted")
+    parts += [("unaccounted", unaccounted)] if unaccounted else []
+    shown = [f"{LATENCIES.get(name, name)} {duration(seconds)}" for name, seconds in parts if round(seconds, 3)]
+    text = " = ".join(filter(None, (duration(latency.get("total")), " + ".join(shown))))
     overlap = latency.get("overlap")
-    return plain(f"{text} − overlap {duration(overlap)}" if overlap and round(overlap, 3) else text)
+    return escape(f"{text} − overlap {duration(overlap)}" if overlap and round(overlap, 3) else text)

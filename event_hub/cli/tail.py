@@ -1,4 +1,4 @@
-"""`event-hub tail`: events as they come."""
+"""`event-hub tail`: watch events live."""
 
 from __future__ import annotations
 
@@ -9,44 +9,49 @@ from typing import TextIO
 import click
 
 from ..client import Hub, Received, subscribe
-from .ending import Failed, command_body, end_with_reader, say
-from .options import SETTINGS, Wanted, checked, filter_options, hub_options
-from .place import after, with_id
-from .plain import plain_json
-from .pretty import gap_text
-from .view import View, is_terminal, wants_color
+from .describe import gap_text
+from .exits import CommandFailed, stop_when_reader_closes, with_exit_code, write_stderr
+from .ndjson import with_id
+from .options import CONTEXT_SETTINGS, FilterArguments, filter_options, hub_options, or_usage_error
+from .since import resolve_since
+from .tail_view import TailView, is_terminal, wants_color
+from .terminal_text import escape_json
 
 _EPILOG = """\b
 Examples:
   event-hub tail
   event-hub tail --room 'support-*' --type transcript
   event-hub tail --since 5m                      # the last five minutes, then live
-  event-hub tail --replay 20 --no-follow         # the newest 20, and end
+  event-hub tail --replay 20                     # the newest 20 events, then live
+  event-hub tail --replay 20 --no-follow         # the newest 20 events, then exit
   event-hub tail --json | jq -r 'select(.type == "transcript").text'
   event-hub tail --json --ids | jq -r .id
 
 \b
 Exit codes:
-  0    all there was was shown (--no-follow, --count), or nobody reads the output any more (| head -1)
-  1    the hub has refused        2  wrong options
-  3    the hub does not answer, or it is no hub (once the stream was open, tail waits for the hub to come back)
+  0    no more events (--no-follow, --count), or the reader closed the pipe (| head -1)
+  1    the hub refused the request
+  2    invalid options
+  3    no response, or not from a hub; once connected, tail waits for the hub to come back instead
   130  Ctrl-C                   143  SIGTERM
 
-Connection and gaps are told on stderr.
+Lost connections and gaps are reported on stderr.
 """
 
 
-@click.command("tail", context_settings=SETTINGS, epilog=_EPILOG, short_help="Watch events as they come.")
+@click.command("tail", context_settings=CONTEXT_SETTINGS, epilog=_EPILOG, short_help="Watch events live.")
 @hub_options
 @filter_options
-@click.option("--since", default="", metavar="WHEN", help="Begin with: 5m, 2h, epoch seconds, an event's id, all.")
-@click.option("--replay", type=click.IntRange(0, 1000), metavar="N", help="Begin with the newest N that match.")
-@click.option("--follow/--no-follow", default=True, help="Wait for more, or show what is there and end.  [--follow]")
-@click.option("--count", "-n", type=click.IntRange(1), metavar="N", help="End after N events.")
-@click.option("--json", "as_json", is_flag=True, help="One event a line, as the hub sent it.")
+@click.option("--since", default="", metavar="WHEN", help="Start with events since: 5m, 2h, epoch seconds, an id, all.")
+@click.option("--replay", type=click.IntRange(0, 1000), metavar="N", help="Start with the newest N matching events.")
+@click.option(
+    "--follow/--no-follow", "-f", default=True, help="Keep watching, or exit after the stored events.  [--follow]"
+)
+@click.option("--count", "-n", type=click.IntRange(1), metavar="N", help="Exit after N events.")
+@click.option("--json", "as_json", is_flag=True, help="One event per line, exactly as the hub sent it.")
 @click.option("--ids", is_flag=True, help='With --json: {"id": …, "event": …}.')
 @click.option("--color/--no-color", default=None, help="Colour; by default on a terminal, unless NO_COLOR is set.")
-@command_body
+@with_exit_code
 def command(
     url: str,
     key: str | None,
@@ -61,57 +66,57 @@ def command(
     ids: bool,
     color: bool | None,
 ) -> int:
-    """Show events as they come: the time, the room, the type, and what happened.
+    """Watch events live: time, room, type, and what happened.
 
-    Goes on by itself when the hub restarts: no event is missed, none comes twice; what is lost all the same shows as a
-    gap. On a terminal, interim transcripts and the agent's streaming text grow on the last line.
+    Resumes by itself when the hub restarts, without missing or repeating an event; events that are lost for good are
+    shown as a gap. On a terminal, interim transcripts and the agent's streaming text grow on the last line.
     """
     if ids and not as_json:
-        raise click.UsageError("--ids goes with --json.")
+        raise click.UsageError("--ids requires --json.")
     if since and replay is not None:
-        raise click.UsageError("--since and --replay both say where to begin: give one of them.")
+        raise click.UsageError("--since and --replay cannot be combined: both say where to start.")
     out = sys.stdout
     if out is None:
-        raise Failed("there is no stdout to write to")
+        raise CommandFailed("stdout is closed")
     out.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-    end_with_reader()
-    writer = _Json(out, ids) if as_json else _Pretty(out, color)
-    wanted: Wanted = {"room": rooms, "type": types, "session": sessions}
+    stop_when_reader_closes()
+    output = _JSONOutput(out, ids) if as_json else _TextOutput(out, color)
+    filters: FilterArguments = {"room": rooms, "type": types, "session": sessions}
     try:
         if follow:
-            with checked(
-                lambda: subscribe(url, key=key, since=since, replay=replay, on_state=writer.state, **wanted)
+            with or_usage_error(
+                lambda: subscribe(url, key=key, since=since, replay=replay, on_state=output.state, **filters)
             ) as stream:
-                _write(stream, writer, count)
+                _write(stream, output, count)
         else:
-            with checked(lambda: Hub(url, key=key)) as hub:
+            with or_usage_error(lambda: Hub(url, key=key)) as hub:
                 stored: Iterator[Received] = (
-                    iter(hub.newest(replay, **wanted))
+                    iter(hub.newest(replay, **filters))
                     if replay is not None
-                    else hub.events(after=after(hub, since, key), **wanted)
+                    else hub.events(after=resolve_since(hub, since, key), **filters)
                 )
-                _write(stored, writer, count)
+                _write(stored, output, count)
     finally:
-        writer.close()
+        output.close()
     return 0
 
 
-def _write(events: Iterator[Received], writer: _Json | _Pretty, most: int | None) -> None:
+def _write(events: Iterator[Received], output: _JSONOutput | _TextOutput, limit: int | None) -> None:
     shown = 0
     for received in events:
-        writer.show(received)
+        output.show(received)
         shown += received.event["type"] != "stream_gap"
-        if shown == most:
+        if shown == limit:
             return
 
 
-class _Pretty:
-    """Lines for people."""
+class _TextOutput:
+    """Output for people."""
 
     def __init__(self, out: TextIO, color: bool | None) -> None:
         self._terminal = is_terminal(out)
-        self._view = View(out, color=wants_color(out, color), terminal=self._terminal)
-        self._states = _States()
+        self._view = TailView(out, color=wants_color(out, color), terminal=self._terminal)
+        self._connection = _ConnectionNotices()
 
     def show(self, received: Received) -> None:
         self._view.show(received.event)
@@ -119,7 +124,7 @@ class _Pretty:
             self._view.notice(gap_text(received.event))
 
     def state(self, state: str, detail: str) -> None:
-        text = self._states.text(state, detail)
+        text = self._connection.text(state, detail)
         if text:
             self._view.notice(text)
 
@@ -127,44 +132,45 @@ class _Pretty:
         self._view.close()
 
 
-class _Json:
-    """Lines for programs."""
+class _JSONOutput:
+    """Output for programs."""
 
     def __init__(self, out: TextIO, ids: bool) -> None:
         self._out = out
         self._ids = ids
         self._terminal = out.isatty()
-        self._states = _States()
+        self._connection = _ConnectionNotices()
 
     def show(self, received: Received) -> None:
         text = with_id(received) if self._ids else received.raw
         if self._terminal:
-            text = plain_json(text)
+            text = escape_json(text)
         self._out.buffer.write(text.encode("utf-8", "surrogatepass") + b"\n")
         self._out.buffer.flush()
         if received.event["type"] == "stream_gap":
-            say(gap_text(received.event))
+            write_stderr(gap_text(received.event))
 
     def state(self, state: str, detail: str) -> None:
-        text = self._states.text(state, detail)
+        text = self._connection.text(state, detail)
         if text:
-            say(text)
+            write_stderr(text)
 
     def close(self) -> None:
         pass
 
 
-class _States:
-    """What is worth saying about the connection: that it is lost, and that it is back."""
+class _ConnectionNotices:
+    """Notices for the subscription's states: when the connection is lost, and when it is back."""
 
     def __init__(self) -> None:
         self._lost = False
 
     def text(self, state: str, detail: str) -> str:
+        """The notice for a state; empty if there is nothing to report."""
         if state == "reconnecting":
             self._lost = True
             return f"reconnecting: {detail}"
         if state == "live" and self._lost:
             self._lost = False
             return "connected again"
-        return ""  # a gap is an event as well, and said with it; one that the history fills is none
+        return ""  # a gap is also an event, and reported with it; a gap filled from the history is not reported

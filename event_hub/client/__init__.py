@@ -1,15 +1,15 @@
-"""Publish to a hub and subscribe to one, over HTTP.
+"""Publish to a hub and subscribe to it over HTTP.
 
-`Publisher` is for programs that must not wait (agents), `Hub` for scripts that want to know what became of each POST
-and to read the history, `subscribe` for whoever watches. All of them take the hub's address from `HUB_URL` and the key
-from `HUB_KEY` where none is given.
+`Publisher` is for programs that must never wait (agents). `Hub` is for scripts that need the result of each POST or read
+the history. `subscribe` is for programs that watch. Without arguments, all three take the hub's address from `HUB_URL`
+and its key from `HUB_KEY`.
 """
 
 from ..events import InvalidEvent
 from .errors import HubError, NotAHub, Refused, Unreachable
 from .hub import Hub
 from .publisher import Publisher, Stats
-from .records import Posted, Received
+from .results import Posted, Received
 from .subscription import Subscription, subscribe
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""Where a hub is and what opens it: `HUB_URL` and `HUB_KEY`."""
+"""The hub's address and key: `HUB_URL` and `HUB_KEY`."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ DEFAULT_URL = "http://localhost:5000"
 
 
 def hub_url(given: str | None = None) -> str:
-    """The address of a hub, without a slash at its end: what is given, else `HUB_URL`, else http://localhost:5000.
+    """The hub's address without a trailing slash: `given`, else `HUB_URL`, else http://localhost:5000.
 
-    Without a scheme it counts as http. Raises ValueError, saying what a hub's URL looks like.
+    The scheme defaults to http. Raises ValueError, with examples of valid URLs.
     """
     text = (given if given is not None else os.environ.get("HUB_URL") or DEFAULT_URL).strip()
     whole = text if "://" in text else f"http://{text}"
@@ -19,33 +19,33 @@ def hub_url(given: str | None = None) -> str:
         parts = urlsplit(whole)
         host, port = parts.hostname, parts.port
     except ValueError:
-        raise _bad(text) from None
+        raise _invalid(text) from None
     if (
         parts.scheme.lower() not in ("http", "https")
         or not host
         or any(c.isspace() or not c.isprintable() for c in text)
     ):
-        raise _bad(text)
+        raise _invalid(text)
     if host.isdigit() and port is None:
-        raise _bad(text)
+        raise _invalid(text)
     if parts.username is not None or parts.password is not None:
-        raise ValueError("A hub's URL has no user or password in it: put the key into HUB_KEY.")
+        raise ValueError("A hub URL cannot contain a user name or password: put the key into HUB_KEY.")
     if parts.query or parts.fragment or "/api/" in f"{parts.path}/":
-        raise _bad(text)
+        raise _invalid(text)
     return f"{parts.scheme.lower()}://{parts.netloc}{parts.path.rstrip('/')}"
 
 
 def hub_key(given: str | None = None) -> str | None:
-    """The key for a hub: what is given, else `HUB_KEY`, else None. Raises ValueError for one that no header can carry."""
+    """The hub's key: `given`, else `HUB_KEY`, else None. Raises ValueError if it cannot be sent in a header."""
     key = (given if given is not None else os.environ.get("HUB_KEY", "")).strip()
     if not key.isascii() or not key.isprintable() or " " in key:
-        raise ValueError("A hub's key (HUB_KEY) is one word of ASCII characters; this one is not.")
+        raise ValueError("The hub's key (HUB_KEY) must be a single word of ASCII characters.")
     return key or None
 
 
-def _bad(text: str) -> ValueError:
-    shown = text if "@" not in text else "this"
+def _invalid(text: str) -> ValueError:
+    shown = text if "@" not in text else "this"  # it may contain a password
     return ValueError(
-        f"{shown!r} is no hub's URL: it looks like http://localhost:5000 or https://hub.example.org, "
-        "and is the address of the hub itself, without /api."
+        f"{shown!r} is not a hub URL: a hub URL looks like http://localhost:5000 or https://hub.example.org, "
+        "the address of the hub itself, without /api."
     )

@@ -1,10 +1,12 @@
-"""HTTP to one hub: requests out, answers or our errors back."""
+"""HTTP requests to one hub, with its errors as `HubError`."""
 
 from __future__ import annotations
 
 import http.client
 import ipaddress
+import os
 import socket
+import ssl
 import time
 import zlib
 from email.utils import parsedate_to_datetime
@@ -16,32 +18,34 @@ import requests
 from requests.auth import AuthBase
 from urllib3.exceptions import ProtocolError
 
-from ..causes import causes, timed_out
+from ..exception_chain import causes, timed_out
 from .errors import HubError, NotAHub, Refused, Unreachable
-from .light_http import LightHTTP, light
-from .records import Posted
+from .plain_http import PlainHTTPClient, is_plain_http
+from .results import Posted
 
 _T = TypeVar("_T")
-_PROBLEM_BYTES = 1 << 20
+_MAX_PROBLEM = 1 << 20
+"""Maximum bytes read of an error response."""
 Pairs = list[tuple[str, str]]
 
 
 class Connection:
     """A session with one hub that keeps its connections open. For one thread at a time.
 
-    `timeout`: seconds to wait for a connection, and for the next byte of an answer.
+    `timeout`: seconds to wait for a connection, and for the next byte of a response.
     """
 
     def __init__(self, url: str, key: str | None, timeout: float) -> None:
         self.url = url
         self.timeout = timeout
         self._session = requests.Session()
-        # Also without a key: else `requests` would send what ~/.netrc has for the host.
-        self._session.auth = _Bearer(key)
+        # Set even without a key: otherwise `requests` would send credentials from ~/.netrc.
+        self._session.auth = _BearerAuth(key)
         self._session.headers.update({"Accept": "application/json", "User-Agent": "livekit-event-hub-client"})
-        # HTTP_PROXY is for the world outside; a proxy's own localhost is another one.
-        self._session.trust_env = not _loopback(url)
-        self._light = LightHTTP(url, timeout) if light(url, self._session.trust_env) else None
+        # A proxy cannot reach this machine's loopback interface, so HTTP_PROXY is ignored for it.
+        self._session.trust_env = not _is_loopback(url)
+        self._session.verify = os.environ.get("REQUESTS_CA_BUNDLE") or True  # otherwise read only with `trust_env`
+        self._plain = PlainHTTPClient(url, timeout) if is_plain_http(url, self._session.trust_env) else None
         self._post_headers = {name: str(value) for name, value in self._session.headers.items()}
         self._post_headers["Content-Type"] = "application/x-ndjson"
         self._post_headers["Accept-Encoding"] = "identity"
@@ -49,7 +53,7 @@ class Connection:
             self._post_headers["Authorization"] = f"Bearer {key}"
 
     def get(self, path: str, shape: type[_T], query: Pairs | None = None, *, also: tuple[int, ...] = ()) -> _T:
-        """GET JSON of this shape. `also`: statuses beside 200 that come with it. Raises `HubError`."""
+        """GET JSON and decode it as `shape`. `also`: statuses besides 200 that carry it. Raises `HubError`."""
         with self._request("GET", path, params=query) as response:
             return self._decode(response, shape, (200, *also))
 
@@ -59,7 +63,7 @@ class Connection:
             return self._decode(response, Posted, (200,))
 
     def stream(self, query: Pairs, last_event_id: str, silence: float) -> requests.Response:
-        """Open a stream; the response's body is not read yet. `silence`: seconds without a byte before a read fails."""
+        """Open a stream without reading its body. `silence`: seconds without a byte after which a read fails."""
         headers = {"Accept": "text/event-stream", "Accept-Encoding": "identity", "Cache-Control": "no-cache"}
         if last_event_id:
             headers["Last-Event-ID"] = last_event_id
@@ -74,18 +78,24 @@ class Connection:
         return response
 
     def close(self) -> None:
-        """Close what is open. The connection can be used again: it opens what it needs."""
+        """Close all connections. The next request reconnects."""
         self._session.close()
-        if self._light:
-            self._light.close()
+        if self._plain:
+            self._plain.close()
 
-    # -- inside ------------------------------------------------------------------------------------------------------
+    def not_a_hub(self, response: requests.Response, reason: str = "") -> NotAHub:
+        """The error for a response that does not come from a hub."""
+        return NotAHub(self.url, response.status_code, _content_type(response), reason, _retry_after(response))
+
+    def unreachable(self, error: BaseException) -> Unreachable:
+        """The error for a failed connection."""
+        return Unreachable(self.url, *_reason(error))
 
     def _post(self, path: str, body: bytes) -> requests.Response:
-        if self._light is None:
+        if self._plain is None:
             return self._request("POST", path, data=body, headers={"Content-Type": "application/x-ndjson"})
         try:
-            return self._light.post(path, body, self._post_headers)
+            return self._plain.post(path, body, self._post_headers)
         except (OSError, http.client.HTTPException, zlib.error, ValueError) as error:
             raise self.unreachable(error) from error
 
@@ -94,9 +104,9 @@ class Connection:
         for attempt in (1, 2):
             try:
                 return self._session.request(method, f"{self.url}{path}", **options)
-            except requests.RequestException as error:
-                # A kept connection may end in the very moment in which it is used again. Every request of ours may be
-                # sent twice: events have ids.
+            except OSError as error:  # including all of `requests`' own
+                # The server may close a persistent connection just as it is used again. Sending a request twice is
+                # safe: events have ids.
                 stale = isinstance(error, requests.ConnectionError) and isinstance(
                     error.args[:1] and error.args[0], ProtocolError
                 )
@@ -114,38 +124,30 @@ class Connection:
         try:
             return msgspec.json.decode(body, type=shape)
         except (ValueError, RecursionError):
-            raise self.not_a_hub(response, "JSON, but not a hub's") from None
+            raise self.not_a_hub(response, "it sent JSON, but not a hub's") from None
 
     def _refusal(self, response: requests.Response) -> HubError:
-        """The error that an answer stands for. Reads no more of it than a problem can have."""
+        """The error for an unsuccessful response. Reads no more than `_MAX_PROBLEM` bytes of it."""
         status, wait = response.status_code, _retry_after(response)
         if _content_type(response) == "application/problem+json":
             try:
-                body = response.raw.read(_PROBLEM_BYTES, decode_content=True)
+                body = response.raw.read(_MAX_PROBLEM, decode_content=True)
                 problem = msgspec.json.decode(body, type=dict[str, Any])
             except (ValueError, RecursionError):
                 return self.not_a_hub(response)
-            except Exception as error:  # urllib3's own, which `requests` leaves as they are here
+            except Exception as error:  # urllib3's exceptions, which `requests` does not wrap here
                 return self.unreachable(error)
             return Refused(status, problem, wait)
         if 300 <= status < 400:
             try:
-                there = urlsplit(response.headers.get("Location", ""))
+                target = urlsplit(response.headers.get("Location", ""))
             except ValueError:
                 return self.not_a_hub(response)
-            return self.not_a_hub(response, f"status {status}, it sends us on to {there.scheme}://{there.hostname}")
+            return self.not_a_hub(response, f"status {status}, redirects to {target.scheme}://{target.hostname}")
         return self.not_a_hub(response)
 
-    def not_a_hub(self, response: requests.Response, reason: str = "") -> NotAHub:
-        """The error for an answer that no hub gives."""
-        return NotAHub(self.url, response.status_code, _content_type(response), reason, _retry_after(response))
 
-    def unreachable(self, error: BaseException) -> Unreachable:
-        """The error for a connection that fails."""
-        return Unreachable(self.url, _reason(error))
-
-
-class _Bearer(AuthBase):
+class _BearerAuth(AuthBase):
     def __init__(self, key: str | None) -> None:
         self._key = key
 
@@ -155,7 +157,7 @@ class _Bearer(AuthBase):
         return request
 
 
-def _loopback(url: str) -> bool:
+def _is_loopback(url: str) -> bool:
     host = urlsplit(url).hostname or ""
     try:
         return ipaddress.ip_address(host).is_loopback
@@ -177,15 +179,35 @@ def _retry_after(response: requests.Response) -> float | None:
         return None
 
 
-def _reason(error: BaseException) -> str:
-    """Why a connection failed, in a few words: the innermost cause that the system names."""
+def _reason(error: BaseException) -> tuple[str, str]:
+    """Why a connection failed, in a few words, and what to do about it if that is known."""
     if isinstance(error, requests.ConnectTimeout):
-        return "no connection in time"
+        return "connecting timed out", ""
     if timed_out(error):
-        return "no answer in time"
-    for one in reversed(causes(error)):
-        if isinstance(one, socket.gaierror):
-            return "the name of the host is not known"
-        if isinstance(one, OSError) and one.strerror:
-            return one.strerror[:1].lower() + one.strerror[1:]
-    return "the connection broke off"
+        return "no response in time", ""
+    found = causes(error)
+    for cause in found:
+        if isinstance(cause, ssl.SSLError):
+            return _tls_reason(cause)
+    if type(error) is OSError:  # what some versions of `requests` raise for a missing file
+        return "the file in REQUESTS_CA_BUNDLE cannot be read", "correct REQUESTS_CA_BUNDLE"
+    for cause in reversed(found):
+        if isinstance(cause, socket.gaierror):
+            return "unknown host name", ""
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror[:1].lower() + cause.strerror[1:], ""
+    return "the connection broke", ""
+
+
+def _tls_reason(error: ssl.SSLError) -> tuple[str, str]:
+    bundle = os.environ.get("REQUESTS_CA_BUNDLE")
+    if error.library == "X509" or (bundle and not os.path.exists(bundle)):
+        return "the file in REQUESTS_CA_BUNDLE cannot be read", "correct REQUESTS_CA_BUNDLE"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        reason = f"its TLS certificate is not valid: {error.verify_message.rstrip('.')}"
+        if "ostname" in error.verify_message or "IP address" in error.verify_message:
+            return reason, "use a host name that the certificate is for"
+        return reason, "to trust another certificate authority, set REQUESTS_CA_BUNDLE to its PEM file"
+    if error.reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"):
+        return "the server does not use TLS", "try http:// instead of https://"
+    return "the TLS handshake failed", "check that the server uses TLS, or try http://"

@@ -1,4 +1,4 @@
-"""One hub over HTTP: post, read the history, ask how it is."""
+"""One hub over HTTP: post events, read the history, query its state."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from .address import hub_key, hub_url
 from .backoff import Backoff
 from .connection import Connection, Pairs
 from .errors import HubError, NotAHub
-from .ids import new_id
-from .records import Page, Posted, Received, SessionsPage
+from .event_ids import new_id
+from .results import EventsPage, Posted, Received, SessionsPage
 
 AnyEvent: TypeAlias = Mapping[str, Any] | Event
 Patterns: TypeAlias = str | Iterable[str]
 
-MOST_EVENTS = 500
-"""Events in one of `Hub.batches`."""
-MOST_BYTES = 1 << 20
-"""Bytes in one of `Hub.batches`: what nginx lets through, unless it is told otherwise."""
+BATCH_EVENTS = 500
+"""Maximum events in a batch of `Hub.batches`."""
+BATCH_BYTES = 1 << 20
+"""Maximum bytes in a batch of `Hub.batches`: nginx's default limit for a request body."""
 
 
 class Hub:
-    """One hub over HTTP, synchronous, for one thread at a time. A context manager; `close` ends its connections.
+    """One hub over HTTP, synchronous, for one thread at a time. A context manager; `close` closes its connections.
 
-    `url`: default HUB_URL, else http://localhost:5000. `key`: default HUB_KEY. `timeout`: seconds to wait for a
-    connection, and for the next byte of an answer. Raises ValueError for a URL or key that cannot be one.
+    `url` defaults to HUB_URL, else http://localhost:5000; `key` to HUB_KEY. `timeout`: seconds to wait for a
+    connection, and for the next byte of a response. Raises ValueError if the URL or the key is invalid.
 
     >>> with Hub() as hub:
     ...     hub.post([{"type": "test", "room": "hub.py"}]).accepted
@@ -46,49 +46,48 @@ class Hub:
         self._limits: dict[str, int] | None = None
 
     def post(self, events: AnyEvent | Sequence[AnyEvent], *, patience: float = 0.0) -> Posted:
-        """Post one event or a batch: all of it or nothing. It is in the history when this returns.
+        """Post one event or a batch. A batch is atomic; returns once the events are stored.
 
-        Events without an `event_id` get one first (in a copy), so that whatever is sent again is kept once.
-        `patience`: seconds in which what may succeed later is tried again (nobody answers, 5xx, 429, what the hub says
-        to retry).
-        Raises `HubError`; a batch beyond the hub's limits is `Refused` (see `batches`). Raises `InvalidEvent` for what
-        cannot be written as JSON.
+        Events without an `event_id` get one (in a copy), so that a repeated POST stores nothing twice.
+        `patience`: seconds to keep retrying if the hub does not answer, sends a 5xx or 429 status, or asks to retry.
+        Raises `HubError`; `Refused` if a batch exceeds the hub's limits (see `batches`). Raises `InvalidEvent` if an
+        event cannot be encoded as JSON.
         """
         batch = [events] if isinstance(events, Mapping | Event) else events
-        lines = b"\n".join(encode(identified(event)) for event in batch)
-        return self._patiently(lines, patience)
+        lines = b"\n".join(encode(with_event_id(event)) for event in batch)
+        return self._post_patiently(lines, patience)
 
-    def _patiently(self, lines: bytes, patience: float) -> Posted:
-        until, backoff = time.monotonic() + patience, Backoff(0.2, 10.0)
+    def _post_patiently(self, lines: bytes, patience: float) -> Posted:
+        deadline, backoff = time.monotonic() + patience, Backoff(0.2, 10.0)
         while True:
             try:
                 return self._connection.post(lines)
             except HubError as error:
                 wait = backoff.next(error.retry_after)
-                if not error.again or time.monotonic() + wait > until:
+                if not error.again or time.monotonic() + wait > deadline:
                     raise
             time.sleep(wait)
 
     def batches(self, events: Iterable[AnyEvent]) -> Iterator[list[AnyEvent]]:
-        """Cut `events` into batches that the hub takes: at most 500 events and 1 MiB, and within its own limits.
+        """Split `events` into batches that the hub accepts: at most 500 events and 1 MiB, and within its own limits.
 
-        An event that is larger than the hub takes comes in a batch of its own, so that its refusal takes no other with
-        it. Asks the hub for its limits once; raises `HubError` where it cannot.
+        An event larger than the hub accepts gets its own batch, so that no other event is refused with it. Queries the
+        hub's limits once; raises `HubError` if that fails.
         """
         limits = self._hub_limits()
-        most, most_bytes = min(MOST_EVENTS, limits["batch"]), min(MOST_BYTES, limits["body"])
+        max_events, max_bytes = min(BATCH_EVENTS, limits["batch"]), min(BATCH_BYTES, limits["body"])
         batch: list[AnyEvent] = []
         size = 0
         for event in events:
-            ready = identified(event)
+            ready = with_event_id(event)
             length = len(encode(ready)) + 1
-            alone = length - 1 > limits["event"]
-            if batch and (alone or len(batch) >= most or size + length > most_bytes):
+            oversized = length - 1 > limits["event"]
+            if batch and (oversized or len(batch) >= max_events or size + length > max_bytes):
                 yield batch
                 batch, size = [], 0
             batch.append(ready)
             size += length
-            if alone:
+            if oversized:
                 yield batch
                 batch, size = [], 0
         if batch:
@@ -104,41 +103,42 @@ class Hub:
         before: str = "",
         page: int = 1000,
     ) -> Iterator[Received]:
-        """All of the history that matches, oldest first, up to what there was when this began.
+        """The matching events of the history, oldest first, up to the newest event at the first request.
 
-        `after` and `before` are ids of events and exclude those. `page`: how many to fetch at a time, at most 1000.
-        Where events after `after`, or after the last page, are gone, an event of type `stream_gap` stands in their
-        place. Raises `HubError`, also between two events.
+        `after` and `before` are event ids, both exclusive. `page`: events per request, at most 1000. If events after
+        `after`, or between two pages, are no longer stored, an event of type `stream_gap` takes their place. Raises
+        `HubError`, also between two events.
         """
         query = [*filter_query(room, type, session), ("limit", str(page))]
         if before:
             query.append(("before", before))
-        # Without `after` a page has the newest events. What retention has taken is no gap to who asked for all there is.
+        # Without `after` a page would hold the newest events. Events deleted by retention are not a gap to a caller
+        # that asked for everything the hub has.
         skip_gap = not after
         after = after or f"{self.config()['epoch']}-0"
         stop: Cursor | None = None
         while True:
-            answer = self._page([*query, ("after", after)])
+            answer = self._events_page([*query, ("after", after)])
             stop = stop or Cursor.parse(answer.cursor)
             if answer.gap and not skip_gap:
                 yield Received.gap(answer.gap)
             skip_gap = False
             for stored in answer.events:
-                if _beyond(stored.id, stop):
+                if _is_past(stored.id, stop):
                     return
                 yield stored.received()
-            if not answer.more or _at_or_beyond(answer.after, stop):
+            if not answer.more or _is_at_or_past(answer.after, stop):
                 return
             after = answer.after
 
     def newest(self, limit: int, *, room: Patterns = (), type: Patterns = (), session: Patterns = ()) -> list[Received]:
-        """The newest `limit` events that match, oldest first. Raises `HubError`."""
+        """The newest `limit` matching events, oldest first. Raises `HubError`."""
         query = filter_query(room, type, session)
         pages: list[list[Received]] = []
         before = ""
         while limit > 0:
-            part = [("limit", str(min(limit, 1000))), *([("before", before)] if before else [])]
-            answer = self._page(query + part)
+            window = [("limit", str(min(limit, 1000))), *([("before", before)] if before else [])]
+            answer = self._events_page(query + window)
             pages.append([stored.received() for stored in answer.events])
             limit -= len(answer.events)
             before = answer.before
@@ -155,11 +155,12 @@ class Hub:
         since: str = "",
         page: int = 200,
     ) -> Iterator[dict[str, Any]]:
-        """The sessions that match, those with the newest events first, as docs/sessions.md has them: states, counts,
-        durations, latencies. `since`: only those with an event since, such as `24h`. One that is told something new
-        between two pages may be left out. Raises `HubError`, also between two sessions.
+        """The matching sessions, most recently active first: states, counts, durations, latencies (docs/sessions.md).
+
+        `since`: only sessions with an event since then, such as `24h`. A session that receives an event between two
+        pages may be left out. Raises `HubError`, also between two sessions.
         """
-        query = [*filter_query(room, (), session), ("limit", str(page)), *_given(status=status, since=since)]
+        query = [*filter_query(room, (), session), ("limit", str(page)), *_non_empty(status=status, since=since)]
         before: Pairs = []
         while True:
             answer = self._connection.get("/api/sessions", SessionsPage, [*query, *before])
@@ -169,21 +170,22 @@ class Hub:
             before = [("before", str(answer.sessions[-1].get("last")))]
 
     def session(self, id: str, *, room: str | None = None) -> dict[str, Any]:
-        """One session with its turns, its conversation, and where its stream goes on. `room`: which one, where several
-        rooms have a session of this name. Raises `HubError`; `Refused` with the code `unknown_session` where there is none.
+        """One session: its turns, its conversation, and the cursor to stream on from. `room` is needed only if several
+        rooms have a session with this id. Raises `HubError`; `Refused` with the code `unknown_session` if it does not
+        exist.
         """
-        return self._facts(f"/api/sessions/{quote(id, safe='')}", "id", _given(room=room))
+        return self._json_object(f"/api/sessions/{quote(id, safe='')}", "id", _non_empty(room=room))
 
     def config(self) -> dict[str, Any]:
-        """What the hub says about itself: version, epoch, limits, heartbeat, known types. Raises `HubError`."""
-        return self._facts("/api/config", "epoch")
+        """The hub's configuration: version, epoch, limits, heartbeat, known types. Raises `HubError`."""
+        return self._json_object("/api/config", "epoch")
 
     def health(self) -> dict[str, Any]:
-        """How the hub is: `status` is "ok" while it takes events. Raises `HubError`."""
-        return self._facts("/api/health", "status")
+        """The hub's health: `status` is "ok" while it accepts events. Raises `HubError`."""
+        return self._json_object("/api/health", "status")
 
     def close(self) -> None:
-        """End the connections. A second call is harmless."""
+        """Close the connections. Calling it twice is harmless."""
         self._connection.close()
 
     def __enter__(self) -> Hub:
@@ -194,26 +196,26 @@ class Hub:
     ) -> None:
         self.close()
 
-    def _facts(self, path: str, mark: str, query: Pairs | None = None) -> dict[str, Any]:
-        facts = self._connection.get(path, dict[str, Any], query, also=(503,))
-        if not isinstance(facts.get(mark), str):
-            raise NotAHub(self.url, 200, "application/json", "JSON, but not a hub's")
-        return facts
+    def _json_object(self, path: str, required: str, query: Pairs | None = None) -> dict[str, Any]:
+        answer = self._connection.get(path, dict[str, Any], query, also=(503,))
+        if not isinstance(answer.get(required), str):
+            raise NotAHub(self.url, 200, "application/json", "it sent JSON, but not a hub's")
+        return answer
 
-    def _page(self, query: Pairs) -> Page:
-        return self._connection.get("/api/events", Page, query)
+    def _events_page(self, query: Pairs) -> EventsPage:
+        return self._connection.get("/api/events", EventsPage, query)
 
     def _hub_limits(self) -> dict[str, int]:
         if self._limits is None:
             limits = self.config().get("limits")
             if not isinstance(limits, dict) or not all(type(limits.get(n)) is int for n in ("event", "body", "batch")):
-                raise NotAHub(self.url, 200, "application/json", "its configuration names no limits")
+                raise NotAHub(self.url, 200, "application/json", "its configuration has no limits")
             self._limits = limits
         return self._limits
 
 
 def filter_query(room: Patterns, type: Patterns, session: Patterns) -> Pairs:
-    """The filter as parameters of a URL. Empty patterns count as not given."""
+    """The filter as URL parameters. Empty patterns are ignored."""
     query: Pairs = []
     for name, patterns in (("room", room), ("type", type), ("session", session)):
         listed = [patterns] if isinstance(patterns, str) else patterns
@@ -221,39 +223,39 @@ def filter_query(room: Patterns, type: Patterns, session: Patterns) -> Pairs:
     return query
 
 
-def _given(**parameters: str | None) -> Pairs:
+def _non_empty(**parameters: str | None) -> Pairs:
     return [(name, value) for name, value in parameters.items() if value]
 
 
-def plain(event: AnyEvent) -> dict[str, Any]:
-    """An event as a dict of our own. Raises `InvalidEvent` for what is no event at all."""
+def as_dict(event: AnyEvent) -> dict[str, Any]:
+    """A copy of the event as a dict. Raises `InvalidEvent` if it is neither a mapping nor a model."""
     if isinstance(event, Event):
         return event.model_dump(exclude_unset=True, by_alias=True)
     if isinstance(event, Mapping):
         return dict(event)
-    raise InvalidEvent("", f"an event is a dict or one of event_hub.events, not {type(event).__name__}")
+    raise InvalidEvent("", f"an event is a dict or a model from event_hub.events, not {type(event).__name__}")
 
 
-def identified(event: AnyEvent) -> dict[str, Any]:
-    """The same with an `event_id`: sent twice, it is kept once."""
-    ready = plain(event)
+def with_event_id(event: AnyEvent) -> dict[str, Any]:
+    """A copy with an `event_id`: sent twice, it is stored once."""
+    ready = as_dict(event)
     if ready.get("event_id") is None:
         ready["event_id"] = new_id()
     return ready
 
 
 def encode(event: dict[str, Any]) -> bytes:
-    """One event as a line of JSON. Raises `InvalidEvent` where it cannot be written as JSON."""
+    """Encode an event as a line of JSON. Raises `InvalidEvent` if that is impossible."""
     try:
         return msgspec.json.encode(event)
     except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidEvent("", f"the event cannot be written as JSON: {error}") from None
+        raise InvalidEvent("", f"the event cannot be encoded as JSON: {error}") from None
 
 
-def _beyond(id: str, stop: Cursor | None) -> bool:
+def _is_past(id: str, stop: Cursor | None) -> bool:
     cursor = Cursor.parse(id)
     return bool(cursor and stop and cursor.epoch == stop.epoch and cursor.offset > stop.offset)
 
 
-def _at_or_beyond(id: str, stop: Cursor | None) -> bool:
-    return (stop is not None and Cursor.parse(id) == stop) or _beyond(id, stop)
+def _is_at_or_past(id: str, stop: Cursor | None) -> bool:
+    return (stop is not None and Cursor.parse(id) == stop) or _is_past(id, stop)

@@ -1,4 +1,4 @@
-"""Publish without waiting: for programs that have better things to do, such as to talk with somebody."""
+"""Publish without waiting, for programs that must not be delayed, such as voice agents."""
 
 from __future__ import annotations
 
@@ -20,11 +20,10 @@ import msgspec
 from ..events import InvalidEvent, check
 from .address import hub_key, hub_url
 from .connection import Connection
-from .hub import AnyEvent, plain
-from .ids import new_id
+from .event_ids import new_id
+from .hub import AnyEvent, as_dict
 from .outbox import Outbox
 from .queue import CLOSED, INVALID, REFUSED
-from .reports import in_words
 from .sender import Sender
 
 logger = logging.getLogger("event_hub.client")
@@ -34,11 +33,14 @@ _encode = msgspec.json.Encoder().encode
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """Figures of one publisher, from when it was made (in a forked child: from the fork).
+    """Counters of one publisher since it was created (in a forked child: since the fork).
 
-    `queued`, `queued_bytes`: events that wait or are being sent. `sent`: at the hub; `duplicates`: as many of those (and
-    of its reports) the hub had already. `dropped`: given up, for whatever reason; `refused`: as many of those because
-    the hub refused them. `retries`: tries that failed. `connected`: the last try reached the hub.
+    `queued`, `queued_bytes`: events that are waiting or being sent. `sent`: events at the hub; `duplicates`: POSTed
+    events and reports that the hub already had. `dropped`: events given up, for any reason; `refused`: those of them that
+    the hub refused. `retries`: failed POSTs. `connected`: whether the last POST reached the hub.
+
+    After `close`, `dropped` is the total number of events that never reached the hub: dropped along the way, or still
+    unsent at the end.
     """
 
     queued: int
@@ -53,17 +55,17 @@ class Stats:
 
 
 class Publisher:
-    """Publishes events from any thread without ever waiting for the hub: a thread of its own sends them, in order, each
-    once, and tries until they are there. A context manager.
+    """Publishes events from any thread without ever waiting for the hub. A background thread sends them in order, each
+    once, and retries until the hub has them. A context manager.
 
-    `url`, `key`: default HUB_URL and HUB_KEY; `defaults`: fields for events that lack them (room, session, participant).
-    Bounds: `max_events` and `max_bytes` wait at the most. When that is full, the oldest give way: they are counted in
-    `stats`, logged, told to `on_dropped(count, reason)` (in the publisher's thread), and the hub gets one
-    `events_dropped` in their place. `batch`: events in one POST; `linger`: seconds that the first of a batch waits for
-    company; `timeout`: seconds to wait for an answer before it is tried again; `flush_at_exit`: seconds that the end of
-    the program may take, so that what is queued still arrives.
+    `url`, `key`: default HUB_URL and HUB_KEY. `defaults`: fields added to events that lack them (room, session,
+    participant). `max_events`, `max_bytes`: the maximum that is queued. When the queue is full, the oldest events are
+    dropped: they are counted in `stats`, logged, reported to `on_dropped(count, reason)` (called in the background
+    thread), and the hub gets one `events_dropped` event in their place. `batch`: maximum events in one POST. `linger`:
+    seconds that the first event of a batch waits for more. `timeout`: seconds to wait for a response before retrying.
+    `flush_at_exit`: maximum seconds to delay the end of the program while queued events are sent.
 
-    Raises ValueError for a URL or key that cannot be one, `InvalidEvent` (a ValueError too) for wrong `defaults`.
+    Raises ValueError for an invalid URL or key, `InvalidEvent` (also a ValueError) for invalid `defaults`.
 
     >>> with Publisher(defaults={"room": "publisher.py"}) as publisher:
     ...     _ = publisher.publish({"type": "transcript", "text": "Hello"}, role="agent", final=True)
@@ -86,25 +88,36 @@ class Publisher:
         defaults: Mapping[str, Any] | None = None,
     ) -> None:
         if min(max_events, max_bytes, batch) < 1:
-            raise ValueError("max_events, max_bytes and batch are at least 1.")
+            raise ValueError("max_events, max_bytes and batch must be at least 1.")
         self.url = hub_url(url)
         self.flush_at_exit = flush_at_exit
         self._key = hub_key(key)
         self._defaults = {name: value for name, value in (defaults or {}).items() if value is not None}
         if "event_id" in self._defaults:
-            raise InvalidEvent("event_id", "is each event's own and cannot be a default")
+            raise InvalidEvent("event_id", "cannot be a default: each event has its own")
         check({"type": "events_dropped", "count": 1, "reason": "queue_full", **self._defaults})
-        _json(self._defaults)
+        _check_encodable(self._defaults)
         self._max_events, self._max_bytes = max_events, max_bytes
         self._batch, self._linger, self._timeout = batch, linger, timeout
         self._on_dropped = on_dropped
-        self._begin()
+        self._finalizer: weakref.finalize[..., Publisher] | None = None
+        self._reset()
         _publishers.add(self)
+        self.start()
 
-    def _begin(self) -> None:
-        """With nothing queued and no thread: at first, and in a forked child, which has neither."""
+    def start(self) -> None:
+        """Start the background thread if it is not running. The constructor does this; after a fork, the first event
+        does, which may take tens of milliseconds on a busy machine: too long for an event loop."""
+        if self._thread is None:
+            self._start()
+
+    def _reset(self) -> None:
+        """Start with an empty queue and no thread: when created, and in a forked child, which inherits neither."""
+        if self._finalizer is not None:
+            self._finalizer.detach()  # in a forked child, the old outbox's lock may be held for ever
         self._outbox = Outbox(self._max_events, self._max_bytes)
-        self._said_closed = False
+        self._warned_closed = False
+        self._published = False
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
         self._sender = Sender(
@@ -117,14 +130,14 @@ class Publisher:
         )
 
     def publish(self, event: AnyEvent, /, **fields: Any) -> str:
-        """Queue one event, as it is now; returns its `event_id`. Takes microseconds and never blocks.
+        """Queue a copy of one event and return its `event_id`. Takes microseconds and never blocks.
 
-        `fields` are added to it and win over what it has. `timestamp` (now) and `event_id` are added where they are
-        missing. Raises `InvalidEvent` for an event of a wrong shape, and nothing else. What is published after `close`
-        is dropped and counted.
+        `fields` are added to the event and override its own. `timestamp` (now) and `event_id` are added if missing.
+        Raises `InvalidEvent` for an invalid event, and nothing else. Events published after `close` are dropped and
+        counted.
         """
         try:
-            ready = {**event, **fields} if type(event) is dict else {**plain(event), **fields}
+            ready = {**event, **fields} if type(event) is dict else {**as_dict(event), **fields}
             for name, value in self._defaults.items():
                 if ready.get(name) is None:
                     ready[name] = value
@@ -137,18 +150,18 @@ class Publisher:
             data = _encode(ready)
         except InvalidEvent:
             raise
-        except Exception as error:  # whatever a foreign object does when it is looked at
-            raise InvalidEvent("", f"the event cannot be written as JSON: {type(error).__name__}: {error}") from None
+        except Exception as error:  # a mapping of the caller's may raise anything
+            raise InvalidEvent("", f"the event cannot be encoded as JSON: {type(error).__name__}: {error}") from None
         self._put(data)
         return str(event_id)
 
     def put(self, event: dict[str, Any]) -> None:
-        """Queue one event of a producer that builds them right and has no time: at a third of the cost of `publish`.
+        """Queue one event that is known to be valid, at a third of the cost of `publish`.
 
-        It is not checked here: one of a wrong shape is refused by the hub, and counted as `refused`. `timestamp` and
-        `event_id` are written into it where they are missing; defaults are not added. Halves of characters are replaced
-        by U+FFFD. Where it cannot be written as JSON, it is dropped, counted and marked in its place, and what json has
-        to say is raised (TypeError, ValueError, RecursionError).
+        The event is not checked: the hub refuses an invalid one, which is then counted as `refused`. `timestamp` and
+        `event_id` are written into it if missing; defaults are not added. Lone surrogates are replaced by U+FFFD. An
+        event that cannot be encoded as JSON is dropped, counted and marked in its place, and the encoder's exception is
+        raised (TypeError, ValueError, RecursionError).
         """
         if "timestamp" not in event:
             event["timestamp"] = time.time()
@@ -157,37 +170,43 @@ class Publisher:
         try:
             data = _encode(event)
         except UnicodeEncodeError:
-            data = _encode(_whole(event))
+            data = _encode(_replace_surrogates(event))
         except Exception:
             self._outbox.refuse(INVALID)
             raise
         self._put(data)
 
     def _put(self, data: bytes) -> None:
-        if not self._outbox.put(data) and not self._said_closed:
-            self._said_closed = True
-            logger.warning("Events for %s are published after the publisher was closed: they are dropped.", self.url)
-        if self._thread is None:
-            self._start()
+        if not self._outbox.put(data):
+            if not self._warned_closed:
+                self._warned_closed = True
+                logger.warning("Events published after the publisher for %s was closed are dropped.", self.url)
+            return
+        if not self._published:
+            self._published = True
+            _running.add(self)
+            _register_process_exit()
+        self.start()
 
     def flush(self, timeout: float | None = None) -> bool:
-        """Wait until all that was published before is at the hub, at most `timeout` seconds (None: for ever). False:
-        it is not, or something was dropped meanwhile.
+        """Wait until everything published so far is at the hub, for at most `timeout` seconds (None: no limit).
 
-        Do not call it on an event loop: `await asyncio.to_thread(publisher.flush, 5)`.
+        Returns False if the time ran out or an event was dropped while waiting. Blocks: on an event loop, use
+        `await asyncio.to_thread(publisher.flush, 5)`.
         """
         if threading.current_thread() is self._thread:
-            return False  # from `on_dropped`: waiting for ourselves
+            return False  # called from `on_dropped`: the thread would wait for itself
         if self._thread is None and self._outbox.queue:
-            self._start()  # once more: it could not be started when the event was published
+            self._start()  # the thread could not be started when the event was published: try again
             if self._thread is None:
                 return False
         return self._outbox.wait_settled(timeout)
 
     def close(self, timeout: float = 5.0) -> bool:
-        """Send what is queued, at most `timeout` seconds, and end. True: all of it is at the hub.
+        """Send what is queued, for at most `timeout` seconds, and stop. Returns True if all of it is at the hub.
 
-        What is not is dropped, counted and logged. A second call is harmless.
+        Events still unsent are dropped and counted. If any event never reached the hub, since the publisher was created,
+        their number is logged once. Calling it twice is harmless.
         """
         before = self._outbox.queue.dropped.total()
         self._outbox.close()
@@ -195,34 +214,32 @@ class Publisher:
         if thread and thread is not threading.current_thread() and not self._outbox.abandoned:
             thread.join(max(0.0, timeout))
         if not self._outbox.abandoned:
-            lost = self._outbox.abandon()
-            if lost:
-                logger.warning(
-                    "%s for %s had not been acknowledged when the publisher was closed: given up.",
-                    in_words(lost),
-                    self.url,
-                )
-                self._sender.reports.tell(lost, CLOSED)
+            unsent = self._outbox.abandon()
+            if unsent:
+                self._sender.log.call_on_dropped(unsent, CLOSED)
+        with self._outbox.lock:
+            totals = self._outbox.queue.dropped.copy()
+        self._sender.log.closed(totals)
         _publishers.discard(self)
         _running.discard(self)
         return self._outbox.queue.dropped.total() == before
 
     @property
     def stats(self) -> Stats:
-        """The figures of this moment."""
-        tally, outbox = self._sender.tally, self._outbox
+        """The current counters."""
+        counters, outbox = self._sender.counters, self._outbox
         with outbox.lock:
             queue = outbox.queue
             return Stats(
                 queued=queue.events,
                 queued_bytes=queue.bytes,
-                sent=tally.sent,
-                duplicates=tally.duplicates,
+                sent=counters.sent,
+                duplicates=counters.duplicates,
                 dropped=queue.dropped.total(),
                 refused=queue.dropped[REFUSED],
-                retries=tally.retries,
-                connected=tally.connected,
-                last_error=tally.last_error,
+                retries=counters.retries,
+                connected=counters.connected,
+                last_error=counters.last_error,
             )
 
     def __enter__(self) -> Publisher:
@@ -235,73 +252,74 @@ class Publisher:
 
     def _start(self) -> None:
         if not self._starting.acquire(blocking=False):
-            return  # another thread is at it
+            return  # another thread is starting it
         try:
             if self._thread is None and not self._outbox.closing:
                 thread = threading.Thread(target=self._sender.run, name=f"publisher {self.url}", daemon=True)
                 thread.start()
                 self._thread = thread
-                _running.add(self)
-                _at_the_end_of_this_process()
-        except RuntimeError:  # no more threads: the interpreter is about to end; `close` counts what is left
+                # If the publisher is dropped without being used or closed, its thread ends.
+                self._finalizer = weakref.finalize(self, self._outbox.close)
+                self._finalizer.atexit = False
+        except RuntimeError:  # the interpreter is shutting down and starts no threads; `close` counts what is left
             pass
         finally:
             self._starting.release()
 
 
-def _whole(value: Any) -> Any:
-    """`value` with its texts as UTF-8 can write them: pairs of surrogates joined, single ones replaced."""
+def _replace_surrogates(value: Any) -> Any:
+    """`value` with all text valid for UTF-8: surrogate pairs joined, lone surrogates replaced."""
     if isinstance(value, str):
         return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if isinstance(value, dict):
-        return {_whole(name): _whole(part) for name, part in value.items()}
+        return {_replace_surrogates(name): _replace_surrogates(item) for name, item in value.items()}
     if isinstance(value, list):
-        return [_whole(part) for part in value]
+        return [_replace_surrogates(item) for item in value]
     return value
 
 
-def _json(value: Any) -> None:
+def _check_encodable(value: Any) -> None:
     try:
         _encode(value)
     except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidEvent("", f"the defaults cannot be written as JSON: {error}") from None
+        raise InvalidEvent("", f"the defaults cannot be encoded as JSON: {error}") from None
 
 
 _publishers: weakref.WeakSet[Publisher] = weakref.WeakSet()
-"""Those that are open."""
+"""Open publishers."""
 _running: set[Publisher] = set()
-"""Those of them that have published: nobody else may hold on to them, and what they have is sent all the same."""
-_finalizer_of = 0
-"""The process for which multiprocessing has been told."""
+"""Open publishers that have published: this reference keeps them alive until their events are sent."""
+_finalizer_pid = 0
+"""The process in which a multiprocessing finalizer is registered."""
 
 
-def _at_the_end_of_this_process() -> None:
-    """A process of `multiprocessing` may end without `atexit`: it has finalizers of its own."""
-    global _finalizer_of
-    if parent_process() is not None and _finalizer_of != os.getpid():
-        _finalizer_of = os.getpid()
+def _register_process_exit() -> None:
+    """A `multiprocessing` child may end without running `atexit`; it runs its own finalizers instead."""
+    global _finalizer_pid
+    if parent_process() is not None and _finalizer_pid != os.getpid():
+        _finalizer_pid = os.getpid()
         Finalize(None, _at_exit, exitpriority=10)
 
 
-# The first finalizer registers all of them with atexit, which runs what came last first: with one made before `_at_exit`
-# is registered, urllib3's come after it and find the last connections to close.
+# The first `weakref.finalize` registers with atexit, which runs the last registered first. Creating one before `_at_exit`
+# is registered makes urllib3's finalizers run after it, so that they find the last connections to close.
 weakref.finalize(_publishers, lambda: None)
 
 
 @atexit.register
 def _at_exit() -> None:
-    began = time.monotonic()
+    start = time.monotonic()
     publishers = list(_running)
     for publisher in publishers:
         publisher._outbox.close()
     for publisher in publishers:
-        publisher.close(publisher.flush_at_exit - (time.monotonic() - began))
+        publisher.close(publisher.flush_at_exit - (time.monotonic() - start))
 
 
 def _after_fork() -> None:
     _running.clear()
     for publisher in list(_publishers):
-        publisher._begin()
+        publisher._reset()
 
 
 if hasattr(os, "register_at_fork"):

@@ -1,4 +1,4 @@
-"""The publisher's own thread: takes what waits, sends it in order, and tries until it is at the hub."""
+"""The publisher's background thread: sends queued events in order and retries until the hub has them."""
 
 from __future__ import annotations
 
@@ -14,44 +14,45 @@ import msgspec
 from .backoff import Backoff
 from .connection import Connection
 from .errors import HubError, NotAHub, Refused, Unreachable
-from .ids import new_id
+from .event_ids import new_id
+from .outage_log import OutageLog
 from .outbox import Outbox
-from .queue import REFUSED, TOO_LARGE, Dropped
-from .records import Posted
-from .reports import Reports
+from .queue import REFUSED, TOO_LARGE, DropMarker
+from .results import Posted
 
 logger = logging.getLogger("event_hub.client")
 
-MOST_BYTES = 1_000_000
-"""Bytes in one POST: less than the 1 MiB that nginx lets through, unless it is told otherwise."""
-_FIRST, _MOST = 0.2, 10.0
-"""Seconds between tries."""
-_CLOSING_PAUSE = 0.5
-"""Seconds between tries, at the most, while somebody waits in `close`."""
-_DOUBT = 3
-"""Each so many failures it is asked whether the batch is to blame, and so many proofs in a row say that it is."""
+BATCH_BYTES = 1_000_000
+"""Maximum bytes in one POST: below nginx's default limit of 1 MiB."""
+_FIRST_DELAY, _MAX_DELAY = 0.2, 10.0
+"""Seconds between retries."""
+_CLOSING_DELAY = 0.5
+"""Maximum seconds between retries while a caller waits in `close`."""
+_SUSPECT_AFTER = 3
+"""After this many failures in a row, probe whether the hub accepts an empty POST; after this many successful probes in
+a row, the batch itself is to blame."""
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """One line of a POST: an event of the publisher's, or the report of events that were dropped in its place."""
+class OutgoingLine:
+    """One line of a POST: an event, or the report of events dropped in its place."""
 
     data: bytes
-    lost: Dropped | None = None
+    marker: DropMarker | None = None
 
     @property
     def events(self) -> int:
-        """What settling it settles."""
-        return 0 if self.lost else 1
+        """Events to settle in the queue; a report is not in the queue."""
+        return 0 if self.marker else 1
 
     @property
     def size(self) -> int:
-        return 0 if self.lost else len(self.data)
+        return 0 if self.marker else len(self.data)
 
 
 @dataclass
-class Tally:
-    """What the sender has done so far."""
+class SendCounters:
+    """The sender's part of `Stats`."""
 
     sent: int = 0
     duplicates: int = 0
@@ -61,7 +62,7 @@ class Tally:
 
 
 class Sender:
-    """Sends what is in `outbox` until that is closed and empty, or abandoned. `defaults` go into its reports."""
+    """Sends the events of `outbox` until it is closed and empty, or abandoned. `defaults` are added to its reports."""
 
     def __init__(
         self,
@@ -73,101 +74,103 @@ class Sender:
         defaults: dict[str, Any],
         on_dropped: Callable[[int, str], object] | None,
     ) -> None:
-        self.tally = Tally()
+        self.counters = SendCounters()
+        self.log = OutageLog(connection.url, on_dropped)
         self._outbox = outbox
         self._connection = connection
         self._batch = batch
         self._linger = linger
         self._defaults = defaults
-        self.reports = Reports(connection.url, on_dropped)
-        self._backoff = Backoff(_FIRST, _MOST)
+        self._backoff = Backoff(_FIRST_DELAY, _MAX_DELAY)
 
     def run(self) -> None:
-        """The thread."""
+        """The thread's main function."""
         try:
-            while (taken := self._outbox.take(self._batch, MOST_BYTES, self._linger)) is not None:
-                self.say_losses()
-                parts = [self._report(entry) if isinstance(entry, Dropped) else Part(entry) for entry in taken]
-                self._deliver(parts)
-                self.say_losses()
-        except Exception:  # a fault of ours must not end the publisher without a word
-            logger.exception("The publisher for %s has failed: what it still had is lost.", self._connection.url)
+            while (taken := self._outbox.take(self._batch, BATCH_BYTES, self._linger)) is not None:
+                self._report_dropped()
+                lines = [
+                    self._report(entry) if isinstance(entry, DropMarker) else OutgoingLine(entry) for entry in taken
+                ]
+                self._deliver(lines)
+                self._report_dropped()
+        except Exception:  # a bug of ours must not end the publisher silently
+            logger.exception("The publisher for %s failed; its queued events are lost.", self._connection.url)
             self._outbox.abandon()
         finally:
-            self.say_losses(last=True)
+            self._report_dropped(last=True)
             self._connection.close()
 
-    def _deliver(self, parts: list[Part]) -> None:
-        """Send `parts` in order; returns when each is at the hub or given up, or when it is over."""
-        batches = deque([parts])
-        failures = proofs = 0
+    def _deliver(self, lines: list[OutgoingLine]) -> None:
+        """Send `lines` in order. Returns once each is at the hub or dropped, or the outbox is abandoned."""
+        batches = deque([lines])
+        failures = probes = 0
         while batches and not self._outbox.abandoned:
             batch = batches.popleft()
             if not batch:
                 continue
             try:
-                posted = self._post(b"\n".join(part.data for part in batch))
+                posted = self._post(b"\n".join(line.data for line in batch))
             except HubError as error:
                 self._failed(error)
-                if _about_the_batch(error):
-                    batches.extendleft(reversed(self._without(batch, error)))
+                if _caused_by_batch(error):
+                    batches.extendleft(reversed(self._split(batch, error)))
                     continue
                 failures += 1
-                if failures % _DOUBT == 0 and _doubtful(error):
-                    # If the hub takes something else, it is this batch that something on the way does not like.
-                    proofs = proofs + 1 if self._hub_is_well() else 0
-                if proofs >= _DOUBT:
-                    proofs = 0
-                    batches.extendleft(reversed(self._without(batch, error)))
+                if failures % _SUSPECT_AFTER == 0 and _maybe_caused_by_batch(error):
+                    # If the hub accepts another POST, something in between rejects this batch.
+                    probes = probes + 1 if self._probe() else 0
+                if probes >= _SUSPECT_AFTER:
+                    probes = 0
+                    batches.extendleft(reversed(self._split(batch, error)))
                 else:
                     batches.appendleft(batch)
                 self._pause(error)
             else:
-                failures = proofs = 0
-                self._arrived(batch, posted.duplicates)
+                failures = probes = 0
+                self._delivered(batch, posted.duplicates)
 
     def _post(self, lines: bytes) -> Posted:
         try:
             return self._connection.post(lines)
         except HubError:
             raise
-        except Exception as error:  # an answer that nobody has thought of: tried again, like any other
-            logger.debug("a POST has failed", exc_info=error)
-            raise Unreachable(self._connection.url, f"its answer makes no sense: {type(error).__name__}") from error
+        except Exception as error:  # an unforeseen response: retried like any other failure
+            logger.debug("a POST failed", exc_info=error)
+            raise Unreachable(self._connection.url, f"invalid response: {type(error).__name__}") from error
 
-    def _without(self, batch: list[Part], error: HubError) -> list[list[Part]]:
-        """What is left to send of a batch that is refused: all but the event that is to blame. Where none is named,
-        halves, so that it is found."""
+    def _split(self, batch: list[OutgoingLine], error: HubError) -> list[list[OutgoingLine]]:
+        """Split a refused batch: drop the event that the error names, or bisect the batch if it names none."""
         index = error.index if isinstance(error, Refused) else None
         if index is None or index >= len(batch):
             if len(batch) > 1:
                 middle = len(batch) // 2
                 return [batch[:middle], batch[middle:]]
             index = 0
-        part = batch[index]
+        line = batch[index]
         before, after = batch[:index], batch[index + 1 :]
-        if part.lost:  # not even that may be said: the log and the figures have it
+        if line.marker:  # the report itself is refused: the log and the counters still have it
             return [before + after]
-        lost = Dropped(1, TOO_LARGE if getattr(error, "status", 0) == 413 else REFUSED)
-        self._outbox.lose(lost.reason, part.size)
-        if before and (neighbour := before[-1].lost) and neighbour.reason == lost.reason:
-            lost = Dropped(neighbour.count + 1, lost.reason)
+        marker = DropMarker(1, TOO_LARGE if getattr(error, "status", 0) == 413 else REFUSED)
+        self._outbox.drop(marker.reason, line.size)
+        if before and (neighbour := before[-1].marker) and neighbour.reason == marker.reason:
+            marker = DropMarker(neighbour.count + 1, marker.reason)
             before.pop()
-        return [[*before, self._report(lost), *after]]
+        return [[*before, self._report(marker), *after]]
 
-    def _report(self, lost: Dropped) -> Part:
+    def _report(self, marker: DropMarker) -> OutgoingLine:
+        """The `events_dropped` event for a marker."""
         event = {
             **self._defaults,
             "type": "events_dropped",
-            "count": lost.count,
-            "reason": lost.reason,
+            "count": marker.count,
+            "reason": marker.reason,
             "event_id": new_id(),
             "timestamp": time.time(),
         }
-        return Part(msgspec.json.encode(event), lost)
+        return OutgoingLine(msgspec.json.encode(event), marker)
 
-    def _hub_is_well(self) -> bool:
-        """It takes a POST with nothing in it."""
+    def _probe(self) -> bool:
+        """Whether the hub accepts an empty POST."""
         try:
             self._post(b"")
         except HubError:
@@ -175,45 +178,45 @@ class Sender:
         self._backoff.reset()
         return True
 
-    def _arrived(self, batch: list[Part], duplicates: int) -> None:
-        events, size = sum(part.events for part in batch), sum(part.size for part in batch)
-        self.tally.connected = True  # before those who wait in `flush` go on
+    def _delivered(self, batch: list[OutgoingLine], duplicates: int) -> None:
+        events, size = sum(line.events for line in batch), sum(line.size for line in batch)
+        self.counters.connected = True  # before `flush` returns
         with self._outbox.lock:
             if not self._outbox.abandoned:
-                self.tally.sent += events
-                self.tally.duplicates += duplicates
+                self.counters.sent += events
+                self.counters.duplicates += duplicates
                 self._outbox.settle(events, size)
         self._backoff.reset()
-        self.reports.works()
+        self.log.succeeded()
 
     def _failed(self, error: HubError) -> None:
-        self.tally.last_error = str(error)
-        self.tally.retries += 1
-        if _about_the_batch(error):
-            self.tally.connected = True
+        self.counters.last_error = str(error)
+        self.counters.retries += 1
+        if _caused_by_batch(error):
+            self.counters.connected = True
         else:
-            self.tally.connected = False
-            self.reports.failed(error)
-        self.say_losses()
+            self.counters.connected = False
+            self.log.failed(error)
+        self._report_dropped()
 
     def _pause(self, error: HubError) -> None:
-        wait = self._backoff.next(error.retry_after)
-        self._outbox.pause(min(wait, _CLOSING_PAUSE) if self._outbox.closing else wait)
+        delay = self._backoff.next(error.retry_after)
+        self._outbox.pause(min(delay, _CLOSING_DELAY) if self._outbox.closing else delay)
 
-    def say_losses(self, *, last: bool = False) -> None:
-        """Log what was dropped since the last time, and tell `on_dropped`."""
+    def _report_dropped(self, *, last: bool = False) -> None:
+        """Log events dropped since the last call, and call `on_dropped`."""
         with self._outbox.lock:
-            dropped = self._outbox.queue.dropped.copy()
-        self.reports.losses(dropped, self.tally.last_error, last=last)
+            totals = self._outbox.queue.dropped.copy()
+        self.log.dropped(totals, self.counters.last_error, last=last)
 
 
-def _about_the_batch(error: HubError) -> bool:
-    """Sending the same again cannot help: an event in it is to blame, or its size."""
+def _caused_by_batch(error: HubError) -> bool:
+    """Whether retrying is pointless: an event in the batch is invalid, or the batch is too large."""
     if isinstance(error, Refused):
         return not error.again and (error.index is not None or error.status in (413, 422) or error.code == "bad_json")
     return isinstance(error, NotAHub) and error.status == 413
 
 
-def _doubtful(error: HubError) -> bool:
-    """It may be that the batch is to blame, though nobody says so."""
+def _maybe_caused_by_batch(error: HubError) -> bool:
+    """Whether the batch may be to blame although the response does not say so."""
     return error.retry_after is None and not (isinstance(error, Refused) and error.retry)

@@ -13,17 +13,17 @@ import urllib3
 
 from ..sse import Decoder, Message
 from .address import hub_key, hub_url
-from .backoff import LONGEST_WISH, Backoff
+from .backoff import MAX_REQUESTED, Backoff
 from .connection import Connection
 from .errors import HubError, NotAHub, Refused, Unreachable
 from .hub import Patterns, filter_query
-from .records import Received
+from .results import Received
 from .waker import Waker
 
 _NOTICES = frozenset({"stream_opened", "heartbeat", "stream_closing"})
 _HEARTBEAT = 15.0
-"""Seconds between two heartbeats, where the hub does not say."""
-_READ = 64 << 10
+"""Seconds between heartbeats if the hub does not say."""
+_READ_SIZE = 64 << 10
 
 OnState = Callable[[str, str], object]
 
@@ -44,19 +44,19 @@ def subscribe(
     silence: float | None = None,
     timeout: float = 10.0,
 ) -> Subscription:
-    """Subscribe to a hub: an iterator that yields every event that matches, once, in order, for ever.
+    """Subscribe to a hub: an endless iterator over the matching events, each once, in order.
 
-    `url`, `key`: default HUB_URL and HUB_KEY. `room`, `type`, `session`: a pattern or several, `*` stands for anything.
-    Begin after `last_event_id`, with what came `since` ("5m", "all", epoch seconds, an id), with the newest `replay`
+    `url`, `key`: default HUB_URL and HUB_KEY. `room`, `type`, `session`: one or more patterns; `*` matches anything.
+    Starts after `last_event_id`, with the events `since` ("5m", "all", epoch seconds, an id), with the newest `replay`
     events, or now. `notices`: also yield stream_opened, heartbeat and stream_closing. `silence`: seconds without a byte
-    after which a connection counts as dead; default: three heartbeats. `timeout`: seconds to wait for a connection.
+    after which a connection counts as broken; default: three heartbeats. `timeout`: seconds to wait for a connection.
 
-    `reconnect`: True comes back whenever a stream that was open breaks; "always" also waits for a hub that is not up
-    yet; False: the iterator ends with the stream (`Unreachable` where it breaks).
-    `on_state(state, detail)` is called, in the iterating thread, with "live", "reconnecting" (detail: why, and in how
-    many seconds) and "gap" (detail: why, and how many events).
+    `reconnect`: True resumes whenever an open stream breaks; "always" also waits for a hub that is not up yet; with
+    False the iterator ends with the stream (and raises `Unreachable` if it breaks).
+    `on_state(state, detail)` is called, in the iterating thread, with "live", "reconnecting" (detail: the reason and the
+    delay) and "gap" (detail: the reason and the number of events).
 
-    Connects when the first event is asked for. Raises ValueError for a URL, key or id that cannot be one.
+    Connects when the first event is requested. Raises ValueError for an invalid URL, key or id.
 
     >>> with subscribe(room="subscription.py", since="all") as events, Hub() as hub:
     ...     _ = hub.post({"type": "test", "room": "subscription.py", "n": 1})
@@ -64,13 +64,13 @@ def subscribe(
     1
     """
     if not last_event_id.isascii() or not last_event_id.isprintable():
-        raise ValueError("last_event_id is the id of an event, such as 55203b0e-3.")
+        raise ValueError("last_event_id must be an event id, such as 55203b0e-3.")
     query = filter_query(room, type, session)
-    begin = [("since", since)] if since else [("replay", str(replay))] if replay is not None else []
+    start = [("since", since)] if since else [("replay", str(replay))] if replay is not None else []
     return Subscription(
         Connection(hub_url(url), hub_key(key), timeout),
         query,
-        begin,
+        start,
         last_event_id=last_event_id,
         notices=notices,
         reconnect=reconnect,
@@ -80,20 +80,20 @@ def subscribe(
 
 
 class Subscription(Iterator[Received]):
-    """What `subscribe` returns. Iterate in one thread; `close` may be called from any, and from a signal handler.
+    """The iterator that `subscribe` returns. Iterate in one thread; `close` may be called from any thread and from a
+    signal handler.
 
-    A gap that the history can fill (`too_slow`) is filled before what follows. Any other is yielded, as an event of type
-    `stream_gap`: what follows does not continue what was seen.
+    A gap that the history can fill (`too_slow`) is filled. Any other gap is yielded as an event of type `stream_gap`.
 
-    Iterating raises `Refused` for what asking again does not help, on the first connection also `NotAHub` and
-    `Unreachable`. After an error the next call tries again.
+    Iterating raises `Refused` if retrying cannot help and, on the first connection, also `NotAHub` and `Unreachable`.
+    After an error, the next call tries again.
     """
 
     def __init__(
         self,
         connection: Connection,
         query: list[tuple[str, str]],
-        begin: list[tuple[str, str]],
+        start: list[tuple[str, str]],
         *,
         last_event_id: str,
         notices: bool,
@@ -102,17 +102,17 @@ class Subscription(Iterator[Received]):
         silence: float | None,
     ) -> None:
         self.last_event_id = last_event_id
-        """The id to go on after: of the event that was yielded last, or of a later heartbeat."""
+        """The id to resume after: that of the last event yielded, or of a later heartbeat."""
         self._connection = connection
         self._query = query
-        self._begin = begin
+        self._start = start
         self._notices = notices
         self._reconnect = reconnect
         self._on_state = on_state
         self._silence = silence
         self._response: requests.Response | None = None
         self._decoder = Decoder()
-        self._ready: deque[Message] = deque()
+        self._pending: deque[Message] = deque()
         self._backoff = Backoff(0.5, 15.0)
         self._was_live = False
         self._opened = False
@@ -122,11 +122,11 @@ class Subscription(Iterator[Received]):
         self._waker = Waker()
 
     def __next__(self) -> Received:
-        """The next event; waits for it. StopIteration after `close`."""
+        """Wait for the next event. Raises StopIteration after `close`."""
         while not (self._closed or self._ended):
             try:
-                if self._ready:
-                    received = self._take(self._ready.popleft())
+                if self._pending:
+                    received = self._process(self._pending.popleft())
                     if received is not None:
                         return received
                 elif self._response is None:
@@ -134,20 +134,20 @@ class Subscription(Iterator[Received]):
                 else:
                     self._read(self._response)
             except HubError as error:
-                self._hang_up()
+                self._disconnect()
                 if self._closed:
                     break
-                self._come_back(error)
+                self._wait_to_reconnect(error)
             except BaseException:
-                self._hang_up()
+                self._disconnect()
                 raise
-        self._hang_up()
+        self._disconnect()
         self._connection.close()
         raise StopIteration
 
     def close(self) -> None:
-        """End it: a wait at hand returns at once, and iterating ends with StopIteration. An attempt to connect that is
-        under way ends with its time limit. A second call is harmless."""
+        """End the subscription: a waiting iteration returns at once with StopIteration. A connection attempt in progress
+        ends at its timeout. Calling it twice is harmless."""
         self._closed = True
         self._waker.wake()
         response = self._response
@@ -156,7 +156,7 @@ class Subscription(Iterator[Received]):
         if self._reading:
             try:
                 response.raw.shutdown()
-            except (OSError, ValueError, RuntimeError):  # the connection has ended just now
+            except (OSError, ValueError, RuntimeError):  # the connection has just ended
                 pass
         else:
             response.close()
@@ -170,100 +170,102 @@ class Subscription(Iterator[Received]):
     ) -> None:
         self.close()
 
-    # -- the connection ----------------------------------------------------------------------------------------------
+    # -- connection --------------------------------------------------------------------------------------------------
 
     def _open(self) -> None:
         silence = self._silence or 3 * self._heartbeat()
-        begin = [] if self.last_event_id else self._begin
+        start = [] if self.last_event_id else self._start
         self._decoder, self._opened = Decoder(), False
-        self._response = self._connection.stream([*self._query, *begin], self.last_event_id, silence)
+        self._response = self._connection.stream([*self._query, *start], self.last_event_id, silence)
 
     def _heartbeat(self) -> float:
-        """How often the hub gives a sign of life. Asked before each connection: that it answers at all within `timeout`
-        also tells a hub that hangs from one that has nothing to say."""
+        """Seconds between the hub's heartbeats. Queried before each connection: a response within `timeout` also
+        distinguishes an idle hub from one that hangs."""
         try:
             heartbeat = self._connection.get("/api/config", dict[str, Any]).get("heartbeat")
-        except Refused:  # what is wrong, the stream says better
+        except Refused:  # the stream's own error is more specific
             return _HEARTBEAT
         return float(heartbeat) if isinstance(heartbeat, int | float) and heartbeat > 0 else _HEARTBEAT
 
     def _read(self, response: requests.Response) -> None:
         self._reading = True
         try:
-            if self._closed:  # before `close` could see that we read
+            if self._closed:  # `close` was called before it could see that this thread reads
                 return
-            data = response.raw.read1(_READ, decode_content=True)
+            data = response.raw.read1(_READ_SIZE, decode_content=True)
         except (urllib3.exceptions.HTTPError, OSError, ValueError, AttributeError) as error:
-            # The last two: it was closed under our hands.
+            # ValueError and AttributeError: `close` closed the response during the read.
             raise self._connection.unreachable(error) from error
         finally:
             self._reading = False
         if data:
-            self._ready.extend(self._decoder.feed(data))
+            self._pending.extend(self._decoder.feed(data))
         elif not self._closed:
-            self._hang_up()
+            self._disconnect()
             if self._reconnect:
-                self._come_back(Unreachable(self._connection.url, "the stream ended"))
+                self._wait_to_reconnect(Unreachable(self._connection.url, "the stream ended"))
             else:
                 self._ended = True
 
-    def _hang_up(self) -> None:
+    def _disconnect(self) -> None:
         response, self._response = self._response, None
-        self._ready.clear()
+        self._pending.clear()
         if response is not None:
             response.close()
 
-    def _come_back(self, error: HubError) -> None:
-        """Wait before the next try, or raise `error` where another try makes no sense."""
-        if not self._may_come_back(error):
+    def _wait_to_reconnect(self, error: HubError) -> None:
+        """Wait before reconnecting, or raise `error` if reconnecting cannot help."""
+        if not self._should_reconnect(error):
             raise error
-        named = self._decoder.retry if self._opened else None
-        if named is not None:
+        requested = self._decoder.retry if self._opened else None
+        if requested is not None:
             self._backoff.reset()
-            wait = min(named / 1000, LONGEST_WISH)
+            delay = min(requested / 1000, MAX_REQUESTED)
         else:
-            wait = self._backoff.next(error.retry_after)
+            delay = self._backoff.next(error.retry_after)
         self._decoder, self._opened = Decoder(), False
         reason = error.reason if isinstance(error, Unreachable) else str(error)
-        self._say("reconnecting", f"{reason}; again in {wait:.1f} s")
-        self._waker.wait(wait)
+        self._notify("reconnecting", f"{reason}; retrying in {delay:.1f} s")
+        self._waker.wait(delay)
 
-    def _may_come_back(self, error: HubError) -> bool:
+    def _should_reconnect(self, error: HubError) -> bool:
         if not self._reconnect:
             return False
         if isinstance(error, Refused):
             return error.retry or (error.again and (self._was_live or self._reconnect == "always"))
         if self._was_live:
-            return True  # it was a hub a moment ago: what answers now is a proxy or a deployment under way
+            return True  # a hub answered before: this is a proxy, or a deployment in progress
         return self._reconnect == "always" and error.again
 
-    # -- what comes --------------------------------------------------------------------------------------------------
+    # -- messages ----------------------------------------------------------------------------------------------------
 
-    def _take(self, message: Message) -> Received | None:
+    def _process(self, message: Message) -> Received | None:
         try:
             event = msgspec.json.decode(message.data, type=dict[str, Any])
             kind = event["type"]
         except (ValueError, KeyError, RecursionError):
             raise NotAHub(self._connection.url, 200, "text/event-stream", "its stream has no events") from None
         if not self._opened and kind != "stream_opened":
-            raise NotAHub(self._connection.url, 200, "text/event-stream", "its stream does not begin as a hub's")
+            raise NotAHub(
+                self._connection.url, 200, "text/event-stream", "its stream does not start with stream_opened"
+            )
         if kind == "stream_gap":
-            detail = f"{event.get('reason')}, {event.get('missed') or 'unknown how many'} events"
+            detail = f"{event.get('reason')}, {event.get('missed') or 'an unknown number of'} events"
             if event.get("reason") == "too_slow" and event.get("from"):
-                # Coming back with the id before the gap replays it from the history, and then what follows, without a seam.
-                self._hang_up()
+                # Reconnecting with the id before the gap replays it from the history, and continues seamlessly.
+                self._disconnect()
                 self.last_event_id = str(event["from"])
-                self._say("gap", f"{detail}: they come from the history")
+                self._notify("gap", f"{detail}: filled from the history")
                 return None
-            self._say("gap", detail)
+            self._notify("gap", detail)
         self.last_event_id = message.id or self.last_event_id
         if kind == "stream_opened":
             self._opened = self._was_live = True
-            self._say("live", self._connection.url)
+            self._notify("live", self._connection.url)
         if kind in _NOTICES and not self._notices:
             return None
         return Received(message.id, event, message.data)
 
-    def _say(self, state: str, detail: str) -> None:
+    def _notify(self, state: str, detail: str) -> None:
         if self._on_state is not None:
             self._on_state(state, detail)

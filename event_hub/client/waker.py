@@ -1,4 +1,4 @@
-"""Waking a thread that waits."""
+"""Wake a waiting thread."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import threading
 
 
 class Waker:
-    """One thread waits, any other wakes it.
+    """Lets one thread wait until any other thread wakes it.
 
-    A bare lock instead of `threading.Event`: a signal handler may call `wake` at any instant, even while the same
-    thread is about to wait, and it costs a tenth.
+    Uses a bare lock instead of `threading.Event`: a signal handler may call `wake` at any time, even while the same
+    thread is about to wait, and a lock takes a tenth of the time.
     """
 
     def __init__(self) -> None:
@@ -17,12 +17,12 @@ class Waker:
         self._lock.acquire()
 
     def wake(self) -> None:
-        """End the wait at hand, or the next one. Never blocks."""
+        """End the current wait, or the next one. Never blocks."""
         try:
             self._lock.release()
-        except RuntimeError:  # it is awake already
+        except RuntimeError:  # already woken
             pass
 
     def wait(self, seconds: float | None = None) -> bool:
-        """Wait to be woken, at most `seconds`; whether it was."""
+        """Wait until woken, for at most `seconds`. Returns whether it was woken."""
         return self._lock.acquire(timeout=-1 if seconds is None else min(max(seconds, 0.0), threading.TIMEOUT_MAX))

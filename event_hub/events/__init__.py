@@ -1,7 +1,7 @@
-"""The vocabulary: the envelope and one model per known event type.
+"""The event vocabulary: the envelope, and one model per known event type.
 
-The one source: the hub validates with it, publishers construct from it, and JSON Schema, docs and the page's table
-are generated from it. Imports nothing of ours.
+The single source of truth: the hub validates against it, publishers build from it, and the JSON Schema, the docs and the
+page's table are generated from it. Imports nothing else of this project.
 """
 
 from .catalogue import HUB_ONLY, KNOWN, WEBHOOK_PREFIX, InvalidEvent, check
@@ -11,12 +11,19 @@ from .conversation import (
     AgentSpeechStarted,
     AgentTextComplete,
     AgentTextDelta,
+    AgentTextUnsaid,
+    OverlappingSpeech,
+    SipDtmfReceived,
+    SpeechCreated,
     Transcript,
     UserSpeechFinished,
     UserSpeechStarted,
+    UserTranscriptionTimeout,
+    UserTurnCompleted,
 )
 from .envelope import Event
-from .session import (
+from .lifecycle import (
+    AgentConfigUpdate,
     AgentError,
     AgentHandoff,
     AgentProcessExited,
@@ -25,10 +32,12 @@ from .session import (
     AgentStateChanged,
     EventsDropped,
     LiveKitWebhook,
+    MetricsCollected,
     SessionEnded,
     SessionStarted,
     ToolCallFinished,
     ToolCallStarted,
+    ToolCallUpdated,
     TurnMetrics,
     UsageUpdated,
     UserStateChanged,
@@ -39,6 +48,7 @@ __all__ = [
     "HUB_ONLY",
     "KNOWN",
     "WEBHOOK_PREFIX",
+    "AgentConfigUpdate",
     "AgentError",
     "AgentFalseInterruption",
     "AgentHandoff",
@@ -50,23 +60,31 @@ __all__ = [
     "AgentStateChanged",
     "AgentTextComplete",
     "AgentTextDelta",
+    "AgentTextUnsaid",
     "Event",
     "EventsDropped",
     "Heartbeat",
     "InvalidEvent",
     "LiveKitWebhook",
+    "MetricsCollected",
+    "OverlappingSpeech",
     "SessionEnded",
     "SessionStarted",
+    "SipDtmfReceived",
+    "SpeechCreated",
     "StreamClosing",
     "StreamGap",
     "StreamOpened",
     "ToolCallFinished",
     "ToolCallStarted",
+    "ToolCallUpdated",
     "Transcript",
     "TurnMetrics",
     "UsageUpdated",
     "UserSpeechFinished",
     "UserSpeechStarted",
     "UserStateChanged",
+    "UserTranscriptionTimeout",
+    "UserTurnCompleted",
     "check",
 ]

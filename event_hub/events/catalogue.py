@@ -1,4 +1,4 @@
-"""Which types are known, which are the hub's own, and the check of one event against them."""
+"""The known event types, those that only the hub may send, and the validation of an event against them."""
 
 from __future__ import annotations
 
@@ -8,17 +8,20 @@ from pydantic import ValidationError
 from pydantic_core import SchemaValidator
 
 from . import conversation as c
-from . import session as s
+from . import lifecycle as s
 from . import stream as h
-from .envelope import Event
+from .envelope import MILLISECONDS, Event
 
 _POSTED: tuple[type[Event], ...] = (
     s.AgentReady,
     s.SessionStarted,
     s.SessionEnded,
     c.Transcript,
+    c.UserTurnCompleted,
+    c.UserTranscriptionTimeout,
     c.AgentTextDelta,
     c.AgentTextComplete,
+    c.AgentTextUnsaid,
     c.AgentSpeechStarted,
     c.AgentSpeechFinished,
     c.UserSpeechStarted,
@@ -29,9 +32,14 @@ _POSTED: tuple[type[Event], ...] = (
     s.ToolCallUpdated,
     s.ToolCallFinished,
     s.TurnMetrics,
+    s.MetricsCollected,
     s.UsageUpdated,
     s.AgentHandoff,
+    s.AgentConfigUpdate,
     c.AgentFalseInterruption,
+    c.OverlappingSpeech,
+    c.SpeechCreated,
+    c.SipDtmfReceived,
     s.AgentError,
     s.AgentProcessStarted,
     s.AgentProcessExited,
@@ -47,14 +55,14 @@ def _name(model: type[Event]) -> str:
 
 
 KNOWN: dict[str, type[Event]] = {_name(model): model for model in _POSTED}
-"""Known types that may be posted, and their models. `livekit_…` types beside them share `LiveKitWebhook`."""
+"""The known types that may be posted, with their models. All `livekit_…` types share `LiveKitWebhook`."""
 
 HUB_ONLY: dict[str, type[Event]] = {_name(model): model for model in _FROM_THE_HUB}
-"""Types that only ever come from the hub."""
+"""Types that only the hub may send."""
 
 
 class InvalidEvent(ValueError):
-    """An event has a wrong shape. `field` names where (dotted path), `reason` says what is wrong there."""
+    """An event has the wrong shape: `field` is a dotted path, `reason` says what is wrong there."""
 
     def __init__(self, field: str, reason: str, *, hub_only: bool = False) -> None:
         super().__init__(f"{field}: {reason}")
@@ -75,10 +83,10 @@ _webhook = _validator(s.LiveKitWebhook)
 
 
 def check(event: Any) -> None:
-    """Check one decoded event; raises `InvalidEvent` that names the first wrong field.
+    """Validate a decoded event. Raises `InvalidEvent` naming the first invalid field.
 
-    Nothing is converted or added: what is broadcast is what was posted. A type that is not known is checked against
-    the envelope alone.
+    The event is not changed: the hub broadcasts exactly what was posted. An unknown type is only checked against the
+    envelope.
     """
     if type(event) is not dict:
         raise InvalidEvent("", f"an event is a JSON object, not {_json_name(event)}")
@@ -96,15 +104,24 @@ def check(event: Any) -> None:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         known = [str(part) for part in first["loc"] if isinstance(part, int) or part in event] or ["type"]
         field = str(first["loc"][0]) if first["loc"] and first["type"] == "missing" else ".".join(known)
-        raise InvalidEvent(field, _sentence(first["type"], first["msg"], field)) from None
+        raise InvalidEvent(field, _sentence(first["type"], first["msg"], field, event)) from None
 
 
-def _sentence(kind: str, message: str, field: str) -> str:
+def _sentence(kind: str, message: str, field: str, event: dict[str, Any]) -> str:
     if kind == "missing":
         return "is missing"
+    if kind == "less_than":  # only points in time have an upper limit
+        value = event[field]
+        for unit, divisor in _UNITS:
+            if value < divisor * MILLISECONDS:
+                return f"must be in epoch seconds, but {value} looks like {unit}: divide it by {divisor:,}"
+        return "must be in epoch seconds"
     if field == "type":
         return "must be 1 to 64 characters of a-z A-Z 0-9 _ . : -"
     return message[:1].lower() + message[1:]
+
+
+_UNITS = (("milliseconds", 10**3), ("microseconds", 10**6), ("nanoseconds", 10**9))
 
 
 def _json_name(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""The envelope: what every event has in common, whatever its type."""
+"""The envelope: the fields that every event shares."""
 
 from __future__ import annotations
 
@@ -9,17 +9,21 @@ from pydantic import BaseModel, ConfigDict, Field
 TYPE_PATTERN = r"^[A-Za-z0-9_.:-]{1,64}$"
 
 Name = Annotated[str, Field(min_length=1, max_length=256)]
-"""A room, a session, a participant: long enough for any SID or slug, short enough to be filtered by."""
+"""A room, session or participant: long enough for any SID or slug, short enough to filter by."""
 
 Text = str
 Seconds = Annotated[float, Field(ge=0, description="a duration in seconds", json_schema_extra={"unit": "s"})]
+MILLISECONDS = 1e11
+"""A point in time from here on is not in epoch seconds, but most likely in milliseconds (`Date.now()`)."""
+Epoch = Annotated[float, Field(ge=0, lt=MILLISECONDS, json_schema_extra={"unit": "s"})]
+"""A point in time, in epoch seconds."""
 
 
 class Event(BaseModel):
     """One published fact. Fields that are not listed here pass through unchanged.
 
-    Strict: a number in a text field, or text in a number's, is refused instead of being converted, because what a
-    subscriber receives is what was posted, not what it was converted to.
+    Strict: a number in a text field (or text in a number field) is refused, never converted, because subscribers
+    receive exactly what was posted.
     """
 
     model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=False)
@@ -28,22 +32,19 @@ class Event(BaseModel):
     example: ClassVar[dict[str, Any]] = {}
 
     type: Annotated[str, Field(pattern=TYPE_PATTERN, description="the kind of event")]
-    timestamp: float | None = Field(
-        None,
-        ge=0,
-        description="epoch seconds; the hub fills it in where it is missing",
-        json_schema_extra={"unit": "s"},
-    )
+    timestamp: Epoch | None = Field(None, description="epoch seconds; the hub adds it if it is missing")
     event_id: Annotated[str, Field(min_length=1, max_length=128)] | None = Field(
         None,
-        description="the publisher's own id, unique among all publishers (a UUID): posted twice, it is broadcast once",
+        description="the publisher's id for this event, globally unique (a UUID); an event posted twice is broadcast once",
     )
     room: Name | None = Field(None, description="LiveKit's room")
     session: Name | None = Field(None, description="one AgentSession")
-    participant: Name | None = Field(None, description="who it is about, as LiveKit names them")
+    participant: Name | None = Field(
+        None, description="the LiveKit identity of the participant that the event is about"
+    )
     role: Literal["user", "agent"] | None = Field(None, description="which side of the conversation")
     utterance: Name | None = Field(
         None,
-        description="ties together what belongs to one stretch of speech: interims and their final, or an agent's "
+        description="groups the events of one stretch of speech: interims and their final transcript, or an agent's "
         "deltas, speech pair and final transcript",
     )

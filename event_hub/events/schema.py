@@ -1,4 +1,4 @@
-"""The vocabulary as JSON Schema and as a docs page, generated from the models."""
+"""The event vocabulary as JSON Schema and as a docs page, generated from the models."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic.json_schema import models_json_schema
 
 from .catalogue import HUB_ONLY, KNOWN, WEBHOOK_PREFIX
 from .envelope import Event
-from .session import LiveKitWebhook
+from .lifecycle import LiveKitWebhook
 
 _ENVELOPE = tuple(Event.model_fields)
 
@@ -48,13 +48,16 @@ def markdown() -> str:
         "",
         "<!-- generated from event_hub/events by `make docs` -->",
         "",
-        "An event is one JSON object. These fields mean the same in every event; all but `type` are optional, and `null`",
-        "counts as absent. Fields that are not listed, and types that are not listed, pass through unchanged. A listed",
-        "type with a wrong shape is refused (422 `bad_event`, naming the field).",
+        "Look up here what each event type means and which fields it has.",
         "",
-        "The same as JSON Schema: [events.schema.json](events.schema.json), or `components.schemas` of `/openapi.json`.",
+        "An event is a JSON object. The fields below mean the same in every event. All except `type` are optional, and",
+        "`null` counts as absent. Unknown fields and unknown types pass through unchanged. If an event of a known type has",
+        "the wrong shape, the hub refuses it (422 `bad_event`, naming the field). Points in time are in epoch seconds, as",
+        "Python's `time.time()` returns them; milliseconds (`Date.now()`) are refused.",
         "",
-        "| field | is | |",
+        "As JSON Schema: [events.schema.json](events.schema.json), or `components.schemas` in `/openapi.json`.",
+        "",
+        "| field | type | meaning |",
         "|---|---|---|",
         *(_row(name, schemas["Event"], []) for name in _ENVELOPE),
         "",
@@ -63,7 +66,7 @@ def markdown() -> str:
     for name, model in KNOWN.items():
         lines += _section(name, model, schemas)
     lines += _section(f"{WEBHOOK_PREFIX}<event>", LiveKitWebhook, schemas)
-    lines += ["", "## Only ever from the hub", "", "A POST of one of these is refused (422 `hub_only_type`)."]
+    lines += ["", "## Sent only by the hub", "", "A POST of one of these is refused (422 `hub_only_type`)."]
     for name, model in HUB_ONLY.items():
         lines += _section(name, model, schemas)
     return "\n".join(lines) + "\n"
@@ -75,7 +78,7 @@ def _section(name: str, model: type[Event], schemas: dict[str, dict[str, Any]]) 
     own = [key for key in schema["properties"] if key not in _ENVELOPE]
     lines = ["", f"### `{name}`", "", model.when[:1].upper() + model.when[1:] + "."]
     if own:
-        lines += ["", "| field | is | |", "|---|---|---|", *(_row(key, schema, required) for key in own)]
+        lines += ["", "| field | type | meaning |", "|---|---|---|", *(_row(key, schema, required) for key in own)]
     return [*lines, "", "```json", json.dumps(model.example, ensure_ascii=False), "```"]
 
 

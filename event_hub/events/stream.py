@@ -1,4 +1,4 @@
-"""What only the hub itself says, on a stream: a POST of one of these types is refused."""
+"""Events that only the hub itself sends, on a stream; a POST of one of these types is refused."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from .envelope import Event, Text
 
 
 class Heartbeat(Event):
-    when: ClassVar[str] = "a subscriber has had nothing for a while (`HUB_HEARTBEAT`); never stored, never replayed"
+    when: ClassVar[str] = (
+        "nothing was sent to this subscriber for `HUB_HEARTBEAT` seconds; never stored, never replayed"
+    )
     example: ClassVar[dict[str, Any]] = {"type": "heartbeat", "timestamp": 1695123456.789, "cursor": "3f9ac0d1-42"}
     type: Literal["heartbeat"]
-    cursor: Text = Field(description="the head that this subscriber has reached")
+    cursor: Text = Field(description="the latest cursor that this subscriber has reached")
 
 
 class StreamOpened(Event):
@@ -26,15 +28,15 @@ class StreamOpened(Event):
         "replayed": 3,
     }
     type: Literal["stream_opened"]
-    cursor: Text = Field(description="what follows comes after this place in the history")
-    resumed: bool = Field(description="the stream goes on where the subscriber said it had left off")
+    cursor: Text = Field(description="the events that follow come after this cursor")
+    resumed: bool = Field(description="the stream resumes at the cursor that the subscriber sent")
     replayed: int | None = Field(
-        description="stored events that come before the live ones; null where counting them would take long"
+        description="stored events that are replayed before the live ones; null if counting them would take too long"
     )
 
 
 class StreamGap(Event):
-    when: ClassVar[str] = "events that this subscriber should have had are not coming"
+    when: ClassVar[str] = "this subscriber misses some events"
     example: ClassVar[dict[str, Any]] = {
         "type": "stream_gap",
         "timestamp": 1695123456.789,
@@ -44,19 +46,19 @@ class StreamGap(Event):
         "reason": "too_slow",
     }
     type: Literal["stream_gap"]
-    missed: int | None = Field(ge=1, description="how many; null where it cannot be known")
-    from_: Text | None = Field(alias="from", description="the last cursor before the gap; null where it means nothing")
-    to: Text = Field(description="the stream goes on after this cursor")
+    missed: int | None = Field(ge=1, description="how many; null if unknown")
+    from_: Text | None = Field(alias="from", description="the last cursor before the gap; null if there is none")
+    to: Text = Field(description="the stream continues after this cursor")
     reason: Literal["too_slow", "retention", "unknown_epoch", "unknown_cursor", "future_cursor"] = Field(
-        description="too_slow: the ring has passed the subscriber by; retention: the history no longer reaches back so "
-        "far; unknown_epoch: the cursor belongs to a history that is lost; unknown_cursor: it is no cursor of a hub; "
-        "future_cursor: it lies after everything the hub has"
+        description="too_slow: the subscriber fell behind the ring; retention: the history no longer goes back that far; "
+        "unknown_epoch: the cursor belongs to a history that was lost; unknown_cursor: it is not a hub's cursor; "
+        "future_cursor: it lies after the hub's newest event"
     )
 
 
 class StreamClosing(Event):
     when: ClassVar[str] = (
-        "the hub is about to close this stream; a `retry:` with a delay of this subscriber's own precedes it"
+        "the hub is about to close this stream; a `retry:` with a delay for this subscriber precedes it"
     )
     example: ClassVar[dict[str, Any]] = {
         "type": "stream_closing",
@@ -66,9 +68,9 @@ class StreamClosing(Event):
         "retry": 1250,
     }
     type: Literal["stream_closing"]
-    cursor: Text = Field(description="the last place that this subscriber has reached: resume after it")
+    cursor: Text = Field(description="the last cursor that this subscriber reached; resume after it")
     reason: Text = Field(description="shutdown")
     retry: int = Field(
         ge=0,
-        description="milliseconds to wait before coming back, as in the `retry:` that precedes it: a share of one's own",
+        description="milliseconds to wait before reconnecting, as in the `retry:` before it; different for each subscriber",
     )

@@ -1,4 +1,4 @@
-"""For people who have a LiveKit agent: one line, and everything it hears, says and does is seen.
+"""Report what a LiveKit agent hears, says and does to a hub, with one line.
 
 >>> from event_hub.livekit import attach            # doctest: +SKIP
 >>> attach(session)                                 # doctest: +SKIP
@@ -6,7 +6,26 @@
 
 from .attachment import Attachment, attach
 from .process import publisher, report_failed, report_ready, watch_worker
+from .raw_text import tap_llm
+from .stream_events import StreamEvent, TextCompleteEvent, TextDeltaEvent
+from .streaming_text_output import StreamingTextOutput
+from .text_turn import TextStream
+from .websocket_llm import WebSocketLLM, WebSocketLLMStream
 
-__all__ = ["Attachment", "attach", "publisher", "report_failed", "report_ready"]
+__all__ = [
+    "Attachment",
+    "StreamEvent",
+    "StreamingTextOutput",
+    "TextCompleteEvent",
+    "TextDeltaEvent",
+    "TextStream",
+    "WebSocketLLM",
+    "WebSocketLLMStream",
+    "attach",
+    "publisher",
+    "report_failed",
+    "report_ready",
+    "tap_llm",
+]
 
 watch_worker()

@@ -1,9 +1,11 @@
-"""What the agent says: text, playback and conversation items come in, events come out. Pure.
+"""The agent's side of a conversation: text, playback and conversation items in, events out. Pure.
 
-LiveKit tells of one reply in pieces that come from different places: the text as it streams, when its audio begins and
-ends to be played, and at last the conversation item, which is the authority on what was said. The pieces of a reply come
-in order, and one reply after the other, but any of them may be missing: text without audio (a text session), audio
-without text (a recording that is played), an item never (`say(add_to_chat_ctx=False)`, cut off before the first word).
+LiveKit reports a reply in pieces from different places: the streaming text, the start and end of playback, and finally the
+conversation item, which decides what was said. The pieces of one reply arrive in order, one reply after the
+other, but any of them may be missing: text without audio (a text session), audio without text (a recording), no item
+(`say(add_to_chat_ctx=False)`, or an interruption before the first word).
+
+Every utterance that has text ends in exactly one event: a final `transcript`, or `agent_text_unsaid`.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from typing import Any
 Emit = Callable[[dict[str, Any]], object]
 
 _DRAFTS = 8
-"""Drafts that are remembered: more are not written at once."""
+"""Drafts that are remembered: models do not write more replies than this at once."""
 
 
 @dataclass(eq=False)
@@ -24,21 +26,29 @@ class Utterance:
     """One reply, as far as it is known."""
 
     id: str
+    speech: str | None = None
+    """The id of LiveKit's SpeechHandle, if known."""
+    draft: Utterance | None = None
+    """What the model wrote, if that was read at the model."""
+    raw: bool = False
+    """Its text is not reported when it is said, because drafts are."""
+    audible: bool = False
+    """The session has an audio output, so text that was not played was not said."""
     half: str = ""
-    """The first half of a character that a model has split over two pieces."""
+    """A high surrogate: the model split a character over two pieces."""
     pieces: list[str] = field(default_factory=list)
     length: int = 0
     completed: int = 0
-    """Characters that `agent_text_complete` has told."""
+    """Characters that `agent_text_complete` has reported."""
     playing: int = 0
-    """Segments of audio that have begun and not ended."""
-    started: bool = False
+    """Segments of audio that have started and not ended."""
+    started_at: float | None = None
     finished: bool = False
     ended_at: float | None = None
     position: float = 0.0
     interrupted: bool = False
     heard: str | None = None
-    """What LiveKit says was heard, where it knows that."""
+    """What LiveKit says was heard, if it knows."""
 
     @property
     def text(self) -> str:
@@ -46,51 +56,56 @@ class Utterance:
 
 
 class AgentSpeech:
-    """The agent's side of a conversation. `emit` gets each event; times are epoch seconds.
+    """Turns what LiveKit reports about the agent's speech into events for `emit`. Times are epoch seconds.
 
-    `segments`: each segment of text and audio is an item of its own (realtime models), else one item may have several.
-    `audio`: there is an audio output, so that text which was not played was not said. `raw`: the streaming text is told
-    as drafts, when the model writes it, and not once more when it is said.
+    `name` makes utterance ids; `current` is the id of the speech that is being said, or None if unknown.
+
+    `segments`: each segment of text and audio has its own item (realtime models); otherwise an item may cover several.
+    `audio`: the session has an audio output. `raw`: streaming text is reported as drafts, when the model writes it, and
+    not again when it is said.
     """
 
-    def __init__(self, emit: Emit, name: Callable[[], str]) -> None:
+    def __init__(self, emit: Emit, name: Callable[[], str], current: Callable[[], str | None] = lambda: None) -> None:
         self.segments = False
         self.audio = False
         self.raw = False
         self._emit = emit
         self._name = name
+        self._speech = current
         self._current: Utterance | None = None
-        self._drafts: deque[Utterance] = deque(maxlen=_DRAFTS)
-        """What the model writes, read at the model: nobody knows yet which of it will be said."""
+        self._drafts: deque[Utterance] = deque()
+        """What the model writes, oldest first. Whether a draft will be said is not known yet."""
         self._waiting: deque[Utterance] = deque()
-        """Over, but for their items."""
+        """Ended, but their items may still arrive."""
 
     @property
     def unsettled(self) -> bool:
-        """Something is over whose item has not come (yet): call `settle` when it has had its time."""
+        """An utterance has ended and its item has not arrived: call `settle` after a while."""
         return bool(self._waiting)
 
     @property
     def playing(self) -> bool:
-        """Audio has begun and not ended."""
+        """Audio has started and not ended."""
         return self._current is not None and self._current.playing > 0
 
     def text(self, delta: str) -> None:
         """A piece of the text that is being said."""
         utterance = self._open(delta)
-        self._write(utterance, delta, None if self.raw else "transcription")
+        self._write(utterance, delta, None if utterance.raw else "transcription")
 
     def flush(self) -> None:
-        """A segment of text is complete. Says nothing where there was no text, as after a swap of outputs."""
+        """A segment of text is complete. Does nothing if there was no text, as after a swap of outputs."""
         utterance = self._current or (self._waiting[-1] if self._waiting else None)
-        told = utterance is not None and self._complete(utterance, None if self.raw else "transcription")
-        if told and utterance and self.segments and not self.audio:
+        complete = utterance is not None and self._complete(utterance, None if utterance.raw else "transcription")
+        if complete and utterance and self.segments and not self.audio:
             self._end(utterance)
 
-    def draft(self) -> Utterance:
-        """The model begins to write. It may write several things at once, and not all of it will be said."""
-        draft = Utterance(self._name())
+    def draft(self, speech: str | None = None) -> Utterance:
+        """The model starts to write, for the SpeechHandle `speech` if known. Not every draft will be said."""
+        draft = Utterance(self._name(), speech)
         self._drafts.append(draft)
+        if len(self._drafts) > _DRAFTS:
+            self._discard(self._drafts[0])
         return draft
 
     def draft_text(self, draft: Utterance, delta: str) -> None:
@@ -98,10 +113,10 @@ class AgentSpeech:
         self._write(draft, delta, "llm")
 
     def draft_ended(self, draft: Utterance, whole: bool) -> None:
-        """The model has written it, or was stopped."""
+        """The model finished, or was stopped."""
         self._complete(draft, "llm")
-        if not (whole and draft.length) and draft in self._drafts:
-            self._drafts.remove(draft)
+        if draft in self._drafts and (not draft.length or (not whole and draft.speech is None)):
+            self._discard(draft)
 
     def playback_started(self, at: float) -> None:
         utterance = self._open()
@@ -109,48 +124,63 @@ class AgentSpeech:
         self._start(utterance, at)
 
     def playback_finished(self, position: float, interrupted: bool, heard: str | None, now: float) -> None:
-        """A segment of audio has ended: after `position` seconds, of which `heard` was the text."""
+        """A segment of audio ended after `position` seconds, in which `heard` was said."""
         utterance = self._current
         if utterance is None:
             if position <= 0:
                 return  # cut off before it began
             utterance = self._open()
         utterance.playing = max(0, utterance.playing - 1)
-        if position > 0 and not utterance.started:
-            self._start(utterance, now - position)  # an output that does not tell when it begins
+        if position > 0:
+            self._start(utterance, now - position)  # for an output that does not report when it starts
         utterance.position += max(0.0, position)
         utterance.interrupted |= interrupted
         utterance.ended_at = now
         if heard is not None:
             utterance.heard = (utterance.heard or "") + heard
-        if self.segments and utterance.started:
+        if self.segments and utterance.started_at is not None:
             self._end(utterance)
 
-    def item(self, text: str, interrupted: bool, now: float) -> str:
-        """The reply is in the conversation, with what was really said. Returns its utterance."""
+    def item(self, text: str, interrupted: bool, now: float, began: float | None = None) -> str:
+        """The reply was added to the conversation, with what was actually said. Returns its utterance."""
         utterance = self._of(text)
         utterance.interrupted |= interrupted
         self._finish(utterance, now)
         if text.strip():
-            self._say(utterance, text)
+            self._say(utterance, text, began)
+        else:
+            self._unsay(utterance)
         return utterance.id
 
     def rested(self, now: float) -> None:
-        """The agent does not speak any more; unless its audio only pauses, what it said is over."""
+        """The agent has stopped speaking. Unless its audio is only paused, its utterance has ended."""
         utterance = self._current
         if utterance and not utterance.playing:
             self._finish(utterance, now)
             self._end(utterance)
 
+    def speech_done(self, speech: str, now: float) -> None:
+        """LiveKit is done with this SpeechHandle: what it wrote and did not say will not be said."""
+        if self._current and self._current.speech == speech and not self._current.playing:
+            self._finish(self._current, now)
+            self._end(self._current)
+        for utterance in [waiting for waiting in self._waiting if waiting.speech == speech]:
+            self._waiting.remove(utterance)
+            self._settle(utterance)
+        for draft in [draft for draft in self._drafts if draft.speech == speech]:
+            self._discard(draft)
+
     def settle(self, *, all: bool = False, now: float = 0.0) -> None:
-        """No item comes any more for what is over; with `all` (the session has ended) for nothing at all."""
+        """No more items arrive for utterances that have ended; with `all` (the session has ended), for any utterance."""
         if all and self._current:
             self._finish(self._current, now)
             self._end(self._current)
         while self._waiting:
             self._settle(self._waiting.popleft())
+        while all and self._drafts:
+            self._discard(self._drafts[0])
 
-    # -- inside ------------------------------------------------------------------------------------------------------
+    # -- internals ---------------------------------------------------------------------------------------------------
 
     def _write(self, utterance: Utterance, delta: str, source: str | None) -> None:
         delta, utterance.half = utterance.half + delta, ""
@@ -190,32 +220,53 @@ class AgentSpeech:
         return True
 
     def _open(self, text: str = "") -> Utterance:
-        """The utterance that is under way; a new one begins with `text`."""
+        """The utterance in progress, or a new one that starts with `text`."""
+        speech = self._speech()
+        current = self._current
+        if current and speech and current.speech and current.speech != speech and not current.playing:
+            self._end(current)  # the next speech starts, and nothing reported the end of this one
         if self._current is None:
             last = self._waiting[-1] if self._waiting else None
-            if last and last.length and not last.started and not self.segments and not text:
-                self._current = self._waiting.pop()  # it seemed to be over before it was heard
+            same = last and (not speech or not last.speech or last.speech == speech)
+            if last and same and last.length and last.started_at is None and not self.segments and not text:
+                self._current = self._waiting.pop()  # it seemed to have ended before it was heard
             else:
-                self._current = Utterance(self._drafted(text) or self._name())
+                draft = self._drafted(text, speech) if self.raw else None
+                self._current = Utterance(draft.id if draft else self._name(), speech, draft, self.raw, self.audio)
+        self._current.audible |= self.audio
         return self._current
 
-    def _drafted(self, text: str) -> str | None:
-        """The draft that begins like `text`: it is being said, and those before it are not any more."""
+    def _drafted(self, text: str, speech: str | None) -> Utterance | None:
+        """The draft that is now being said. Audio may start before the first piece of its text arrives."""
         start = _letters(text)
-        for draft in self._drafts if start else ():
-            if _letters(draft.text).startswith(start):
-                while self._drafts.popleft() is not draft:
-                    pass
-                return draft.id
-        return None
+        written = [draft for draft in self._drafts if draft.length]
+        known = speech is not None and any(draft.speech is not None for draft in written)
+        if known:
+            written = [draft for draft in written if draft.speech == speech]
+        matches = [draft for draft in written if _letters(draft.text).startswith(start)] if start else []
+        if not matches and (known or not start):
+            matches = written  # a transcription node changed the text, or there is none yet
+        if not matches:
+            return None
+        draft = matches[0]
+        while not known and self._drafts[0] is not draft:
+            self._discard(self._drafts[0])  # replies are said in the order in which they were written
+        self._drafts.remove(draft)
+        return draft
+
+    def _discard(self, draft: Utterance) -> None:
+        """The draft will not be said."""
+        self._drafts.remove(draft)
+        if draft.length:
+            self._emit_unsaid(draft, "llm")
 
     def _start(self, utterance: Utterance, at: float) -> None:
-        if not utterance.started:
-            utterance.started = True
+        if utterance.started_at is None:
+            utterance.started_at = at
             self._emit({"type": "agent_speech_started", "role": "agent", "utterance": utterance.id, "timestamp": at})
 
     def _finish(self, utterance: Utterance, now: float) -> None:
-        if utterance.started and not utterance.finished:
+        if utterance.started_at is not None and not utterance.finished:
             utterance.finished = True
             self._emit(
                 {
@@ -229,50 +280,76 @@ class AgentSpeech:
             )
 
     def _end(self, utterance: Utterance) -> None:
-        """Nothing more comes of it but its item."""
+        """Only its item may still arrive."""
         self._finish(utterance, utterance.ended_at or 0.0)
         if utterance is self._current:
             self._current = None
             self._waiting.append(utterance)
 
     def _settle(self, utterance: Utterance) -> None:
+        """Decide without an item, by LiveKit's own rule: what was heard, else all of the text if any of it was audible."""
         text = utterance.heard
-        if text is None and not utterance.interrupted and (utterance.started or not self.audio):
-            text = utterance.text
-        if text and text.strip():
-            self._say(utterance, text)
+        if text is None:
+            was_audible = utterance.position > 0 or (utterance.started_at is not None and not utterance.interrupted)
+            text = utterance.text if was_audible or not utterance.audible else ""
+        if text.strip():
+            self._say(utterance, text, utterance.started_at)
+        else:
+            self._unsay(utterance)
 
-    def _say(self, utterance: Utterance, text: str) -> None:
+    def _say(self, utterance: Utterance, text: str, began: float | None) -> None:
+        event: dict[str, Any] = {
+            "type": "transcript",
+            "role": "agent",
+            "text": text.strip(),
+            "final": True,
+            "interrupted": utterance.interrupted,
+            "utterance": utterance.id,
+        }
+        if began is not None:
+            event["began"] = began
+        self._emit(event)
+
+    def _unsay(self, utterance: Utterance) -> None:
+        if utterance.draft:
+            self._emit_unsaid(utterance.draft, "llm")
+        elif utterance.length:
+            self._emit_unsaid(utterance, "transcription")
+
+    def _emit_unsaid(self, utterance: Utterance, source: str) -> None:
         self._emit(
             {
-                "type": "transcript",
+                "type": "agent_text_unsaid",
                 "role": "agent",
-                "text": text.strip(),
-                "final": True,
-                "interrupted": utterance.interrupted,
+                "generated": utterance.text,
                 "utterance": utterance.id,
+                "source": source,
             }
         )
 
     def _of(self, text: str) -> Utterance:
-        """The utterance of an item. It is the one under way, or was until just now; the items of a realtime model come
-        together, when all of them are over. What began before it gets no item any more."""
+        """The utterance of an item: the one in progress, or one that ended just now. The items of a realtime model arrive
+        together, after all of its messages have been said. Earlier utterances no longer get an item."""
         known = [*self._waiting, *([self._current] if self._current else [])]
         if not self.segments:
             known.reverse()
+        speech = self._speech()
+        own = [utterance for utterance in known if speech and utterance.speech == speech]
+        known = own or [utterance for utterance in known if not speech or not utterance.speech]
         start = text.strip()[:24]
-        utterance = next((one for one in known if one.text.strip().startswith(start)), known[0] if known else None)
-        if utterance is None:
-            return Utterance(self._name())
-        while self._waiting and self._waiting[0] is not utterance:
+        matches = (utterance for utterance in known if utterance.text.strip().startswith(start))
+        found = next(matches, known[0] if known else None)
+        if found is None:
+            return Utterance(self._name(), audible=self.audio)
+        while self._waiting and self._waiting[0] is not found:
             self._settle(self._waiting.popleft())
-        if utterance is self._current:
+        if found is self._current:
             self._current = None
         else:
             self._waiting.popleft()
-        return utterance
+        return found
 
 
 def _letters(text: str) -> str:
-    """What a transcription node leaves alone."""
+    """The part of a text that a transcription node is likely to keep."""
     return "".join(filter(str.isalnum, text)).casefold()

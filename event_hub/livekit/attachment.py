@@ -1,33 +1,28 @@
-"""`attach(session)`: everything that an AgentSession hears, says and does becomes events of ours."""
+"""`attach(session)`: report what an AgentSession hears, says and does to a hub."""
 
 from __future__ import annotations
 
-import asyncio
-import itertools
 import logging
-import time
 import uuid
 import weakref
 from collections.abc import Callable
 from typing import Any, Literal
 
+from livekit import rtc
 from livekit.agents import AgentSession, get_job_context
 
 from ..client import Publisher
 from ..events import check
-from . import figures, process
-from .agent_speech import AgentSpeech
-from .places import identity, mode, room_io_of
-from .quietly import handler
+from . import process, truncation
+from .guarded import handler
+from .job_context import deliver_before_the_end, identity, mode, room_io_of
 from .taps import Taps, agent_of
-from .user_speech import UserSpeech
+from .translator import Translator
 
 logger = logging.getLogger("event_hub.livekit")
 
-_LONG = ("delta", "text")
-"""Fields that may be longer than a hub takes."""
-_SETTLE = 0.5
-"""Seconds after a reply in which its conversation item may still come; realtime models are the slowest with it."""
+_LONG = ("delta", "text", "generated")
+"""Fields that may be longer than a hub accepts."""
 
 
 def attach(
@@ -38,20 +33,22 @@ def attach(
     participant: str | None = None,
     session_id: str | None = None,
     text: Literal["transcription", "llm"] = "transcription",
+    instructions: bool = False,
 ) -> Attachment:
-    """Report all that `session` hears, says and does to the hub at HUB_URL. Returns what `detach()` is called on.
+    """Report everything that `session` hears, says and does to the hub at HUB_URL. Returns an object with `detach()`.
 
-    Call it at any time, best before `session.start`. The session works as it did: nothing is replaced, nothing waits
-    for the hub, and nothing here raises into the voice loop. With the hub away, up to `Publisher`'s bounds are kept and
-    sent when it is back.
+    Call it at any time, preferably before `session.start`. The session works as before: nothing is replaced, nothing
+    waits for the hub, and nothing here raises into the voice loop. While the hub is unreachable, events are queued (see
+    `Publisher` for the limits) and sent later.
 
-    `publisher`: default the one that all sessions of this process share. `room`, `participant` (the user's identity)
-    and `session_id`: default what the job and the room know, and a new id for each start. `text`: where the agent's
-    streaming text is read: `transcription` as the session gives it out, `llm` raw, as the model writes it (also what is
-    never said); events say which in `source`.
+    `publisher`: by default, one shared by all sessions of the process. `room`, `participant` (the user's identity) and
+    `session_id`: by default, taken from the job and the room, and a new id for each start. `text`: where the agent's
+    streaming text is read: `transcription`, as the session outputs it, or `llm`, raw, as the model writes it, including
+    text that is never said; the events say which in `source`. `instructions`: report the text of the agents'
+    instructions too, not only that they changed.
 
-    A session that is attached already stays as it is: its attachment is returned. Raises TypeError for what is no
-    AgentSession, ValueError for a room, participant, id or source of text that cannot be one.
+    If the session is attached already, returns that attachment. Raises TypeError if `session` is not an AgentSession,
+    ValueError if a room, participant, id or text source is invalid.
     """
     if not isinstance(session, AgentSession):
         raise TypeError(f"attach takes an AgentSession, not {type(session).__name__}: attach(session)")
@@ -64,17 +61,17 @@ def attach(
     if known is not None:
         logger.warning("The session is attached already: its events go to %s once.", known.hub)
         return known
-    attachment = Attachment(session, publisher, room, participant, session_id, text)
+    attachment = Attachment(session, publisher, room, participant, session_id, text, instructions)
     _attachments[session] = weakref.ref(attachment)
     return attachment
 
 
 _attachments: weakref.WeakKeyDictionary[AgentSession[Any], weakref.ref[Attachment]] = weakref.WeakKeyDictionary()
-"""Sessions and what they are attached with; it is the session's handlers that keep that."""
+"""Sessions and their attachments, which the sessions' handlers keep alive."""
 
 
 class Attachment:
-    """The tie between one AgentSession and the hub."""
+    """The connection between one AgentSession and the hub."""
 
     def __init__(
         self,
@@ -84,46 +81,57 @@ class Attachment:
         participant: str | None,
         session_id: str | None,
         text: Literal["transcription", "llm"],
+        instructions: bool,
     ) -> None:
         self.publisher: Publisher | None = None
-        """None: HUB_URL or HUB_KEY cannot be used, which the log says."""
+        """None if HUB_URL or HUB_KEY is invalid; the log says so."""
         self._session = weakref.ref(session)
         self._room, self._fixed_id = room, session_id
         self._participant = participant
+        self._instructions = instructions
         self._failures: set[str] = set()
         self._taps = Taps(text, self.failed)
-        self._timer: asyncio.TimerHandle | None = None
         self._attached = True
-        self._usage: list[dict[str, Any]] = []
-        self._ready = self._begun = self._over = False
-        self._id = ""
+        self._dtmf: rtc.Room | None = None
         self._new_session()
         try:
             self.publisher = publisher or process.publisher()
         except ValueError as error:
             logger.error("The session is not reported to a hub: %s", error)
         methods: dict[str, Callable[[Any], None]] = {
-            "agent_state_changed": self._on_agent_state,
-            "user_state_changed": self._on_user_state,
-            "user_input_transcribed": self._on_transcribed,
-            "conversation_item_added": self._on_item,
-            "speech_created": self._on_speech,
-            "tool_execution_updated": self._on_tool,
-            "session_usage_updated": self._on_usage,
-            "agent_false_interruption": self._on_false_interruption,
-            "error": self._on_error,
+            "agent_state_changed": self._on_agent_state_changed,
+            "user_state_changed": self._on_user_state_changed,
+            "user_input_transcribed": lambda ev: self._translator.user_input_transcribed(ev),
+            "user_transcription_timeout": lambda ev: self._translator.user_transcription_timeout(ev),
+            "conversation_item_added": self._on_conversation_item_added,
+            "speech_created": self._on_speech_created,
+            "tool_execution_updated": lambda ev: self._translator.tool_execution_updated(ev),
+            "function_tools_executed": lambda ev: self._translator.function_tools_executed(ev),
+            "metrics_collected": lambda ev: self._translator.metrics_collected(ev),
+            "session_usage_updated": lambda ev: self._translator.session_usage_updated(ev),
+            "agent_false_interruption": lambda ev: self._translator.agent_false_interruption(ev),
+            "overlapping_speech": lambda ev: self._translator.overlapping_speech(ev),
+            "error": lambda ev: self._translator.error(ev),
             "close": self._on_close,
         }
-        self._handlers = {name: handler(method, self.failed) for name, method in methods.items()}
+        self._handlers = {name: handler(method, self.failed, name) for name, method in methods.items()}
+        self._dtmf_handler = handler(
+            lambda ev: self._translator.sip_dtmf_received(ev), self.failed, "sip_dtmf_received"
+        )
         if self.publisher is not None:
-            for name, one in self._handlers.items():
-                session.on(name, one)  # type: ignore[arg-type]  # a Literal
+            self.publisher.start()  # here rather than at the first event: starting a thread takes milliseconds
+            for name, handle in self._handlers.items():
+                # `session.on("metrics_collected")` warns that usage and latencies have better sources. They do; the metrics
+                # of single requests have no other.
+                rtc.EventEmitter[str].on(session, name, handle)  # type: ignore[arg-type]
+            if job := get_job_context(required=False):
+                deliver_before_the_end(job, self.publisher, shared=publisher is None)
             if session.agent_state != "initializing":
                 handler(self._begin, self.failed)(session)
 
     @property
     def session(self) -> str:
-        """The id that the events carry: of this start of the session, or of the last one until the next."""
+        """The session id in the events: of the current start of the session, or of the last one."""
         return self._id
 
     @property
@@ -132,22 +140,25 @@ class Attachment:
         return self.publisher.url if self.publisher else "nowhere"
 
     def detach(self) -> None:
-        """Report nothing more, and leave the session as it was. A second call is harmless."""
-        session = self._session()
+        """End the session on the hub and report nothing more; the AgentSession goes on as before `attach`. A second call
+        does nothing."""
         if not self._attached:
             return
+        if self._begun:
+            handler(self._translator.end, self.failed, "detach")("detached")
         self._attached = False
-        self._cancel_timer()
+        self._listen_to_dtmf(None)
+        session = self._session()
         if session is None:
             return
         _attachments.pop(session, None)
         if self.publisher is not None:
-            for name, one in self._handlers.items():
-                session.off(name, one)  # type: ignore[arg-type]
+            for name, handle in self._handlers.items():
+                session.off(name, handle)  # type: ignore[arg-type]  # a Literal
         self._taps.remove(session)
 
     def failed(self, where: str, error: Exception) -> None:
-        """Something here has failed: it is logged, once for each kind."""
+        """Log a failure in this module or its helpers, once for each kind."""
         kind = f"{where}: {type(error).__name__}"
         if kind not in self._failures:
             self._failures.add(kind)
@@ -155,172 +166,67 @@ class Attachment:
 
     # -- the session's events ------------------------------------------------------------------------------------------
 
-    def _on_agent_state(self, ev: Any) -> None:
-        self._look()
-        self._publish(
-            {
-                "type": "agent_state_changed",
-                "role": "agent",
-                "old_state": ev.old_state,
-                "new_state": ev.new_state,
-                "timestamp": ev.created_at,
-            }
-        )
+    def _on_agent_state_changed(self, ev: Any) -> None:
+        self._refresh()
+        self._translator.agent_state_changed(ev)
         if ev.new_state == "listening" and not self._ready:
-            self._say_ready()
-        if ev.new_state != "speaking":
-            self._agent.rested(ev.created_at)
-            self._settle_soon()
+            self._report_ready()
 
-    def _on_user_state(self, ev: Any) -> None:
-        self._look()
-        self._publish(
-            {
-                "type": "user_state_changed",
-                "role": "user",
-                "old_state": ev.old_state,
-                "new_state": ev.new_state,
-                "timestamp": ev.created_at,
-            }
-        )
-        self._user.state(ev.new_state, ev.created_at)
+    def _on_user_state_changed(self, ev: Any) -> None:
+        self._refresh()
+        self._translator.user_state_changed(ev)
 
-    def _on_transcribed(self, ev: Any) -> None:
-        self._user.transcribed(
-            ev.transcript,
-            ev.is_final,
-            ev.created_at,
-            language=None if ev.language is None else str(ev.language),
-            speaker_id=ev.speaker_id,
-        )
+    def _on_conversation_item_added(self, ev: Any) -> None:
+        if ev.item.type == "agent_handoff":
+            self._refresh()
+        self._translator.conversation_item_added(ev)
 
-    def _on_item(self, ev: Any) -> None:
-        item = ev.item
-        if item.type == "agent_handoff":
-            self._look()
-            if item.old_agent_id is not None:
-                self._publish({"type": "agent_handoff", "old_agent": item.old_agent_id, "new_agent": item.new_agent_id})
-        elif item.type == "message" and item.role in ("assistant", "user"):
-            text = item.text_content or ""
-            agent = item.role == "assistant"
-            utterance = (
-                self._agent.item(text, bool(item.interrupted), time.time())
-                if agent
-                else self._user.item(text, item.transcript_confidence is not None, ev.created_at)
-            )
-            if found := figures.latencies(item.metrics):
-                role = "agent" if agent else "user"
-                self._publish_known({"type": "turn_metrics", "role": role, "utterance": utterance, **found})
-
-    def _on_speech(self, _: Any) -> None:
-        self._look()
-
-    def _on_tool(self, ev: Any) -> None:
-        update = ev.update
-        if update.type == "tool_call_started":
-            call = update.function_call
-            self._tools[call.call_id] = (call.name, ev.created_at)
-            self._publish_known(
-                {
-                    "type": "tool_call_started",
-                    "call_id": call.call_id,
-                    "name": call.name,
-                    "arguments": figures.arguments(call.arguments),
-                    "timestamp": ev.created_at,
-                }
-            )
-        elif update.type == "tool_call_ended":
-            name, began = self._tools.pop(update.call_id, (None, None))
-            self._publish_known(
-                {
-                    "type": "tool_call_finished",
-                    "call_id": update.call_id,
-                    "name": name,
-                    "status": update.status,
-                    "is_error": update.status == "error",
-                    # an error's text may hold anything, and the model never sees it
-                    "output": figures.clipped(update.message) if update.status == "done" else None,
-                    "duration": None if began is None else max(0.0, ev.created_at - began),
-                    "timestamp": ev.created_at,
-                }
-            )
-        elif update.type == "tool_call_updated":
-            self._publish(
-                {"type": "tool_call_updated", "call_id": update.call_id, "message": figures.clipped(update.message)}
-            )
-
-    def _on_usage(self, ev: Any) -> None:
-        models = figures.usage(ev.usage.model_usage)
-        if models and models != self._usage:
-            self._usage = models
-            self._publish({"type": "usage_updated", "model_usage": models})
-
-    def _on_false_interruption(self, ev: Any) -> None:
-        self._publish({"type": "agent_false_interruption", "resumed": ev.resumed})
-
-    def _on_error(self, ev: Any) -> None:
-        self._publish(figures.error(ev.error, ev.source))
+    def _on_speech_created(self, ev: Any) -> None:
+        self._refresh()
+        self._translator.speech_created(ev)
 
     def _on_close(self, ev: Any) -> None:
-        self._user.close(time.time())
-        self._agent.settle(all=True, now=time.time())
-        self._publish({"type": "session_ended", "reason": str(getattr(ev.reason, "value", ev.reason))})
-        self._cancel_timer()
+        self._translator.end(str(getattr(ev.reason, "value", ev.reason)), ev.error)
         self._begun, self._over = False, True  # it may be started again, perhaps on another loop
+        self._listen_to_dtmf(None)
         if session := self._session():
             self._taps.remove(session)
 
-    def _look(self) -> None:
-        """Find the session's outputs: they come and change when it starts, and later as its owner likes."""
+    def _refresh(self) -> None:
+        """Check what LiveKit has no events for."""
         session = self._session()
         if session is None or not self._attached:
             return
-        if not self._begun:
+        if self._begun:
+            self._refresh_taps(session)
+        else:
             self._begin(session)
-            return
+        self._translator.config()
+
+    def _refresh_taps(self, session: AgentSession[Any]) -> None:
+        """Find the session's outputs, room and participants: they appear when it starts, and may be replaced later."""
         try:
-            self._taps.look(session, self._agent)
+            self._taps.refresh(session, self._translator.agent)
             self._find_common(session)
-        except Exception as error:  # an output of somebody else's; what has happened is told all the same
-            self.failed("look", error)
-
-    def _settle_soon(self) -> None:
-        if self._agent.unsettled and self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(_SETTLE, handler(self._settle, self.failed))
-
-    def _cancel_timer(self) -> None:
-        timer, self._timer = self._timer, None
-        if timer:
-            timer.cancel()
-
-    def _settle(self) -> None:
-        self._timer = None
-        self._agent.settle()
+        except Exception as error:  # an output that is not LiveKit's own; the event itself is reported all the same
+            self.failed("refresh_taps", error)
 
     # -- our events ----------------------------------------------------------------------------------------------------
 
     def _new_session(self) -> None:
         self._id = self._fixed_id or f"AS_{uuid.uuid4().hex[:12]}"
-        self._agent = AgentSpeech(self._publish, self._name)
-        self._user = UserSpeech(self._publish, self._name)
-        self._tools: dict[str, tuple[str, float]] = {}
-        self._usage = []
+        self._translator = Translator(self._session, self._publish, self.failed, self._instructions)
         self._ready = self._begun = self._over = False
-        self._names = itertools.count(1)
-        self._tag = uuid.uuid4().hex[:6]
         self._common: dict[str, Any] = {}
-
-    def _name(self) -> str:
-        return f"{self._tag}.{next(self._names)}"
 
     def _begin(self, session: AgentSession[Any]) -> None:
         if self._over:
             self._new_session()
         self._begun = True
-        self._look()
+        self._refresh_taps(session)
         agent = agent_of(session)
         job = get_job_context(required=False)
-        self._publish_known(
+        self._translator.emit_known(
             {
                 "type": "session_started",
                 "mode": mode(session),
@@ -329,19 +235,13 @@ class Attachment:
             }
         )
         if session.agent_state not in ("initializing", "idle"):
-            self._say_ready()
+            self._report_ready()
 
-    def _where(self) -> str:
-        room = self._common.get("room")
-        return f"The agent is in room {room} and listening." if room else "The agent is listening."
-
-    def _say_ready(self) -> None:
+    def _report_ready(self) -> None:
         self._ready = True
-        self._publish_known({"type": "agent_ready", "message": self._where(), "agent_id": process.agent_id()})
-
-    def _publish_known(self, event: dict[str, Any]) -> None:
-        """Without the fields that are not known."""
-        self._publish({name: value for name, value in event.items() if value is not None})
+        room = self._common.get("room")
+        message = f"The agent is in room {room} and listening." if room else "The agent is listening."
+        self._translator.emit_known({"type": "agent_ready", "message": message, "agent_id": process.agent_id()})
 
     def _publish(self, event: dict[str, Any]) -> None:
         publisher, common = self.publisher, self._common
@@ -352,18 +252,18 @@ class Attachment:
         if room is not None:
             event["room"] = room
         role = event.get("role")
-        if role is not None:
+        if role is not None and "participant" not in event:
             participant = common.get(role)
             if participant is not None:
                 event["participant"] = participant
         for name in _LONG:
             text = event.get(name)
-            if text is not None and len(text) > figures.SURELY_SHORT:
-                figures.shorten(event, name)
+            if text is not None and len(text) > truncation.SURELY_SHORT:
+                truncation.shorten(event, name)
         publisher.put(event)
 
     def _find_common(self, session: AgentSession[Any]) -> None:
-        """Room and participants, as soon as they are known: the caller may come after the agent, and be another later."""
+        """Room and participants, once they are known: the caller may join after the agent, and may change."""
         common = self._common
         room_io = room_io_of(session)
         if "room" not in common or "agent" not in common:
@@ -374,6 +274,17 @@ class Attachment:
                 common["room"] = name
             if agent := identity(job, room):
                 common["agent"] = agent
+        if room_io is not None:
+            self._listen_to_dtmf(room_io.room)
         linked = room_io.linked_participant if room_io else None
         if user := self._participant or (linked.identity if linked else None):
             common["user"] = user
+
+    def _listen_to_dtmf(self, room: rtc.Room | None) -> None:
+        if room is self._dtmf:
+            return
+        if self._dtmf is not None:
+            self._dtmf.off("sip_dtmf_received", self._dtmf_handler)
+        if room is not None:
+            room.on("sip_dtmf_received", self._dtmf_handler)
+        self._dtmf = room

@@ -1,30 +1,38 @@
-"""Where the agent's text is read at the LLM itself, before the session's transcription nodes alter it."""
+"""Reads the agent's text at the LLM itself, before the session's transcription nodes change it."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import AsyncIterable, AsyncIterator
-from typing import Any
+from typing import Any, Protocol
 
 from livekit.agents import Agent, llm
 
-from .agent_speech import AgentSpeech, Utterance
-from .quietly import Failed
+from .guarded import Failed
+from .job_context import own_speech
+
+
+class Drafts(Protocol):
+    """Receives what an LLM writes: one draft per request. None of the methods waits."""
+
+    def draft(self, speech: str | None) -> Any: ...
+    def draft_text(self, utterance: Any, delta: str) -> None: ...
+    def draft_ended(self, utterance: Any, complete: bool) -> None: ...
 
 
 class LLMTap:
-    """Tells `speech` what one agent's `llm_node` gives, a draft a call. What fails goes to `failed`."""
+    """Reports the output of one agent's `llm_node` to `speech`, one draft per call. `failed` receives errors."""
 
-    def __init__(self, agent: Agent, speech: AgentSpeech, failed: Failed) -> None:
+    def __init__(self, agent: Agent, speech: Drafts, failed: Failed) -> None:
         self.agent = agent
-        self._speech: AgentSpeech | None = speech
+        self._speech: Drafts | None = speech
         self._failed = failed
         self._node: Any = agent.llm_node
         self._own = "llm_node" in vars(agent)
         vars(agent)["llm_node"] = self._tapped
 
     def remove(self) -> None:
-        """Leave the agent as it was found. Where somebody has wrapped us since, only pass through."""
+        """Restore the agent. If another wrapper was put around ours, ours only passes through."""
         self._speech = None
         if vars(self.agent).get("llm_node") == self._tapped:
             if self._own:
@@ -43,7 +51,7 @@ class LLMTap:
         self._end(draft, True)
         return result
 
-    async def _tee(self, chunks: AsyncIterable[Any], draft: Utterance | None) -> AsyncIterator[Any]:
+    async def _tee(self, chunks: AsyncIterable[Any], draft: Any) -> AsyncIterator[Any]:
         complete = False
         try:
             async for chunk in chunks:
@@ -56,10 +64,10 @@ class LLMTap:
             if close is not None:
                 await close()
 
-    def _draft(self) -> Utterance | None:
-        return self._speech.draft() if self._speech else None
+    def _draft(self) -> Any:
+        return self._speech.draft(own_speech()) if self._speech else None
 
-    def _take(self, chunk: Any, draft: Utterance | None) -> None:
+    def _take(self, chunk: Any, draft: Any) -> None:
         try:
             if isinstance(chunk, llm.ChatChunk):
                 chunk = chunk.delta.content if chunk.delta else None
@@ -68,7 +76,7 @@ class LLMTap:
         except Exception as error:
             self._failed("llm_node", error)
 
-    def _end(self, draft: Utterance | None, complete: bool) -> None:
+    def _end(self, draft: Any, complete: bool) -> None:
         try:
             if self._speech and draft:
                 self._speech.draft_ended(draft, complete)

@@ -1,4 +1,4 @@
-"""What a process has one of: its publisher, and what it tells the launcher that started it."""
+"""The process's publisher, and what the process reports to the launcher that started it."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _publisher: Publisher | None = None
 
 
 def publisher() -> Publisher:
-    """The publisher that all sessions of this process share: to HUB_URL, with HUB_KEY. Raises ValueError where those
-    cannot be an address and a key."""
+    """The publisher that all sessions of this process share, for HUB_URL and HUB_KEY. Raises ValueError if either is
+    invalid."""
     global _publisher
     with _lock:
         if _publisher is None:
@@ -26,17 +26,20 @@ def publisher() -> Publisher:
 
 
 def agent_id() -> str | None:
-    """The id that the launcher gave this agent, where a hub has started it."""
+    """The id that the launcher gave this agent, if a hub started it."""
     return os.environ.get("HUB_AGENT_ID") or None
 
 
-def report_ready(message: str) -> None:
-    """Tell the hub that the agent takes calls from now on: the launcher's READY."""
-    _report({"type": "agent_ready", "message": message})
+def report_ready(message: str, *, address: str | None = None) -> None:
+    """Report that the agent now takes calls: the launcher shows it as ready.
+
+    `address`: of a service that listens on a port, its URL, which the launcher shows.
+    """
+    _report({"type": "agent_ready", "message": message, **({"address": address} if address else {})})
 
 
 def report_failed(message: str, source: str | None = None) -> None:
-    """Tell the hub that the agent cannot go on, in one sentence that says what to do. `source`: which part of it."""
+    """Report that the agent cannot continue, in one sentence that says what to do. `source`: the part that failed."""
     _report({"type": "agent_error", "message": message, "source": source or "agent", "recoverable": False})
 
 
@@ -47,12 +50,12 @@ def _report(event: dict[str, Any]) -> None:
         event["room"] = room
     try:
         publisher().publish(event)
-    except ValueError as error:  # a wrong HUB_URL, or what the caller wrote
-        logger.error("The hub cannot be told: %s", error)
+    except ValueError as error:  # an invalid HUB_URL, or an invalid message
+        logger.error("Cannot report to the hub: %s", error)
 
 
 class _Registered(logging.Handler):
-    """LiveKit's worker says in its log that it is registered; a program of the user's own need not say it again."""
+    """LiveKit's worker logs that it is registered, so the user's program need not report it."""
 
     def emit(self, record: logging.LogRecord) -> None:
         if record.msg == "registered worker":
@@ -67,7 +70,7 @@ def _without_password(url: str) -> str:
 
 
 def watch_worker() -> None:
-    """Where a hub has started this program: tell it as soon as LiveKit's worker is registered."""
+    """If a hub started this program, report to it as soon as LiveKit's worker is registered."""
     worker = logging.getLogger("livekit.agents")
-    if agent_id() and not any(isinstance(one, _Registered) for one in worker.handlers):
+    if agent_id() and not any(isinstance(handler, _Registered) for handler in worker.handlers):
         worker.addHandler(_Registered(logging.INFO))

@@ -1,4 +1,4 @@
-"""The taps on a session's outputs: where text and playback are noticed, without being in anybody's way."""
+"""Taps on a session's outputs: they observe text and playback without affecting them."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any, Literal
 from livekit.agents import Agent, AgentSession, llm
 
 from .agent_speech import AgentSpeech
+from .guarded import Failed, handler
 from .llm_tap import LLMTap
-from .quietly import Failed, handler
 from .text_tap import TextTap
 
 
 def agent_of(session: AgentSession[Any]) -> Agent | None:
-    """The agent that has the floor, or None before there is one."""
+    """The active agent, or None before the session has one."""
     try:
         return session.current_agent
     except RuntimeError:
@@ -22,7 +22,7 @@ def agent_of(session: AgentSession[Any]) -> Agent | None:
 
 
 class Taps:
-    """Tells an `AgentSpeech` what the outputs of one session do. `text`: where text is read; `failed`: gets faults."""
+    """Reports what one session's outputs do to an `AgentSpeech`. `text`: where text is read. `failed`: receives errors."""
 
     def __init__(self, text: Literal["transcription", "llm"], failed: Failed) -> None:
         self._failed = failed
@@ -37,8 +37,8 @@ class Taps:
         self._text_tap: TextTap | None = None
         self._llm_tap: LLMTap | None = None
 
-    def look(self, session: AgentSession[Any], speech: AgentSpeech) -> None:
-        """Be on the outputs that the session has now; `speech` is told from here on."""
+    def refresh(self, session: AgentSession[Any], speech: AgentSpeech) -> None:
+        """Tap the outputs that the session has now, and report to `speech` from now on."""
         self._speech = speech
         output = session.output
         self._listen_to(output.audio)
@@ -52,9 +52,9 @@ class Taps:
         elif agent and (self._llm_tap is None or self._llm_tap.agent is not agent):
             self._remove_llm_tap()
             self._llm_tap = LLMTap(agent, speech, self._failed)
-        self._look_at_text(session)
+        self._tap_text(session)
 
-    def _look_at_text(self, session: AgentSession[Any]) -> None:
+    def _tap_text(self, session: AgentSession[Any]) -> None:
         output = session.output
         tap = self._in_chain(output.transcription)
         if tap is None or tap is not self._text_tap:
@@ -66,7 +66,7 @@ class Taps:
             output.transcription = self._text_tap
 
     def remove(self, session: AgentSession[Any]) -> None:
-        """Leave the session as it was. A tap that others were put in front of stays, and only passes on."""
+        """Restore the session. If another output was put in front of our tap, the tap stays and only passes text on."""
         self._speech = None
         self._listen_to(None)
         self._remove_llm_tap()
@@ -77,7 +77,7 @@ class Taps:
                 session.output.transcription = tap.next_in_chain
 
     def _in_chain(self, output: Any) -> TextTap | None:
-        """A tap of ours: one that was swapped out may be back."""
+        """Our tap, if it is in this chain: one that was swapped out may be back."""
         while output is not None:
             if isinstance(output, TextTap) and output.owner is self:
                 return output
@@ -104,7 +104,7 @@ class Taps:
             self._leave()
 
     def _leave(self) -> None:
-        """What was swapped out is not listened to any more: nothing of it is being played."""
+        """Stop listening to the outputs that were swapped out: none of their audio is playing any more."""
         for audio in self._leaving:
             audio.off("playback_started", self._started)
             audio.off("playback_finished", self._finished)

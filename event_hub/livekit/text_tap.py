@@ -1,4 +1,4 @@
-"""Where the agent's text is read as the session gives it out: in front of the session's own text output."""
+"""Reads the agent's text as the session outputs it, in front of the session's own text output."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ Text = Callable[[str], object]
 
 
 class TextTap(TextOutput):
-    """Hands every piece of text on to what was there before, and a copy to `text`; `flushed` at the end of a segment.
+    """Passes text on to the output that was there before; `text` gets a copy, `flushed` is called after each segment.
 
-    Neither may raise or wait: what fails here would cut the agent's message short.
+    Neither may raise or wait: an exception here would truncate the agent's message.
     """
 
     def __init__(

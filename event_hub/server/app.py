@@ -1,10 +1,11 @@
-"""The WSGI application: settings, routes, errors, and the hub behind them."""
+"""The WSGI application: routes and error handlers around one hub."""
 
 from __future__ import annotations
 
 import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +13,19 @@ from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import PathConverter
 
-from .access import Origins
-from .errors import HubError
+from .access.needs import authorise, need_of
+from .access.origins import Origins
+from .access.principal import principal_of, resolve
+from .descriptors import descriptor_limit
+from .errors import RequestError
 from .history import HistoryError, open_history
-from .hub import Hub
-from .limits import descriptor_limit
-from .routes import data, docs, events, operations, page, sessions, webhook
-from .routes import stream as stream_route
-from .routes.agent import AgentRoutes
-from .routes.token import TokenRoute
+from .http.hang_up import UNREAD, ThenClose
+from .http.problems import check_encoding, refuse
+from .http.routes import data, docs, events, operations, page, room_transcript, sessions, webhook
+from .http.routes import stream as stream_route
+from .http.routes.agent import AgentRoutes
+from .http.routes.token import TokenRoute
+from .hub import EventHub
 from .settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -29,32 +34,41 @@ logger = logging.getLogger(__name__)
 class HubApp(Flask):
     """The Flask application of one hub.
 
-    The hub itself (its history, its loops) is opened with the first request, or by `hub()` when the process that is to
-    serve begins: importing the application opens no file and starts no thread.
+    The first request opens the hub, its history and its loops; a server process calls `hub()` at its start instead.
+    Importing the application opens no file and starts no thread.
     """
 
     def __init__(self, settings: Settings, static: Path) -> None:
         super().__init__("event_hub.server", static_folder=str(static), static_url_path="/static")
         self.settings = settings
-        self._hub: Hub | None = None
+        self._hub: EventHub | None = None
         self._opening = threading.Lock()
 
-    def hub(self) -> Hub:
-        """The hub of this process; raises `HistoryError` where its history cannot be opened."""
+    def hub(self) -> EventHub:
+        """The hub of this process; raises `HistoryError` if its history cannot be opened."""
         if self._hub is None:
             with self._opening:
                 if self._hub is None:
                     settings = self.settings
-                    history = open_history(settings.history, settings.kept)
-                    hub = Hub(settings, history, descriptors=descriptor_limit())
-                    hub.start()
+                    history = open_history(settings.history, settings.effective_retention)
+                    hub = EventHub(settings, history, descriptors=descriptor_limit())
+                    try:
+                        hub.start()
+                    except BaseException:
+                        hub.close()
+                        raise
                     self._hub = hub
         return self._hub
 
+    @property
+    def opened(self) -> EventHub | None:
+        """The hub of this process, if it has been opened."""
+        return self._hub
+
     def count_refused(self, code: str) -> None:
-        """A request was refused; a hub that could not be opened counts nothing."""
+        """Count a refused request, if the hub is open."""
         if self._hub is not None:
-            self._hub.figures.refused[code] += 1
+            self._hub.counters.refused[code] += 1
 
     def close(self) -> None:
         """Close the hub, if it was opened."""
@@ -63,61 +77,82 @@ class HubApp(Flask):
 
 
 class _Name(PathConverter):
-    """A name of any characters in an address, slashes and ends of lines included."""
+    """A name in a path: any characters, including slashes and line breaks."""
 
     regex = r"[\s\S]+?"
     part_isolating = False
 
 
-class _Direct:
-    """Serves one route without Flask's dispatch, everything else with it; counts what is under way."""
+class _Front:
+    """Handles every request first: resolves its principal, checks its encoding, and counts it while it is in progress.
+    Serves POSTs of events without Flask's dispatch, which would double their cost."""
 
-    def __init__(self, app: HubApp, route: data.DataRoute) -> None:
+    def __init__(self, app: HubApp, origins: Origins) -> None:
         self._app = app
+        self._origins = origins
         self._flask = app.wsgi_app
-        self._route = route
+        self._route = data.DataRoute(app.hub, origins)
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        if environ["PATH_INFO"] == data.PATH and environ["REQUEST_METHOD"] == "POST":
-            return self._route(environ, start_response)
-        hub = self._app._hub
-        if hub is None or environ["PATH_INFO"] == stream_route.PATH or not environ["PATH_INFO"].startswith("/api/"):
-            return self._flask(environ, start_response)
-        hub.active += 1
+        resolve(environ)
+        path = environ["PATH_INFO"]
         try:
-            return _Counted(self._flask(environ, start_response), hub)
-        except BaseException:
-            hub.active -= 1
-            raise
+            check_encoding(environ)
+        except RequestError as error:
+            self._app.count_refused(error.kind.code)
+            return refuse(error, environ, start_response, self._origins)
+        if path == data.PATH and environ["REQUEST_METHOD"] == "POST":
+            return self._route(environ, start_response)
+        hub = self._app.opened
+        if hub is None or path == stream_route.PATH or not path.startswith("/api/"):
+            return self._flask(environ, start_response)
+        with ExitStack() as stack:
+            stack.enter_context(hub.counters.requests)
+            return _Counted(self._flask(environ, start_response), stack.pop_all())
 
 
 class _Counted:
-    """An answer that is under way until it is closed: what is asked before the hub drains is answered."""
+    """A response that counts as in progress until it is closed, so that a drain waits for it."""
 
-    def __init__(self, answer: Iterable[bytes], hub: Hub) -> None:
+    def __init__(self, answer: Iterable[bytes], stack: ExitStack) -> None:
         self._answer = answer
-        self._hub = hub
+        self._stack = stack
 
     def __iter__(self) -> Iterator[bytes]:
         return iter(self._answer)
 
     def close(self) -> None:
-        self._hub.active -= 1
-        close = getattr(self._answer, "close", None)
-        if close is not None:
-            close()
+        with self._stack:
+            close = getattr(self._answer, "close", None)
+            if close is not None:
+                close()
+
+
+def _authorise() -> None:
+    """Check, before each of Flask's views, that the principal may use the route."""
+    if request.url_rule is not None:
+        authorise(principal_of(request.environ), need_of(request.method, request.url_rule.rule))
+
+
+def _harden(response: Response) -> Response:
+    """Forbid other origins to frame the page (clickjacking), and browsers to guess content types."""
+    response.headers.setdefault("X-Content-Type-Options", "nosniff")
+    if response.mimetype == "text/html":
+        response.headers.setdefault("X-Frame-Options", "SAMEORIGIN")
+        response.headers.setdefault("Content-Security-Policy", "frame-ancestors 'self'")
+    return response
 
 
 def create_app(settings: Settings | None = None, *, static: Path | None = None) -> HubApp:
     """The application. `settings`: None reads them from the environment; raises `SettingsError`."""
     settings = settings or Settings.load()
     app = HubApp(settings, static or Path(__file__).parents[2] / "static")
-    app.url_map.merge_slashes = False  # a session's name may have two
+    app.url_map.merge_slashes = False  # a session's name can contain //
     app.url_map.converters["name"] = _Name
     origins = Origins(settings)
     origins.install(app)
 
-    def route(path: str, view: Callable[[Hub], Response], method: str = "GET") -> None:
+    def route(path: str, view: Callable[[EventHub], Response], method: str = "GET") -> None:
         app.add_url_rule(path, path, lambda: view(app.hub()), methods=[method])
 
     route(stream_route.PATH, lambda hub: stream_route.stream(hub, origins.headers(request.headers.get("Origin"))))
@@ -132,6 +167,11 @@ def create_app(settings: Settings | None = None, *, static: Path | None = None) 
         view_func=lambda id, form: sessions.transcript(app.hub(), id, form),
         endpoint="transcript",
     )
+    app.add_url_rule(
+        "/api/rooms/<name:room>/transcript.<form>",
+        view_func=lambda room, form: room_transcript.transcript(app.hub(), room, form),
+        endpoint="room_transcript",
+    )
     route("/api/health", operations.health)
     route("/api/subscribers", operations.subscribers)
     route("/api/config", operations.config)
@@ -143,46 +183,48 @@ def create_app(settings: Settings | None = None, *, static: Path | None = None) 
     route("/api/agent/logs", agents.logs)
     route("/api/token", TokenRoute(origins), "POST")
     route(webhook.PATH, webhook.webhook, "POST")
-    # POST is served by `_Direct`; Flask knows the address for its answers to OPTIONS and to wrong methods.
+    # `_Front` serves POST; Flask needs the rule to answer OPTIONS and wrong methods.
     app.add_url_rule(data.PATH, data.PATH, lambda: Response(status=405), methods=["POST"])
     docs.install(app)
     page.install(app)
-    app.register_error_handler(HubError, lambda error: _problem(app, error))
-    app.register_error_handler(HistoryError, lambda error: _problem(app, HubError("history_unavailable", str(error))))
+    app.register_error_handler(RequestError, lambda error: _problem(app, error))
+    app.register_error_handler(
+        HistoryError, lambda error: _problem(app, RequestError("history_unavailable", str(error)))
+    )
     app.register_error_handler(HTTPException, lambda error: _http_error(app, error))
     app.register_error_handler(Exception, lambda error: _problem(app, _failed(error)))
-    app.wsgi_app = _Direct(app, data.DataRoute(app.hub, origins))  # type: ignore[method-assign]
+    app.before_request(_authorise)
+    app.after_request(_harden)
+    app.wsgi_app = _Front(app, origins)  # type: ignore[method-assign]
     return app
 
 
-def _problem(app: HubApp, error: HubError) -> Response:
+def _problem(app: HubApp, error: RequestError) -> Response:
     code, answer = error.kind.code, error.body()
     app.count_refused(code)
     headers = [*error.headers(), ("Content-Length", str(len(answer)))]
-    response = Response(
-        data.ThenClose(answer, request.environ) if code in data.UNREAD else answer, error.status, headers
-    )
+    response = Response(ThenClose(answer, request.environ) if code in UNREAD else answer, error.status, headers)
     if error.status == 405:
         response.headers["Allow"] = error.more.get("allow", "")
     return response
 
 
 def _http_error(app: HubApp, error: HTTPException) -> Any:
-    """An error of Flask's own in our form; a redirect stays what it is."""
-    return error if error.code is None or error.code < 400 else _problem(app, _of(error))
+    """Flask's own errors as problem details; redirects are unchanged."""
+    return error if error.code is None or error.code < 400 else _problem(app, _as_request_error(error))
 
 
-def _of(error: HTTPException) -> HubError:
+def _as_request_error(error: HTTPException) -> RequestError:
     if error.code == 404:
-        return HubError("not_found", f"there is nothing at {request.path}")
+        return RequestError("not_found", f"no such path: {request.path}")
     if error.code == 405:
         allowed = ", ".join(sorted(getattr(error, "valid_methods", None) or ()))
-        return HubError("method_not_allowed", f"{request.path} takes {allowed}", allow=allowed)
+        return RequestError("method_not_allowed", f"{request.path} allows {allowed}", allow=allowed)
     if error.code is not None and error.code >= 500:
         return _failed(error)
-    return HubError("bad_request", error.description or "the request is not understood")
+    return RequestError("bad_request", error.description or "the request is not valid HTTP")
 
 
-def _failed(error: BaseException) -> HubError:
-    logger.error("%s %s has failed", request.method, request.path, exc_info=error)
-    return HubError("internal", "the hub has failed; its log says why")
+def _failed(error: BaseException) -> RequestError:
+    logger.error("%s %s failed", request.method, request.path, exc_info=error)
+    return RequestError("internal", "the request failed inside the hub; see its log")

@@ -1,27 +1,27 @@
-"""What a subscriber wants to see: by room, type and session, exact names and `*` globs. Pure."""
+"""Filters: which events a reader gets, by room, type and session, as exact names and `*` globs. Pure."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 MAX_PATTERNS = 100
-"""Patterns in one filter: a page that watches a hundred rooms one by one wants a glob."""
+"""Patterns in one filter: a client that needs more should use a glob."""
 MAX_PATTERN_LENGTH = 256
-"""Characters in one pattern: as long as a name may be."""
+"""Characters in one pattern: the maximum length of a name."""
 MAX_STARS = 8
-"""Stars in one pattern: each can multiply what a match costs."""
+"""Stars in one pattern: each can multiply the cost of a match."""
 
 
 class BadFilter(ValueError):
-    """A filter that the hub does not take; the text says why."""
+    """A filter that the hub refuses; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """One distinct filter. Within a dimension any pattern may match, and every dimension that is given must match.
+    """One distinct filter. Any pattern of a dimension may match, and every dimension that is given must match.
 
     Compared and hashed by its patterns, so that all who ask for the same share one view.
     """
@@ -29,14 +29,17 @@ class Filter:
     rooms: tuple[str, ...] = ()
     types: tuple[str, ...] = ()
     sessions: tuple[str, ...] = ()
+    within: tuple[str, ...] | None = None
+    """Patterns of the rooms that the reader may see at all; None: every event, those without a room included."""
     matches: Callable[[str, str | None, str | None], bool] = field(
         init=False, repr=False, compare=False, default=lambda _type, _room, _session: True
     )
-    """(type, room, session) of an event → whether it is wanted."""
+    """(type, room, session) of an event → whether it passes."""
 
     def __post_init__(self) -> None:
-        if self.rooms or self.types or self.sessions:
+        if not self.everything:
             room, type_, session = _dimension(self.rooms), _dimension(self.types), _dimension(self.sessions)
+            visible = None if self.within is None else _dimension(self.within) or _nothing
             object.__setattr__(
                 self,
                 "matches",
@@ -44,12 +47,18 @@ class Filter:
                     (room is None or (r is not None and room(r)))
                     and (type_ is None or type_(t))
                     and (session is None or (s is not None and session(s)))
+                    and (visible is None or (r is not None and visible(r)))
                 ),
             )
 
+    def narrowed(self, rooms: tuple[str, ...] | None) -> Filter:
+        """This filter for a reader that may see only `rooms` (patterns); None: all of them."""
+        assert self.within is None, "a filter is narrowed once, for one principal"
+        return self if rooms is None else replace(self, within=tuple(sorted(set(rooms))))
+
     @classmethod
     def of(cls, rooms: Iterable[str] = (), types: Iterable[str] = (), sessions: Iterable[str] = ()) -> Filter:
-        """The filter of these patterns, in whatever order and however often they are named; raises `BadFilter`.
+        """The filter for these patterns, regardless of order and repetition; raises `BadFilter`.
 
         Empty patterns (`?room=`) count as not given.
         """
@@ -61,13 +70,13 @@ class Filter:
                 raise BadFilter(f"a pattern has at most {MAX_PATTERN_LENGTH} characters")
             if pattern.count("*") > MAX_STARS:
                 raise BadFilter(f"a pattern has at most {MAX_STARS} stars")
-        # `*` alone in rooms still means "has a room"; in types it means everything.
+        # `*` in rooms means "has a room"; in types it means everything.
         rooms_, types_, sessions_ = dimensions
         return cls(rooms_, () if "*" in types_ else types_, sessions_)
 
     @property
     def exact(self) -> tuple[str, tuple[str, ...]] | None:
-        """The dimension by which an index finds this filter, most selective first; None if only trying tells."""
+        """The dimension by which an index finds this filter, most selective first; None if it has to be tried."""
         for name, patterns in (("session", self.sessions), ("room", self.rooms), ("type", self.types)):
             if patterns and not any(map(is_glob, patterns)):
                 return name, patterns
@@ -75,15 +84,16 @@ class Filter:
 
     @property
     def globs(self) -> int:
-        """How many of its patterns have to be tried, because no index finds what they match."""
-        return sum(is_glob(pattern) for pattern in (*self.rooms, *self.types, *self.sessions))
+        """How many of its patterns have to be tried because no index finds what they match."""
+        return sum(is_glob(pattern) for pattern in (*self.rooms, *self.types, *self.sessions, *(self.within or ())))
 
     @property
     def everything(self) -> bool:
-        return not (self.rooms or self.types or self.sessions)
+        """Whether every event passes."""
+        return not (self.rooms or self.types or self.sessions) and self.within is None
 
     def to_json(self) -> dict[str, Any]:
-        """As operators read it: only the dimensions that are given."""
+        """The dimensions that are given, as `/api/subscribers` reports them."""
         parts = {"room": self.rooms, "type": self.types, "session": self.sessions}
         return {name: list(patterns) for name, patterns in parts.items() if patterns}
 
@@ -92,8 +102,12 @@ def is_glob(pattern: str) -> bool:
     return "*" in pattern
 
 
+def _nothing(_: str) -> bool:
+    return False
+
+
 def _dimension(patterns: tuple[str, ...]) -> Callable[[str], object] | None:
-    """A test of one name, or None where every event passes."""
+    """A test of one name; None if every name passes."""
     if not patterns:
         return None
     names = frozenset(p for p in patterns if not is_glob(p))
@@ -106,8 +120,8 @@ def _dimension(patterns: tuple[str, ...]) -> Callable[[str], object] | None:
 
 
 def _translate(glob: str) -> str:
-    """A glob as a regular expression whose cost stays linear: each part between stars is taken where it first occurs,
-    and never again elsewhere (atomic groups), which is enough since a star takes anything."""
+    """A glob as a regular expression that matches in linear time: each part between stars matches where it first occurs
+    and is never tried elsewhere (atomic groups), which suffices because a star matches anything."""
     first, *rest = map(re.escape, glob.split("*"))
     if not rest:
         return first

@@ -1,8 +1,9 @@
-"""The hub's settings: read once at start, from the environment and `.env`, checked together, then frozen."""
+"""The hub's settings: read once at start from the environment and `.env`, validated together, then frozen."""
 
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import os
 import re
 import shlex
@@ -25,6 +26,7 @@ from pydantic import (
     field_validator,
 )
 
+from .agents.modes import AutoStart, parse_autostart
 from .forward import signing
 from .forward.targets import WEBHOOK, Target
 from .forward.targets import parse as parse_targets
@@ -34,23 +36,23 @@ from .units import size as size
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 RESERVED_FDS = 64
-"""Descriptors that are neither subscribers nor requests: listeners, the history, logs, libraries."""
+"""File descriptors for everything but subscribers and requests: listeners, the history, logs, libraries."""
 
 LIVEKIT_NAMES = ("LIVEKIT_URL", "LIVEKIT_API_KEY", "LIVEKIT_API_SECRET")
-"""What a LiveKit server is reached by, under LiveKit's own names."""
+"""How to reach a LiveKit server, under LiveKit's own names."""
 
 _ELSEWHERE = frozenset(
     {"HUB_URL", "HUB_KEY", "HUB_AGENT_ID", "HUB_AGENT_MODE", "HUB_AGENT_ROOM", "HUB_AGENT_INSTRUCTIONS"}
 )
-"""Names that publishers and agents read."""
+"""Variables that publishers and agents read."""
 _NOT_YET = frozenset({"HUB_PUBLISH_KEYS", "HUB_SUBSCRIBE_KEYS", "HUB_CONTROL_KEYS", "HUB_RATE_LIMIT"})
-"""Whoever sets one of these relies on it: better not to start than to be open."""
+"""An operator who sets one of these relies on it: better not to start than to be open."""
 _UNTOLD = frozenset({"HUB_FORWARD", "HUB_FORWARD_SECRET"})
-"""Settings whose values no message repeats."""
+"""Settings whose values are never printed."""
 
 
 class SettingsError(ValueError):
-    """Some settings are wrong; the text names every one, each on its own line."""
+    """Some settings are wrong; the text names each, on a line of its own."""
 
 
 def _retention(text: Any) -> Retention:
@@ -65,18 +67,18 @@ def _retention(text: Any) -> Retention:
             else:
                 raise ValueError
         except ValueError:
-            raise ValueError("is no retention: write an age, a size, or both, such as 7d,1GB") from None
+            raise ValueError("is not a retention: write an age, a size, or both, such as 7d,1GB") from None
     return Retention(age, limit)
 
 
 def _switch(text: Any) -> bool:
     if str(text).lower() not in ("0", "1"):
-        raise ValueError("is neither 0 nor 1")
+        raise ValueError("must be 0 or 1")
     return str(text) == "1"
 
 
 ORIGIN = re.compile(r"(https?)://([a-z0-9_.-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?", re.IGNORECASE)
-"""Scheme, host and port of an origin, as browsers write it: names of other alphabets in ASCII (`xn--…`)."""
+"""Scheme, host and port of an origin as browsers write it, with internationalised names in ASCII (`xn--…`)."""
 _USUAL = {"http": "80", "https": "443"}
 
 
@@ -85,21 +87,33 @@ def _origins(text: Any) -> tuple[str, ...]:
 
 
 def _origin(text: str) -> str:
-    """As browsers send it: in lower case, without the usual port."""
+    """The origin as browsers send it: in lower case, without the default port."""
     if text in ("*", "null"):
         return text
     if "*" in text:
-        raise ValueError(f"{text!r}: there is no * within an origin: name each one, or write * alone for all")
+        raise ValueError(f"{text!r}: * cannot be part of an origin: list each one, or write * alone for all")
     found = ORIGIN.fullmatch(text)
     if found is None:
-        raise ValueError(f"{text!r} is no origin: write https://example.org, several with commas, or *")
+        raise ValueError(f"{text!r} is not an origin: write https://example.org, several separated by commas, or *")
     scheme, host, port = found[1].lower(), found[2].lower(), found[3]
     return f"{scheme}://{host}" + (f":{int(port)}" if port and port != _USUAL[scheme] else "")
 
 
+def _addresses(text: Any) -> tuple[str, ...]:
+    addresses = tuple(part.strip() for part in str(text).split(",") if part.strip())
+    for address in addresses:
+        try:
+            ipaddress.ip_network(address)
+        except ValueError:
+            raise ValueError(
+                f"{address!r} is not an address: write 10.0.0.1, or a network such as 10.0.0.0/8"
+            ) from None
+    return addresses
+
+
 def _history(text: str) -> str:
     if text != "memory:" and not (text.startswith("sqlite:///") and len(text) > len("sqlite:///")):
-        raise ValueError("is no history: write memory: or sqlite:///var/hub.db")
+        raise ValueError("is not a history: write memory: or sqlite:///var/hub.db")
     return text
 
 
@@ -115,17 +129,17 @@ def _forward_secret(text: SecretStr) -> SecretStr:
 
 def _command(text: str) -> str:
     try:
-        text.encode()  # not so where a byte of the environment is no UTF-8
+        text.encode()  # fails if the environment is not UTF-8
         if "\0" not in text and shlex.split(text):
             return text
     except ValueError:
         pass
-    raise ValueError("is no command line: write python my_agent.py, with quotes that are closed")
+    raise ValueError("is not a command line: write python my_agent.py, and close every quote")
 
 
 def _livekit(text: str) -> str:
     if not re.fullmatch(r"(wss?|https?)://[^/\s]+(/\S*)?", text):
-        raise ValueError("is no LiveKit server: write wss://your-project.livekit.cloud or ws://localhost:7880")
+        raise ValueError("is not a LiveKit server: write wss://your-project.livekit.cloud or ws://localhost:7880")
     return text
 
 
@@ -138,87 +152,102 @@ def _setting(name: str, default: Any, about: str, **limits: Any) -> Any:
 
 
 class Settings(BaseModel):
-    """Every setting, its default and why. `Settings.load()` reads them."""
+    """Every setting with its default. `Settings.load()` reads them."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", arbitrary_types_allowed=True)
 
     host: str = _setting("HUB_HOST", "localhost", "address to listen on; `localhost` is 127.0.0.1 and ::1")
     port: int = _setting("PORT", 5000, "port to listen on (on macOS, AirPlay sits on 5000)", ge=0, le=65535)
     workers: int = _setting(
-        "HUB_WORKERS", 1, "server processes; one holds 10,000 subscribers, more need a shared history", ge=1
+        "HUB_WORKERS", 1, "server processes; one serves 10,000 subscribers, more than one need a shared history", ge=1
     )
     history: Annotated[str, AfterValidator(_history)] = _setting(
         "HUB_HISTORY",
         "sqlite:///var/hub.db",
-        "where events are kept: `sqlite:///path`, or `memory:` for as long as the hub runs",
+        "where events are stored: `sqlite:///path`, or `memory:` (lost when the hub ends)",
     )
     retention: Annotated[Retention, BeforeValidator(_retention)] | None = _setting(
-        "HUB_RETENTION", None, "how long and how much is kept, age and size; unset: `7d,1GB`, in memory `7d,64MB`"
+        "HUB_RETENTION", None, "maximum age and size of the history; unset: `7d,1GB`, or `7d,64MB` in memory"
     )
-    ring: int = _setting("HUB_RING", 10_000, "events that a slow subscriber can be behind before it has a gap", ge=10)
-    ring_bytes: Size = _setting("HUB_RING_BYTES", "64MiB", "what those events may take in memory")
+    ring: int = _setting("HUB_RING", 10_000, "events that a slow subscriber may be behind before it gets a gap", ge=10)
+    ring_bytes: Size = _setting("HUB_RING_BYTES", "64MiB", "maximum memory for those events")
     heartbeat: Duration = _setting(
-        "HUB_HEARTBEAT", "15s", "a subscriber that had nothing for so long gets a heartbeat; proxies cut at 30 to 60 s"
+        "HUB_HEARTBEAT",
+        "15s",
+        "idle time after which a subscriber gets a heartbeat; proxies close idle connections after 30 to 60 s",
     )
     stall: Duration = _setting(
-        "HUB_STALL", "60s", "a subscriber that takes nothing for so long is dropped (it resumes when it comes back)"
+        "HUB_STALL", "60s", "time after which a subscriber that takes nothing is dropped (it can resume)"
     )
     drain: Duration = _setting(
-        "HUB_DRAIN", "10s", "what an orderly shutdown may take; container platforms kill after 10 to 30 s"
+        "HUB_DRAIN", "10s", "maximum time for an orderly shutdown; container platforms kill after 10 to 30 s"
     )
-    body_timeout: Duration = _setting("HUB_BODY_TIMEOUT", "30s", "what the body of a POST may take to arrive")
-    max_event: Size = _setting("HUB_MAX_EVENT", "64KiB", "size of one event as JSON")
-    max_body: Size = _setting("HUB_MAX_BODY", "8MiB", "size of the body of a POST")
+    body_timeout: Duration = _setting("HUB_BODY_TIMEOUT", "30s", "maximum time to receive a request body")
+    max_event: Size = _setting("HUB_MAX_EVENT", "64KiB", "maximum size of one event as JSON")
+    max_body: Size = _setting("HUB_MAX_BODY", "8MiB", "maximum size of a request body")
     max_subscribers: int | None = _setting(
-        "HUB_MAX_SUBSCRIBERS", None, "open streams; unset: what the file limit allows less 20 %", ge=1
+        "HUB_MAX_SUBSCRIBERS", None, "maximum number of open streams; unset: 80 % of what the file limit allows", ge=1
     )
     max_globs: int = _setting(
         "HUB_MAX_GLOBS",
         1000,
-        "different patterns with `*` that are watched at once: each event may be compared with every one",
+        "maximum number of different patterns with `*` in all open streams: each event may be compared with every one",
         ge=0,
     )
     takeover: Annotated[bool, BeforeValidator(_switch)] = _setting(
         "HUB_TAKEOVER",
         "1",
-        "take a stream's socket over from gunicorn; 0: stream through WSGI (slower, for comparison)",
+        "write streams to the socket directly; 0: through WSGI (slower, for comparison)",
     )
     auth: Literal["open"] | None = _setting(
         "HUB_AUTH",
         None,
-        "`open`: anybody who reaches the port may read, post and start agents; needed for any address but loopback",
+        "`open`: everyone who can reach the port may read, post and start agents; required unless bound to loopback",
     )
     cors_origins: Annotated[tuple[str, ...], BeforeValidator(_origins)] = _setting(
         "HUB_CORS_ORIGINS",
         "*",
-        "origins whose pages may read the stream and post, with commas; only those that are named, and pages of this "
-        "machine, may also start and stop agents, read their logs and get tokens",
+        "origins, separated by commas, whose pages may read the stream and post; only origins that are listed, and pages "
+        "on this machine, may also start and stop agents, read their logs and get tokens",
+    )
+    proxies: Annotated[tuple[str, ...], BeforeValidator(_addresses)] = _setting(
+        "HUB_PROXIES",
+        "",
+        "addresses of reverse proxies, separated by commas, whose `X-Forwarded-Proto` and `SCRIPT_NAME` headers count; "
+        "unset: no such header counts",
     )
     agent: Annotated[str, AfterValidator(_command)] = _setting(
         "HUB_AGENT",
         "python -m agent",
-        "the program that `/api/agent/start` starts; any of yours that calls `attach` will do (`python` is the hub's own)",
+        "the program that `/api/agent/start` starts: any program that calls `attach` (`python` is the hub's own)",
+    )
+    agents: Annotated[tuple[AutoStart, ...], BeforeValidator(parse_autostart)] = _setting(
+        "HUB_AGENTS",
+        "",
+        "agents that the hub starts by itself, separated by commas: `worker`, `room:NAME`, `scripted`, `gateway`",
     )
     agent_state: str = _setting(
-        "HUB_AGENT_STATE", "var/agents", "folder for the agents' logs, and by which the next hub finds running agents"
+        "HUB_AGENT_STATE",
+        "var/agents",
+        "folder for agents' logs and for the records by which the next hub finds running agents",
     )
     agent_grace: Duration = _setting(
-        "HUB_AGENT_GRACE", "10s", "what an agent may take to stop before it is killed: enough for a goodbye"
+        "HUB_AGENT_GRACE", "10s", "time that an agent has to stop before it is killed: long enough to say goodbye"
     )
     agent_name: str = _setting(
         "AGENT_NAME",
         "",
-        "the name that our worker registers under; unset: LiveKit sends it to every room",
+        "the name that our worker registers under; unset: LiveKit dispatches it to every room",
         max_length=256,
     )
     forward: Annotated[SecretStr, AfterValidator(_forward)] | None = _setting(
-        "HUB_FORWARD", None, "where events are forwarded to: URLs of webhook receivers and files, with spaces between"
+        "HUB_FORWARD", None, "where to forward events: URLs of webhook receivers and files, separated by spaces"
     )
     forward_secret: Annotated[SecretStr, AfterValidator(_forward_secret)] | None = _setting(
-        "HUB_FORWARD_SECRET", None, "signs what is sent to webhook receivers: `whsec_` and base64; never shown"
+        "HUB_FORWARD_SECRET", None, "signs requests to webhook receivers: `whsec_` and base64; never shown"
     )
     forward_state: str = _setting(
-        "HUB_FORWARD_STATE", "var/forward", "folder in which the hub keeps how far each of those targets has got"
+        "HUB_FORWARD_STATE", "var/forward", "folder for the progress of each forwarding target"
     )
     livekit_url: Annotated[str, AfterValidator(_livekit)] | None = _setting(
         "LIVEKIT_URL", None, "your LiveKit server, for agents, tokens and webhooks"
@@ -227,14 +256,14 @@ class Settings(BaseModel):
     livekit_secret: SecretStr | None = _setting("LIVEKIT_API_SECRET", None, "its API secret; never shown")
     _environ: Mapping[str, str] = PrivateAttr(default_factory=lambda: MappingProxyType({}))
 
-    # Rules on a field each, not on the whole, so that one message names everything that is wrong.
+    # Each rule is on one field, so that one message names everything that is wrong.
 
     @field_validator("workers")
     @classmethod
     def _one_worker(cls, workers: int) -> int:
         if workers > 1:
             raise ValueError(
-                "more than one worker needs a history that they share, and this version has none: set HUB_WORKERS=1"
+                "more than one worker needs a shared history, which this version does not have: set HUB_WORKERS=1"
             )
         return workers
 
@@ -244,8 +273,8 @@ class Settings(BaseModel):
         host = info.data.get("host")
         if auth is None and host is not None and host not in LOOPBACK:
             raise ValueError(
-                f"with HUB_HOST={host} anybody who reaches that address could read every conversation: say "
-                "HUB_AUTH=open if that is what you want, or keep HUB_HOST=localhost behind a proxy that asks who it is"
+                f"with HUB_HOST={host} everyone who can reach that address could read every conversation: set "
+                "HUB_AUTH=open if you want that, or keep HUB_HOST=localhost behind a proxy that authenticates"
             )
         return auth
 
@@ -263,62 +292,62 @@ class Settings(BaseModel):
         targets = parse_targets(forward.get_secret_value()) if forward else ()
         if secret is None and any(target.kind == WEBHOOK for target in targets):
             raise ValueError(
-                "what is sent to webhook receivers is signed, and they need the same secret to check it: set "
-                f"HUB_FORWARD_SECRET={signing.new_secret()} (this one is new and nobody else's)"
+                "requests to webhook receivers are signed, and receivers need the secret to verify them: set "
+                f"HUB_FORWARD_SECRET={signing.new_secret()} (freshly generated for you)"
             )
         return secret
 
     @property
     def targets(self) -> tuple[Target, ...]:
-        """Where events are forwarded to."""
+        """The forwarding targets."""
         return parse_targets(self.forward.get_secret_value()) if self.forward else ()
 
     @property
     def addresses(self) -> list[str]:
-        """Where to listen."""
+        """The addresses to listen on."""
         return ["127.0.0.1", "::1"] if self.host == "localhost" else [self.host]
 
     @property
     def url(self) -> str:
-        """Where a browser on this machine finds the hub."""
+        """The hub's URL for a browser on this machine."""
         host = "localhost" if self.host in ("localhost", "0.0.0.0", "::") else self.host
         return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
 
     @property
     def environ(self) -> Mapping[str, str]:
-        """The environment that the settings were read from, with `.env` below it: what agents inherit."""
+        """The environment that the settings were read from, `.env` included: what agents inherit."""
         return self._environ
 
     def loopback_url(self, port: int) -> str:
-        """Where a program on this machine finds the hub, whatever it listens on; `port`: the one it was given."""
+        """The hub's URL for a program on this machine, whatever it listens on; `port`: the actual one."""
         host = {"localhost": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
         return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
     @property
     def livekit_missing(self) -> list[str]:
-        """Which of LiveKit's settings are not set."""
+        """The names of LiveKit's settings that are not set."""
         values = (self.livekit_url, self.livekit_key, self.livekit_secret)
         return [name for name, value in zip(LIVEKIT_NAMES, values, strict=True) if value is None]
 
     @property
-    def kept(self) -> Retention:
+    def effective_retention(self) -> Retention:
         """The retention in force."""
         return self.retention or Retention(7 * 86400, 64_000_000 if self.history == "memory:" else 1_000_000_000)
 
     def subscriber_limit(self, descriptors: int) -> int:
-        """How many streams may be open where the process may have `descriptors` open files."""
+        """Maximum number of open streams, if the process may have `descriptors` open files."""
         return self.max_subscribers or max(1, (descriptors - RESERVED_FDS) * 4 // 5)
 
     def connection_limit(self, descriptors: int) -> int:
-        """How many other requests may be under way: what the streams leave."""
+        """Maximum number of other connections: the descriptors that streams leave."""
         return max(8, descriptors - RESERVED_FDS - self.subscriber_limit(descriptors))
 
     @classmethod
     def load(cls, environ: Mapping[str, str] | None = None, dotenv: Path | None = Path(".env")) -> Settings:
-        """Read the settings; raises `SettingsError` that names every wrong one. What is empty counts as unset."""
+        """Read the settings; raises `SettingsError`, which names every wrong one. Empty counts as unset."""
         values = cls._given(environ, dotenv)
         lines = [
-            f"{name}: this version knows no credentials and no rate limits" for name in sorted(_NOT_YET & values.keys())
+            f"{name}: this version has neither credentials nor rate limits" for name in sorted(_NOT_YET & values.keys())
         ]
         known = cls.names()
         given = {name: values[name].strip() for name in known if (values.get(name) or "").strip()}
@@ -327,7 +356,7 @@ class Settings(BaseModel):
         except ValidationError as error:
             for one in error.errors(include_url=False):
                 text = one["msg"].removeprefix("Value error, ")
-                place = str(one["loc"][0])  # of a default it is the field's name, not the setting's
+                place = str(one["loc"][0])  # for a default it is the field's name, not the setting's
                 name = str(cls.model_fields[place].alias) if place in cls.model_fields else place
                 value = "" if name in _UNTOLD else f"={given.get(name, '')}"
                 lines.append(f"{name}{value}: {text[:1].lower()}{text[1:]}")
@@ -348,18 +377,18 @@ class Settings(BaseModel):
 
     @classmethod
     def unknown(cls, environ: Mapping[str, str] | None = None, dotenv: Path | None = Path(".env")) -> list[str]:
-        """One sentence for each `HUB_…` name that means nothing: most likely a slip."""
+        """A sentence for each unknown `HUB_…` name, which is probably a typo."""
         known = {*cls.names(), *_ELSEWHERE}
         sentences = []
         for name in sorted(cls._given(environ, dotenv)):
             if name.startswith("HUB_") and name not in known:
                 close = difflib.get_close_matches(name, known, 1)
-                sentences.append(f"{name} is no setting" + (f"; do you mean {close[0]}?" if close else ""))
+                sentences.append(f"{name} is not a setting" + (f"; did you mean {close[0]}?" if close else ""))
         return sentences
 
     @classmethod
     def table(cls) -> list[tuple[str, str, str]]:
-        """Name, default and meaning of each setting, for `--help` and the README."""
+        """Name, default and description of each setting, for `--help` and the README."""
         rows = []
         for field in cls.model_fields.values():
             default = "unset" if field.default in (None, "") else str(field.default)

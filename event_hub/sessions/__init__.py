@@ -1,12 +1,12 @@
-"""What a stream adds up to: sessions with their states, turns, latencies and conversation, out of events alone.
+"""Turns a stream of events into sessions: their states, turns, latencies and conversations.
 
-Pure: the same events in the same order give the same, to the byte. Imports the vocabulary and nothing else of ours.
+Pure: the same events in the same order give the same result, to the byte.
 """
 
+from .captions import Spoken
 from .condense import Condenser
-from .index import Sessions, belongs, retell
+from .index import Sessions, belongs, replay_into
 from .latency import Samples
 from .session import Session
-from .transcripts import Spoken
 
-__all__ = ["Condenser", "Samples", "Session", "Sessions", "Spoken", "belongs", "retell"]
+__all__ = ["Condenser", "Samples", "Session", "Sessions", "Spoken", "belongs", "replay_into"]

@@ -1,7 +1,7 @@
 """Which session each event belongs to. Pure.
 
-A session is what its events call it: a room and a name. Where they name only a room, it is the newest session of that
-room; where only a session, the first that had the name. The page's `state.js` goes by the same rules.
+Events name a session by its room and its name. An event that names only a room belongs to the newest session of that room;
+one that names only a session, to the first session of that name. The page's `state.js` has the same rules.
 """
 
 from __future__ import annotations
@@ -11,67 +11,62 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..events import KNOWN
+from .fields import Event, name
 from .session import NOWHERE, ROOM, Session
-from .values import Event
 
 LIMIT = 10_000
-"""Sessions that are known at once: those with the newest events."""
+"""Sessions that are known: those with the newest events."""
 
 _Key = tuple[str | None, str | None]
 _PROCESS = frozenset({"agent_process_started", "agent_process_exited", "events_dropped"})
 
 
-def _name(event: Event, field: str) -> str | None:
-    value = event.get(field)
-    return value if isinstance(value, str) and value else None
-
-
 class Sessions:
-    """All sessions of a history, as summaries; its events are given to `take` in their order."""
+    """All sessions of a history, as summaries. Give its events to `take` in their order."""
 
     def __init__(self, limit: int = LIMIT) -> None:
         self.forgotten = 0
-        """Sessions that had to be given up, beyond the limit."""
+        """Sessions that were forgotten because there were too many."""
         self._limit = limit
         self._sessions: OrderedDict[_Key, Session] = OrderedDict()
         self._latest: dict[str, Session] = {}
         self._named: dict[str, list[Session]] = {}
         self._run_by: dict[str, dict[Session, None]] = {}
-        """By the id of an agent's process, the sessions that it runs."""
+        """The sessions that an agent process runs, by its id."""
         self._awake: dict[str, dict[_Key, Session]] = {}
-        """Of each room the sessions that have had an event since LiveKit closed it: those that its next end concerns."""
+        """By room, the sessions with an event since LiveKit last closed it: when it is closed again, these end."""
 
     def __len__(self) -> int:
         return len(self._sessions)
 
     def newest(self) -> Iterator[Session]:
-        """The one with the newest event first."""
+        """All of them, newest events first."""
         return reversed(self._sessions.values())
 
     def find(self, id: str, room: str | None = None) -> list[Session]:
-        """Those with this id (of this room), the one with the newest event first."""
+        """Those with this id (in this room), newest events first."""
         found = list(self._named.get(id, ()))
         if id == NOWHERE or id.startswith(ROOM):
             nameless = self._sessions.get((None if id == NOWHERE else id.removeprefix(ROOM), None))
             found += [nameless] if nameless else []
-        found = [one for one in found if room is None or one.room == room]
-        return sorted(found, key=lambda one: -one.last)
+        found = [session for session in found if room is None or session.room == room]
+        return sorted(found, key=lambda session: -session.last)
 
     def forget_before(self, floor: int) -> None:
-        """Give up the sessions none of whose events are after offset `floor`."""
-        for session in [one for one in self._sessions.values() if one.last <= floor]:
+        """Forget the sessions that have no event after offset `floor`."""
+        for session in [session for session in self._sessions.values() if session.last <= floor]:
             self._forget(session)
 
     def take(self, event: Event, offset: int) -> Session | None:
-        """The event at `offset`; returns its session, None where it belongs to none."""
+        """Take the event at `offset`. Returns its session, or None if it belongs to none."""
         session = self._of(event, offset)
         if session is not None:
             self._give(session, event, offset)
         if event["type"] == "agent_process_exited":
-            for one in self._run_by.pop(_name(event, "agent") or "", {}):
-                one.process_exited(event)
-                one.exits.append((offset, event))
-                one.touched = offset
+            for running in self._run_by.pop(name(event, "agent") or "", {}):
+                running.process_exited(event)
+                running.exits.append((offset, event))
+                running.touched = offset
         return session
 
     def _give(self, session: Session, event: Event, offset: int) -> None:
@@ -92,46 +87,46 @@ class Sessions:
                 self._awake.setdefault(room, {})[room, session.session] = session
 
     def _of(self, event: Event, offset: int) -> Session | None:
-        room, name = _name(event, "room"), _name(event, "session")
-        if room is None and name is None:
+        room, label = name(event, "room"), name(event, "session")
+        if room is None and label is None:
             kind: Any = event["type"]
-            # What an agent's process says of itself belongs to no conversation.
+            # Events of an agent's process belong to no conversation.
             if kind in _PROCESS or "agent_id" in event or not (kind in KNOWN or kind.startswith("livekit_")):
                 return None
-        session = self._find(room, name, offset) or self._begin(room, name, offset)
+        session = self._find(room, label, offset) or self._begin(room, label, offset)
         self._sessions.move_to_end((session.room, session.session))
         return session
 
-    def _find(self, room: str | None, name: str | None, offset: int) -> Session | None:
-        if name is None:
+    def _find(self, room: str | None, label: str | None, offset: int) -> Session | None:
+        if label is None:
             return self._sessions.get((None, None)) if room is None else self._latest.get(room)
         if room is None:
-            return next(iter(self._named.get(name, ())), None)
-        found = self._sessions.get((room, name))
+            return next(iter(self._named.get(label, ())), None)
+        found = self._sessions.get((room, label))
         if found is not None:
             return found
-        roomless = self._sessions.get((None, name))
+        roomless = self._sessions.get((None, label))
         if roomless is not None:
             roomless.since = offset
-            return self._rename(roomless, room, name, offset)
-        # What came of a room before its session was known belongs to that session, unless somebody spoke in it. (If it is
-        # the room's newest no more, another session has come to the room meanwhile.)
+            return self._rename(roomless, room, label, offset)
+        # Events of a room before its session had a name belong to that session, unless something was said before. (If they
+        # are not the room's newest session, another session has come to the room since.)
         nameless = self._latest.get(room)
         if nameless is None or nameless.session is not None or nameless.spoke:
             return None
-        return self._rename(nameless, room, name, offset)
+        return self._rename(nameless, room, label, offset)
 
-    def _rename(self, session: Session, room: str, name: str, offset: int) -> Session:
+    def _rename(self, session: Session, room: str, label: str, offset: int) -> Session:
         del self._sessions[session.room, session.session]
         self._sleep(session)
         if session.session is not None:
             self._named[session.session].remove(session)
-        session.room, session.session = room, name
+        session.room, session.session = room, label
         self._file(session, offset)
         return session
 
-    def _begin(self, room: str | None, name: str | None, offset: int) -> Session:
-        session = Session(room, name)
+    def _begin(self, room: str | None, label: str | None, offset: int) -> Session:
+        session = Session(room, label)
         if len(self._sessions) >= self._limit:
             self._forget_some()
         session.since = offset
@@ -139,24 +134,24 @@ class Sessions:
         return session
 
     def _file(self, session: Session, offset: int) -> None:
-        room, name = session.room, session.session
-        self._sessions[room, name] = session
+        room, label = session.room, session.session
+        self._sessions[room, label] = session
         if room is not None:
             before = self._latest.get(room)
             if before is not None and before is not session and before.until is None:
                 before.until = offset
             self._latest[room] = session
-        if name is not None:
-            namesakes = self._named.setdefault(name, [])
+        if label is not None:
+            namesakes = self._named.setdefault(label, [])
             session.first_name = not namesakes
             namesakes.append(session)
 
     def _forget_some(self) -> None:
-        """A hundredth at a time, so that it is seldom: those that have been quiet longest, ended ones first."""
+        """Forget the least recently active, ended ones first; a hundredth at a time, so that this is rare."""
         count = max(1, self._limit // 100)
-        everybody = list(self._sessions.values())
-        ended = [one for one in everybody if one.ended][:count]
-        for session in ended or everybody[:count]:
+        oldest_first = list(self._sessions.values())
+        ended = [session for session in oldest_first if session.ended][:count]
+        for session in ended or oldest_first[:count]:
             self._forget(session)
             self.forgotten += 1
 
@@ -184,27 +179,27 @@ class Sessions:
             del self._awake[session.room or ""]
 
 
-def retell(session: Session, event: Event, offset: int, whole: Session) -> bool:
-    """Give `whole` the event at `offset` if it is one of those that made up `session`, as a `Sessions` has it; returns
-    whether it is the session's own."""
+def replay_into(session: Session, event: Event, offset: int, whole: Session) -> bool:
+    """Give `whole` the event at `offset` if it concerns `session`, a summary of the same session. Returns whether the event
+    belongs to it."""
     own = belongs(event, offset, session)
     if own:
         whole.take(event, offset)
-    if event["type"] == "agent_process_exited" and whole.process == (_name(event, "agent") or ""):
+    if event["type"] == "agent_process_exited" and whole.process == (name(event, "agent") or ""):
         whole.process_exited(event)
     if own:
         return True
-    ends_all = event["type"] == "livekit_room_finished" and _name(event, "room") == (session.room or "")
+    ends_all = event["type"] == "livekit_room_finished" and name(event, "room") == (session.room or "")
     if ends_all and whole.first and offset > session.since:
         whole.room_finished(event)
     return False
 
 
 def belongs(event: Event, offset: int, session: Session) -> bool:
-    """Whether the event at `offset` is one of those that made up `session`, as a `Sessions` has it."""
-    room, name = _name(event, "room"), _name(event, "session")
-    if name is not None:
-        return name == session.session and (room == session.room if room is not None else session.first_name)
+    """Whether the event at `offset` belongs to `session`, a summary from `Sessions`."""
+    room, label = name(event, "room"), name(event, "session")
+    if label is not None:
+        return label == session.session and (room == session.room if room is not None else session.first_name)
     if room is not None:
         return room == session.room and session.since <= offset < (session.until or offset + 1)
     if session.room is not None or session.session is not None:

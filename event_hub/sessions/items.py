@@ -1,182 +1,216 @@
-"""The conversation of a session as a list: who said what, tool calls, what else happened; also what is going on right
-now. Pure: events in, plain values out."""
+"""The conversation of a session as a list: who said what, tool calls, other events; and what is still going on. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from .shelf import Shelf, weight
+from .bounded_list import BoundedList, weight
+from .fields import Event, name, seconds, stamp, text
 from .turns import TEXT
-from .values import Event, name, seconds, stamp, text
+from .utterance import REMEMBERED, AgentUtterance, Resolution, Settled, UserUtterance, remember
+from .utterances import Utterances
 
 LIMIT = 10_000
-"""Items of one session that are kept: the newest."""
-REMEMBERED = 16
-"""Utterances and tool calls whose items late events can still find."""
+"""Items that are kept of one session: the newest."""
+MOVED = 50
+"""How many newer items an utterance can be placed before, if its first event comes late."""
 
 _Item = dict[str, Any]
 
 
 class Items:
-    """The items of one session, out of its events in the order of their arrival.
+    """The items of one session, from its events in the order of their arrival.
 
-    An item stands where it began, and grows in place: an interim becomes its final, a reply gains text and is heard.
+    An item is placed where it began, and grows there: an interim becomes its final, a reply gains text and is heard. Fields
+    that begin with `_` are not part of the document.
     """
 
-    def __init__(self) -> None:
-        self._all: Shelf[_Item] = Shelf(LIMIT, weight)
-        self._reset()
+    def __init__(self, utterances: Utterances) -> None:
+        self._utterances = utterances
+        self._all: BoundedList[_Item] = BoundedList(LIMIT, weight)
+        self.reset()
 
-    def _reset(self) -> None:
-        self._open: dict[str, _Item] = {}
-        self._replies: dict[str, _Item] = {}
-        self._reply: _Item | None = None
+    def reset(self) -> None:
+        """The session begins or ends: what follows is about other utterances and tool calls."""
+        self._said: dict[int, _Item] = {}
         self._calls: dict[str, _Item] = {}
-        self._speaking: str | None = None
+        self._ended_calls: dict[str, _Item] = {}
+        """Calls that a correction may still change."""
+        self._speaking = 0
 
     @property
     def forgotten(self) -> int:
-        """Items that are no longer kept."""
+        """How many items were dropped."""
         return self._all.forgotten
 
     def documents(self) -> Iterator[_Item]:
-        """All that are kept, oldest first. What is still going on says so: `final: false` of an interim,
-        `generating` and `speaking` of a reply, `status: "running"` of a tool."""
+        """The items that are kept, oldest first. What is still going on is marked: an interim with `final: false`, a reply
+        with `generating` or `speaking`, a tool with `status: "running"`."""
         for item in self._all:
-            if "kind" in item:
-                yield {key: value for key, value in item.items() if value is not None and not key.startswith("_")}
+            if item and not item.get("_absorbed"):
+                document = {key: value for key, value in item.items() if value is not None and key[0] != "_"}
+                if "_reply" not in item or _as_heard(document, item["_reply"]):
+                    yield document
 
-    def take(self, event: Event) -> None:
-        """One event of the session."""
+    def take(self, event: Event, resolved: Resolution | None) -> None:
+        """Take one event of the session, with its resolution: what it means for which utterance."""
         kind: str = event["type"]
-        handler = _HANDLERS.get(kind)
-        if handler is not None:
-            handler(self, event)
+        if resolved is not None:
+            if resolved.settled:
+                self.settle_utterances(resolved.settled)
+            if isinstance(resolved.utterance, UserUtterance):
+                self._user_said(event, resolved, resolved.utterance)
+            elif isinstance(resolved.utterance, AgentUtterance):
+                _AGENT[kind](self, event, resolved.utterance)
+        elif kind in _OTHERS:
+            _OTHERS[kind](self, event)
         elif kind in _NOTED or kind.startswith("livekit_"):
-            self._add({"kind": "event", "at": stamp(event), "event": dict(event)})
+            self._note(event)
         else:
             return
-        # A text may be there twice, as what was generated and as what was said.
+        # A text may be kept twice, as what was generated and as what was said.
         self._all.grew(len(text(event, "delta")) if kind == "agent_text_delta" else 2 * weight(event))
-        if kind in ("session_started", "session_ended", "livekit_room_finished"):
-            self.settle()
-            self._reset()
+
+    def settle_utterances(self, settled: list[Settled] | tuple[Settled, ...]) -> None:
+        """Note that these utterances ended without an event of their own."""
+        for utterance, fate in settled:
+            item = self._said.get(utterance.number)
+            if item is None:
+                continue
+            if fate == "absorbed":
+                item["_absorbed"] = True
+            elif fate == "unconfirmed":
+                item["final"], item["unconfirmed"] = True, True
+            else:
+                item["generating"] = item["speaking"] = None
 
     def settle(self) -> None:
-        """Nothing is going on any more, as far as anybody knows."""
-        for item in [self._reply, *self._replies.values()]:
-            if item:
+        """The session is over: nothing is still going on."""
+        self._speaking = 0
+        for item in self._said.values():
+            if item.get("_reply"):
                 item["generating"] = item["speaking"] = None
         for item in self._calls.values():
             item["status"] = "unknown"
         self._calls.clear()
 
-    def _add(self, item: _Item) -> _Item:
-        self._all.add(item)
-        return item
+    def _note(self, event: Event) -> None:
+        self._all.add({"kind": "event", "at": stamp(event), "event": dict(event)})
 
-    def _drop(self, item: _Item) -> None:
-        item.clear()
-        if self._reply is item:
-            self._reply = None
-        for found in (self._open, self._replies):
-            for key in [key for key, one in found.items() if one is item]:
-                del found[key]
+    def _stand(self, item: _Item, newest: int = 0) -> None:
+        """Place the item where it began: before newer ones that began later. `newest`: how many of them to leave alone."""
+        place, at = newest, item["at"]
+        for other in self._all.newest(MOVED) if at is not None else ():
+            if other and not other.get("_absorbed") and (other["at"] is None or other["at"] <= at):
+                break
+            place += 1
+        self._all.add(item, place)
+
+    def _stand_again(self, item: _Item, at: float | None) -> None:
+        """Place the item again: it began at a different time than it seemed."""
+        if at is None or item["at"] == at:
+            return
+        item["at"] = at
+        for place, other in enumerate(self._all.newest(MOVED)):
+            if other is item:
+                self._all.take_out(place)
+                self._stand(item)
+                return
+
+    def _add_said(self, utterance: UserUtterance | AgentUtterance, event: Event, item: _Item) -> _Item:
+        if utterance.began is None or utterance.began == stamp(event):
+            self._all.add(item)
+        else:
+            self._stand(item)
+        self._said[utterance.number] = item
+        if len(self._said) > 2 * REMEMBERED:
+            del self._said[next(iter(self._said))]
+        return item
 
     # -- the user ------------------------------------------------------------------------------------------------------
 
-    def transcript(self, event: Event) -> None:
-        utterance = name(event, "utterance")
-        if event.get("role") == "agent" or utterance in self._replies:
-            self.agent_said(event)
-            return
-        words, final = text(event, "text"), event.get("final") is not False
-        key = f"u {utterance}" if utterance else f"p {name(event, 'participant') or event.get('role') or ''}"
-        item = self._open.pop(key, None)
-        if not words:
-            if item is not None and final:
-                self._drop(item)  # what sounded like speech was none
-            elif item is not None:
-                self._open[key] = item
+    def _user_said(self, event: Event, resolved: Resolution, utterance: UserUtterance) -> None:
+        item = self._said.get(utterance.number)
+        if resolved.drops:
+            if item is not None:
+                item.clear()
+                del self._said[utterance.number]
             return
         if item is None:
-            item = self._add({"kind": "said", "at": stamp(event), "role": event.get("role"), "utterance": utterance})
+            at = stamp(event) if utterance.began is None else utterance.began
+            item = {"kind": "said", "at": at, "role": event.get("role"), "utterance": utterance.name}
+            self._add_said(utterance, event, item)
+        else:
+            self._stand_again(item, utterance.began)
+        final = event.get("final") is not False
         item.update(
             participant=name(event, "participant") or item.get("participant"),
-            text=words,
+            speaker_id=name(event, "speaker_id") or item.get("speaker_id"),
+            text=text(event, "text"),
             final=final,
+            unconfirmed=None,
             typed=event.get("typed") is True or None,
             ended=stamp(event) if final else None,
+            _absorbed=None,
         )
-        if not final:
-            _remember(self._open, key, item)
-
-    def user_started(self, _: Event) -> None:
-        for key in [key for key in self._open if key.startswith("p ")]:
-            del self._open[key]
 
     # -- the agent -----------------------------------------------------------------------------------------------------
 
-    def _of(self, event: Event, fits: Callable[[_Item], bool]) -> _Item:
-        utterance = name(event, "utterance")
-        if utterance is not None:
-            item = self._replies.get(utterance)
-        else:
-            item = self._reply if self._reply and fits(self._reply) else None
+    def _item(self, event: Event, utterance: AgentUtterance) -> _Item:
+        item = self._said.get(utterance.number)
         if item is None:
-            item = self._add(
-                {
-                    "kind": "said",
-                    "at": stamp(event),
-                    "role": "agent",
-                    "utterance": utterance,
-                    "text": "",
-                    "final": False,
-                }
-            )
-            if self._speaking == (utterance or ""):
+            item = {
+                "kind": "said",
+                "at": stamp(event) if utterance.began is None else utterance.began,
+                "role": "agent",
+                "utterance": utterance.name,
+                "text": "",
+                "final": False,
+                "_reply": utterance,
+            }
+            if utterance.started:
+                item["heard"] = utterance.began
+            if self._speaking == utterance.number:
                 item["speaking"] = True
-            if utterance is not None:
-                _remember(self._replies, utterance, item)
-            self._reply = item
+            self._add_said(utterance, event, item)
         item["participant"] = name(event, "participant") or item.get("participant")
         return item
 
-    def delta(self, event: Event) -> None:
+    def _delta(self, event: Event, utterance: AgentUtterance) -> None:
+        item = self._item(event, utterance)
+        if item["final"] or item.get("_unsaid"):
+            return  # it comes too late: what was really said is already known
         given = event.get("offset")
-        offset = given if type(given) is int and given >= 0 else None
-        item = self._of(event, lambda one: not one["final"] and bool(one.get("generating")) and offset != 0)
-        if item["final"]:
-            return  # it comes late: what was really said is known
         item["generating"] = True if not item.get("interrupted") else None
         if len(item.get("generated") or "") >= TEXT:
             item["truncated"] = True
         else:
-            _put(item, text(event, "delta"), offset)
-        item["text"] = item["generated"]
+            _put(item, text(event, "delta"), given if type(given) is int and given >= 0 else None)
+        if not item.get("_transcribed"):
+            item["text"] = item["generated"]
 
-    def complete(self, event: Event) -> None:
-        words = text(event, "text")
-        item = self._of(event, lambda one: not one["final"] and bool(one.get("generating")))
+    def _complete(self, event: Event, utterance: AgentUtterance) -> None:
+        item, words = self._item(event, utterance), text(event, "text")
         item["generated"] = words[:TEXT]
         item["truncated"] = len(words) > TEXT or None
         item["generating"] = item["lost"] = None
         item["_length"] = len(words)
-        if not item["final"]:
+        if not item["final"] and not item.get("_transcribed"):
             item["text"] = item["generated"]
 
-    def agent_started(self, event: Event) -> None:
-        self._speaking = name(event, "utterance") or ""
-        item = self._replies.get(self._speaking) if self._speaking else self._reply
-        if item is not None and not item["final"]:
-            item["speaking"] = True
-            item["heard"] = stamp(event)
+    def _started(self, event: Event, utterance: AgentUtterance) -> None:
+        self._speaking = utterance.number
+        item = self._said.get(utterance.number)
+        if item is None or item["final"]:
+            return
+        item["speaking"] = True
+        item["heard"] = stamp(event)
+        self._stand_again(item, utterance.began)
 
-    def agent_finished(self, event: Event) -> None:
-        self._speaking = None
-        utterance = name(event, "utterance")
-        item = self._replies.get(utterance) if utterance else self._reply
+    def _finished(self, event: Event, utterance: AgentUtterance) -> None:
+        self._speaking = 0
+        item = self._said.get(utterance.number)
         if item is None:
             return
         item["speaking"] = None
@@ -184,52 +218,64 @@ class Items:
             item["interrupted"], item["generating"] = True, None
         item["position"] = seconds(event.get("position"))
 
-    def agent_said(self, event: Event) -> None:
-        words = text(event, "text")
-        item = self._of(event, lambda one: not one["final"])
+    def _agent_said(self, event: Event, utterance: AgentUtterance) -> None:
+        item, words = self._item(event, utterance), text(event, "text")
         item["text"] = words
         item["final"] = event.get("final") is not False
+        item["_transcribed"] = True
         if not item["final"]:
             return
         item["generating"], item["ended"] = None, stamp(event)
         if event.get("interrupted") is True:
             item["interrupted"] = True
-        if (item.get("generated") or "").strip() == words.strip():
-            item["generated"] = None  # all of it was said
         if not words and not item.get("generated"):
-            self._drop(item)
+            item.clear()
+            del self._said[utterance.number]
+        elif (item.get("generated") or "").strip() == words.strip():
+            item["generated"] = None  # all of it was said
 
-    def false_interruption(self, event: Event) -> None:
-        item = self._replies.get(name(event, "utterance") or "", self._reply)
+    def _unsaid(self, event: Event, utterance: AgentUtterance) -> None:
+        item = self._item(event, utterance)
+        item["generated"] = text(event, "generated")[:TEXT] or item.get("generated")
+        item["_unsaid"] = True
+        item["generating"] = item["speaking"] = None
+
+    def _false_interruption(self, event: Event, utterance: AgentUtterance) -> None:
+        item = self._said.get(utterance.number)
         if event.get("resumed") is True and item:
             item["interrupted"] = None
-        self._add({"kind": "event", "at": stamp(event), "event": dict(event)})
+        self._note(event)
+
+    def _finished_unknown(self, _: Event) -> None:
+        self._speaking = 0
 
     # -- tools ---------------------------------------------------------------------------------------------------------
 
-    def tool_started(self, event: Event) -> None:
-        item = self._add(
-            {
-                "kind": "tool",
-                "at": stamp(event),
-                "call_id": name(event, "call_id"),
-                "name": name(event, "name"),
-                "arguments": event.get("arguments"),
-                "status": "running",
-            }
-        )
-        _remember(self._calls, item["call_id"] or "", item)
+    def _tool_started(self, event: Event) -> None:
+        item: _Item = {
+            "kind": "tool",
+            "at": stamp(event),
+            "call_id": name(event, "call_id"),
+            "name": name(event, "name"),
+            "arguments": event.get("arguments"),
+            "status": "running",
+        }
+        self._all.add(item)
+        remember(self._calls, item["call_id"] or "", item)
 
-    def tool_updated(self, event: Event) -> None:
+    def _tool_updated(self, event: Event) -> None:
         item = self._calls.get(name(event, "call_id") or "")
         if item is not None:
             item["message"] = text(event, "message")
 
-    def tool_finished(self, event: Event) -> None:
+    def _tool_finished(self, event: Event) -> None:
         call = name(event, "call_id")
         item = self._calls.pop(call or "", None)
+        if item is None and event.get("correction") is True:
+            item = self._ended_calls.get(call or "")
         if item is None:
-            item = self._add({"kind": "tool", "at": stamp(event), "call_id": call, "name": name(event, "name")})
+            item = {"kind": "tool", "at": stamp(event), "call_id": call, "name": name(event, "name")}
+            self._all.add(item)
         failed = event.get("is_error") is True
         item.update(
             status=name(event, "status") or ("error" if failed else "done"),
@@ -237,14 +283,37 @@ class Items:
             output=event.get("output"),
             duration=seconds(event.get("duration")),
         )
+        _remember(self._ended_calls, call or "", item)
+
+
+def _remember(items: dict[str, _Item], call: str, item: _Item) -> None:
+    items[call] = item
+    if len(items) > REMEMBERED:
+        del items[next(iter(items))]
+
+
+def _as_heard(document: _Item, reply: AgentUtterance) -> bool:
+    """Keep in `text` only what was heard of a reply; returns whether anything is left to show."""
+    if reply.heard:
+        return True
+    written = document.get("generated") or document["text"]
+    if reply.unsaid:
+        document["kind"] = "unsaid"
+        for field in ("text", "final", "ended", "speaking", "generating", "heard"):
+            document.pop(field, None)
+    else:
+        document["text"] = ""
+    if written:
+        document["generated"] = written
+    return bool(written) or not reply.unsaid
 
 
 def _put(item: _Item, delta: str, offset: int | None) -> None:
-    """Add a delta that begins after `offset` characters: after, over or beyond what there is."""
+    """Add a delta that begins after `offset` characters: after, over or beyond the text so far."""
     known, length = item.get("generated") or "", item.get("_length", 0)
     offset = length if offset is None else offset
     if not known and offset > 0:
-        known = "…"  # it began before anybody looked
+        known = "…"  # its beginning is not in this history
         item["lost"] = offset
     elif offset > length:
         known += "…"  # a delta is missing here
@@ -258,24 +327,22 @@ def _put(item: _Item, delta: str, offset: int | None) -> None:
     item["_length"] = end
 
 
-def _remember(items: dict[str, _Item], key: str, item: _Item) -> None:
-    items[key] = item
-    if len(items) > REMEMBERED:
-        del items[next(iter(items))]
-
-
 _NOTED = frozenset(
     {"session_started", "session_ended", "agent_ready", "agent_handoff", "agent_error", "events_dropped"}
 )
-_HANDLERS: dict[str, Callable[[Items, Event], None]] = {
-    "transcript": Items.transcript,
-    "user_speech_started": Items.user_started,
-    "agent_text_delta": Items.delta,
-    "agent_text_complete": Items.complete,
-    "agent_speech_started": Items.agent_started,
-    "agent_speech_finished": Items.agent_finished,
-    "agent_false_interruption": Items.false_interruption,
-    "tool_call_started": Items.tool_started,
-    "tool_call_updated": Items.tool_updated,
-    "tool_call_finished": Items.tool_finished,
+_AGENT: dict[str, Callable[[Items, Event, AgentUtterance], None]] = {
+    "transcript": Items._agent_said,
+    "agent_text_delta": Items._delta,
+    "agent_text_complete": Items._complete,
+    "agent_text_unsaid": Items._unsaid,
+    "agent_speech_started": Items._started,
+    "agent_speech_finished": Items._finished,
+    "agent_false_interruption": Items._false_interruption,
+}
+_OTHERS: dict[str, Callable[[Items, Event], None]] = {
+    "agent_speech_finished": Items._finished_unknown,
+    "agent_false_interruption": Items._note,
+    "tool_call_started": Items._tool_started,
+    "tool_call_updated": Items._tool_updated,
+    "tool_call_finished": Items._tool_finished,
 }

@@ -1,7 +1,7 @@
 """Where the time of a turn went, and how the turns of a session compare. Pure.
 
-The figures are LiveKit's (docs/latencies.md). Nothing is estimated: a number that comes out of here was posted as it is,
-or is the difference of two posted timestamps, or what is left of a total when its known parts are taken off.
+The figures are LiveKit's (docs/latencies.md). Nothing is estimated: each number was posted, or is the difference of two
+posted timestamps, or is a total minus its known parts.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from array import array
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from .values import seconds
+from .fields import latency_seconds, seconds
 
 TOTAL = "e2e_latency"
 """From the end of the user's speech until the agent is heard."""
@@ -23,25 +23,28 @@ PARTS = (
     "tts_node_ttfb",
     "playback_latency",
 )
-"""What the total consists of, in the order in which it happens. `transcription_delay` lies within `end_of_turn_delay`,
-`llm_node_ttfs` within `tts_node_ttfb`; `tools` is the time in which at least one tool ran."""
+"""The parts of the total, in the order in which they happen. `transcription_delay` lies within `end_of_turn_delay`,
+`llm_node_ttfs` within `tts_node_ttfb`; `tools` is the time during which at least one tool ran."""
 FIGURES = (TOTAL, "response_time", "transcription_delay", *PARTS[:2], *PARTS[3:], "llm_node_ttfs")
-"""What statistics are kept of. `response_time`: between the events, from the user's speech finished to the agent's
-started; it needs no `turn_metrics`."""
+"""The figures with statistics. `response_time` is measured between events, from `user_speech_finished` to
+`agent_speech_started`, or from a typed message to the first text of the reply; it needs no `turn_metrics`."""
 
 
 def breakdown(total: float | None, measured: str, figures: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The latency of one turn: its total, its known parts, and what is left; None where nothing is known.
+    """The latency of one turn: its total, its known parts, and the rest; None if nothing is known.
 
-    total: seconds from the end of the user's speech until the agent was heard, and what `measured` it: `e2e_latency`, or
-        `events` where two events tell.
-    figures: the parts that are known, by name; what is no duration is left out.
+    total: seconds from the end of the user's speech until the agent was heard. measured: what measured it, `e2e_latency`
+        or `events`.
+    figures: the known parts, by name. Values that no clock can have measured are ignored.
 
-    Out comes `{total, measured, parts: [{name, seconds}], unaccounted | overlap}`, so that the parts, plus what is
-    `unaccounted` for, less the `overlap` of parts that ran side by side, are the total. Without a total there are the
-    parts alone.
+    Returns `{total, measured, parts: [{name, seconds}], unaccounted | overlap}`. The parts, plus `unaccounted`, minus the
+    `overlap` of parts that ran at the same time, add up to the total. Without a total there are only the parts.
     """
-    known = {name: value for name in PARTS if (value := seconds(figures.get(name))) is not None}
+    known = {
+        name: value
+        for name in PARTS
+        if (value := (seconds if name == "tools" else latency_seconds)(figures.get(name))) is not None
+    }
     parts = [{"name": name, "seconds": value} for name, value in known.items()]
     if total is None:
         return {"parts": parts} if parts else None
@@ -66,27 +69,37 @@ def union(intervals: Iterable[tuple[float, float]]) -> float:
 
 
 class Samples:
-    """All that was measured of each figure."""
+    """All measurements of each figure."""
 
     __slots__ = ("_measured", "_sorted")
 
     def __init__(self) -> None:
         self._measured: dict[str, array[float]] = {}
         self._sorted: dict[str, int] = {}
-        """How many of each figure's are in order of size, from the first on."""
+        """How many of each figure's measurements, from the first on, are already sorted."""
 
     def add(self, figure: str, value: float) -> None:
-        """One more measurement, in seconds."""
+        """Add a measurement, in seconds."""
         self._measured.setdefault(figure, array("d")).append(value)
 
+    def remove(self, figure: str, value: float) -> None:
+        """Take back a measurement: what it measured was not heard."""
+        values = self._measured.get(figure)
+        if values is None or value not in values:
+            return
+        values.remove(value)
+        self._sorted.pop(figure, None)
+        if not values:
+            del self._measured[figure]
+
     def add_all(self, other: Samples) -> None:
-        """Those of another, too."""
+        """Add the measurements of `other`."""
         for figure, values in other._measured.items():
             self._measured.setdefault(figure, array("d")).extend(values)
 
     def summary(self) -> dict[str, dict[str, float | int]]:
-        """`{figure: {count, min, median, p95, max, mean}}`, of the figures that were measured at all; percentiles are
-        measured values (nearest rank), none in between."""
+        """`{figure: {count, min, median, p95, max, mean}}` of the figures that were measured. Percentiles are measured
+        values (nearest rank); none is interpolated."""
         return {figure: _summary(self._in_order(figure)) for figure in FIGURES if figure in self._measured}
 
     def _in_order(self, figure: str) -> array[float]:

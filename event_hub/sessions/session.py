@@ -1,62 +1,64 @@
-"""One session: what is going on in it, what has, and how long it took. Pure: its events in, plain values out."""
+"""One session: its state, what happened in it, and how long that took. Pure: its events in, plain values out."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
+from .fields import Event, name, seconds, stamp
 from .items import Items
 from .latency import Samples
 from .turns import Turns
-from .values import Event, name, seconds, stamp, text
+from .utterance import AgentUtterance, UserUtterance, Utterance
+from .utterances import Utterances
 
 TURNS = 5_000
-"""Turns of one session that are kept to be shown: the newest."""
+"""Turns that are kept of one session: the newest."""
 ROOM = "room:"
-"""How the id of a session begins that has no name but its room's."""
+"""The id of a session without a name is this and its room."""
 NOWHERE = "none"
-"""The id of the session of all that names neither room nor session."""
+"""The id of the session of all events that name neither a room nor a session."""
 
 
 class Session:
-    """One session, as its events tell, in the order of their arrival; each is given to `take` once.
+    """One session. Give each of its events to `take` once, in the order of their arrival.
 
-    room, session: what its events call it; None: they do not.
-    whole: keep its turns and its conversation, for `document`; without, only `summary` is to be had, and it takes some
-        14 KB while it goes on, 4 KB when it has ended.
+    room, session: the names that its events give it, or None.
+    whole: keep its turns and its conversation, for `document`. Without it there is only a `summary`; the session takes some
+        14 KB while it is live, and 4 KB after its end.
     """
 
     __slots__ = (
         "_samples", "agent", "agent_speaking", "agent_state", "began", "counts", "ended", "ended_at", "exits",
         "first", "first_name", "items", "last", "mode", "nameless", "opened", "process", "reason", "room", "roomless",
         "session", "since", "spoke", "started_at", "touched", "turns", "until", "updated_at", "usage",
-        "user_speaking", "user_state",
+        "user_speaking", "user_state", "utterances",
     )  # fmt: skip
 
     def __init__(self, room: str | None, session: str | None, *, whole: bool = False) -> None:
         self.room, self.session = room, session
         self.first = self.last = 0
-        """Offsets of its first and newest event."""
+        """Offsets of its first and its newest event."""
         self.touched = 0
         """The offset of the newest event that changed it: its own, or the end of its room."""
         self.since = 0
         self.until: int | None = None
-        """Offsets between which it was the newest session of its room: what names the room alone belongs to it."""
+        """Offsets between which it was the newest session of its room: events that name only the room belong to it."""
         self.nameless = self.roomless = False
-        """Some of its events name no session; no room."""
+        """Some of its events do not name the session, or do not name the room."""
         self.first_name = True
-        """No other room had a session of this name before: what names this session and no room belongs to it."""
+        """No other room had a session of this name before: events that name only the session belong to it."""
         self.agent: str | None = None
         self.mode: str | None = None
         self.reason: str | None = None
         self.process: str | None = None
-        """The id of the agent process that runs it, where a hub has started that."""
+        """The id of the agent process that runs it, if a hub started that process."""
         self.exits: list[tuple[int, Event]] = []
-        """The events, with their offsets, that told of that process's end."""
+        """The events that reported the end of that process, with their offsets."""
         self.began = False
-        """It was seen from its very beginning."""
+        """Its first event is known."""
         self.opened = False
-        """`session_started` has come: the session began then, whatever else was told of its room before."""
+        """`session_started` has come: the session began then, even if its room had earlier events."""
         self.ended = False
         self.spoke = False
         self.started_at: float | None = None
@@ -68,12 +70,13 @@ class Session:
         self.usage: list[Any] = []
         self.counts: dict[str, int] = dict.fromkeys(COUNTS, 0)
         self._samples = Samples()
-        self.turns = Turns(self._samples, TURNS if whole else 0)
-        self.items = Items() if whole else None
+        self.utterances = Utterances()
+        self.turns = Turns(self.utterances, self._samples, TURNS if whole else 0)
+        self.items = Items(self.utterances) if whole else None
 
     @property
     def id(self) -> str:
-        """How the API calls it: its name; without one, its room's."""
+        """The session's id in the API: its name, or one made of its room's."""
         return self.session or (f"{ROOM}{self.room}" if self.room is not None else NOWHERE)
 
     @property
@@ -81,7 +84,7 @@ class Session:
         return self._samples
 
     def take(self, event: Event, offset: int) -> None:
-        """One event of this session, at `offset` of the history."""
+        """Take one event of this session, at `offset` of the history."""
         if not self.first:
             self.first = offset
             self.began = event["type"] == "session_started"
@@ -98,19 +101,32 @@ class Session:
         handler = _HANDLERS.get(event["type"])
         if handler is not None:
             handler(self, event)
-        self.turns.take(event)
+        resolved = self.utterances.take(event)
+        if resolved is not None and resolved.closes and event["type"] == "transcript" and event.get("text"):
+            self._said(resolved.utterance)
+        self.turns.take(event, resolved)
         if self.items is not None:
-            self.items.take(event)
+            self.items.take(event, resolved)
 
     def settle(self) -> None:
-        """Nothing of it is going on any more, as far as anybody knows."""
+        """The session is over: nothing is still going on."""
         self.agent_state = self.user_state = None
         self.agent_speaking = self.user_speaking = False
+        settled = self.utterances.settle()
+        self.turns.settle(settled)
         if self.items is not None:
+            self.items.settle_utterances(settled)
             self.items.settle()
 
+    def _reset(self) -> None:
+        """From now on, the name of an utterance means a new one."""
+        self.utterances.reset()
+        self.turns.reset()
+        if self.items is not None:
+            self.items.reset()
+
     def summary(self) -> dict[str, Any]:
-        """States, counts, durations and latencies; without the offsets, which the reader of the history knows as ids."""
+        """States, counts, durations and latencies. Whoever reads the history adds the ids of its events."""
         end = self.ended_at if self.ended and self.ended_at is not None else self.updated_at
         lasted = None if end is None or self.started_at is None or end < self.started_at else end - self.started_at
         return {
@@ -138,15 +154,15 @@ class Session:
         }
 
     def document(self) -> dict[str, Any]:
-        """All of it: the summary, with each turn in `turns`, and the conversation."""
+        """The summary, with all `turns` and the `conversation`."""
         document = self.parts()
         return {**document, "turns": list(document["turns"]), "conversation": list(document["conversation"])}
 
     def parts(self) -> dict[str, Any]:
-        """The same, with `turns` and `conversation` as iterators, for those who go on with other work in between; the
-        session must stay as it is until they are through."""
+        """The same, with `turns` and `conversation` as iterators, so that other work can be done in between. The session
+        must not change until they are exhausted."""
         if self.items is None:
-            raise ValueError("only a whole session has its turns and its conversation")
+            raise ValueError("only a session with whole=True keeps its turns and its conversation")
         return {
             **self.summary(),
             "turns": self.turns.documents(),
@@ -156,20 +172,18 @@ class Session:
 
     # -- what events do ------------------------------------------------------------------------------------------------
 
-    def begun(self) -> None:
-        """Somebody speaks: a room that had emptied is in use again."""
+    def _said(self, utterance: Utterance) -> None:
+        """An utterance has got its final transcript. Each utterance counts once."""
+        if isinstance(utterance, UserUtterance):
+            self.counts["user_transcripts"] += utterance.finals == 1
+        elif isinstance(utterance, AgentUtterance):
+            self.counts["agent_transcripts"] += utterance.finals == 1 and utterance.heard
+
+    def _speech(self, event: Event) -> None:
+        """Words or speech: a room that was finished is in use again."""
         self.spoke = True
         if self.session is None:
             self.ended = False
-
-    def _transcript(self, event: Event) -> None:
-        self.begun()
-        if event.get("final") is False or not text(event, "text"):
-            return
-        self.counts["agent_transcripts" if self.turns.is_reply(event) else "user_transcripts"] += 1
-
-    def _speech(self, event: Event) -> None:
-        self.begun()
         if event["type"] == "user_speech_started":
             self.user_speaking = True
 
@@ -192,7 +206,7 @@ class Session:
         self.counts[_COUNTED[event["type"]]] += 1
 
     def _tool_finished(self, event: Event) -> None:
-        self.counts["tool_errors"] += event.get("is_error") is True
+        self.counts["tool_errors"] += event.get("is_error") is True and event.get("correction") is not True
 
     def _dropped(self, event: Event) -> None:
         count = seconds(event.get("count"))
@@ -207,8 +221,9 @@ class Session:
         self.agent = name(event, "new_agent") or self.agent
 
     def _started(self, event: Event) -> None:
-        if self.ended or self.spoke:  # the same name once more; else what came just before is of this beginning
+        if self.ended or self.spoke:  # the same name again; else what came just before belongs to this beginning
             self.settle()
+            self._reset()
         if not self.opened:
             self.opened, self.started_at = True, stamp(event) or self.started_at
         self.ended, self.ended_at, self.reason = False, None, None
@@ -218,11 +233,12 @@ class Session:
 
     def _ended(self, event: Event) -> None:
         self.settle()
+        self._reset()
         self.ended, self.ended_at = True, stamp(event)
         self.reason = name(event, "reason")
 
     def room_finished(self, event: Event) -> None:
-        """LiveKit has closed the room: whatever was going on in it is over, in each of its sessions."""
+        """LiveKit closed the room: all of its sessions are over."""
         self.settle()
         if not self.ended:
             self.ended, self.ended_at, self.reason = True, stamp(event), "room_finished"
@@ -231,7 +247,7 @@ class Session:
         self.process = name(event, "agent_id") or self.process
 
     def process_exited(self, event: Event) -> None:
-        """The agent's process is gone: whatever was going on is over, and nobody else says so."""
+        """The agent's process is gone, and with it everything that was going on."""
         self.settle()
         self.process = None
         if not self.ended:
@@ -248,9 +264,10 @@ _COUNTED = {
     "agent_false_interruption": "false_interruptions",
 }
 _HANDLERS: dict[str, Callable[[Session, Event], None]] = {
-    "transcript": Session._transcript,
+    "transcript": Session._speech,
     "agent_text_delta": Session._speech,
     "agent_text_complete": Session._speech,
+    "agent_text_unsaid": Session._speech,
     "user_speech_started": Session._speech,
     "user_speech_finished": Session._user_finished,
     "agent_speech_started": Session._agent_started,

@@ -1,97 +1,72 @@
-"""A session's conversation to be read elsewhere: Markdown, plain entries, and what captions are made of. Pure."""
+"""A session's conversation to be read elsewhere: as Markdown, and as plain entries. Pure."""
 
 from __future__ import annotations
 
+import heapq
 import json
 import re
-from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from .values import Event, name, text
+from .fields import CONTROL, speaker
 
-_FIELDS = ("ended", "role", "participant", "text", "interrupted", "typed", "utterance")
-_SPOKEN = frozenset({"transcript", "user_speech_started", "agent_speech_started", "session_started"})
-_NEEDED = ("type", "timestamp", "participant", "role", "utterance", "text", "final")
-KEPT = 20_000
-"""Of what captions need of one session so many events are kept, and so many characters: the newest."""
-_SIZE = 4_000_000
+_FIELDS = ("ended", "role", "participant", "speaker_id", "text", "interrupted", "typed", "utterance")
 _MARKS = re.compile(r"([\\`*_{}\[\]<>#|~])")
-_CONTROL = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 
 
-def entries(document: dict[str, Any]) -> list[dict[str, Any]]:
-    """What was said, in order: of each utterance its final text, who said it and when."""
+def entries(document: Mapping[str, Any], names: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
+    """What was said, in order: the final text of each utterance, who said it and when.
+
+    names: what to call a `speaker_id`, or a participant; the name becomes the entry's `speaker`.
+    """
     return [
-        {**{field: item[field] for field in _FIELDS if field in item}, **_begun(item)}
+        {
+            **{field: item[field] for field in _FIELDS if field in item},
+            **({"speaker": speaker(item, names)} if names or "speaker_id" in item else {}),
+            **_begun(item),
+            **({"session": item["session"]} if item.get("session") is not None else {}),
+        }
         for item in document["conversation"]
-        if item["kind"] == "said" and item["final"] and item["text"]
+        if item["kind"] == "said" and item["final"] and item["text"] and not item.get("unconfirmed")
     ]
 
 
-class Spoken:
-    """Of a session's events what captions need: finals, what began them, and when the session began.
+def together(documents: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The conversations of several sessions, such as those of one room, merged. Each item names its `session`."""
 
-    named: the session has a name. Then what was told of its room alone, such as by webhooks, is not its beginning: so the
-    captions are those of `event-hub export --session`.
+    def items(document: Mapping[str, Any]) -> Iterator[tuple[float, dict[str, Any]]]:
+        newest = 0.0
+        for item in document["conversation"]:
+            newest = max(newest, item.get("at", newest))  # the order within a session is kept
+            yield newest, {**item, "session": document["session"]}
+
+    merged = heapq.merge(*map(items, documents), key=lambda timed: timed[0])
+    return (item for _, item in merged)
+
+
+def _begun(item: Mapping[str, Any]) -> dict[str, Any]:
+    return {"at": item["at"]} if item.get("at") is not None else {}
+
+
+def markdown(document: Mapping[str, Any], names: Mapping[str, str] | None = None) -> Iterator[str]:
+    """The conversation as text, with tool calls and errors: a paragraph each, with the time since the beginning.
+
+    document: a `Session.document()`; its conversation may be any iterable. names: as for `entries`.
     """
-
-    def __init__(self, named: bool = False) -> None:
-        self._named = named
-        self._kept: deque[dict[str, Any]] = deque()
-        self._begun: dict[tuple[str, str | None], None] = {}
-        self._first: float | None = None
-        self._size = 0
-
-    def take(self, event: Event) -> None:
-        """One event of the session, in the order of their arrival."""
-        at, needed = event.get("timestamp"), event["type"] in _SPOKEN
-        if isinstance(at, int | float) and (needed or not self._named or name(event, "session") is not None):
-            self._first = at if self._first is None else min(self._first, at)
-        if not needed:
-            return
-        if event["type"] == "transcript":
-            utterance = name(event, "utterance")
-            key = ("u", utterance) if utterance else ("p", name(event, "participant") or name(event, "role"))
-            if event.get("final") is not False:
-                self._begun.pop(key, None)
-            elif key in self._begun:
-                return
-            else:
-                self._begun[key] = None
-                if len(self._begun) > KEPT:
-                    del self._begun[next(iter(self._begun))]
-        self._kept.append({field: event.get(field) for field in _NEEDED})
-        self._size += len(text(event, "text"))
-        while len(self._kept) > KEPT or self._size > _SIZE:
-            self._size -= len(text(self._kept.popleft(), "text"))
-
-    def events(self) -> list[dict[str, Any]]:
-        """What `event_hub.events.captions.cues` takes."""
-        return [{"timestamp": self._first}, *self._kept]
-
-
-def _begun(item: dict[str, Any]) -> dict[str, Any]:
-    """When it was begun to be said: of a reply, when it was heard, where that is known."""
-    at = item.get("heard", item.get("at"))
-    return {} if at is None else {"at": at}
-
-
-def markdown(document: dict[str, Any]) -> Iterator[str]:
-    """The conversation to read, line by line, with tool calls and what went wrong: a paragraph each, with the time since
-    the beginning. Of `document`, a `Session.document()`, the conversation may be any iterable."""
     title = " · ".join(_flat(part) for part in (document["room"], document["session"]) if part) or "No room"
     begin = document["started"]
-    facts = [_moment(begin), _lasted(document["duration"]), f"{document['counts']['turns']} turns", document["status"]]
+    turns = document["counts"]["turns"]
+    counted = f"{turns} turn{'' if turns == 1 else 's'}"
+    facts = [_moment(begin), _lasted(document["duration"]), counted, document["status"]]
     yield f"# {title}\n\n"
     yield f"{' · '.join(fact for fact in facts if fact)}\n"
     for item in document["conversation"]:
-        if words := _words(item):
-            yield f"\n`{_clock(_begun(item).get('at'), begin)}` {words}\n"
+        if words := _words(item, names):
+            yield f"\n`{_clock(item.get('at'), begin)}` {words}\n"
 
 
-def _words(item: dict[str, Any]) -> str:
+def _words(item: Mapping[str, Any], names: Mapping[str, str] | None) -> str:
     if item["kind"] == "tool":
         given = item.get("arguments")
         call = f"{_plain(item.get('name') or '')}({_plain(_json(given)) if given is not None else ''})"
@@ -100,9 +75,11 @@ def _words(item: dict[str, Any]) -> str:
     if item["kind"] == "said":
         if not item["text"]:
             return ""
-        who = item.get("participant") or item.get("role") or "somebody"
-        mark = " *(cut off)*" if item.get("interrupted") else "" if item["final"] else " *(not final)*"
-        return f"**{_flat(who)}:** {_plain(item['text'])}{mark}"
+        open = not item["final"] or item.get("unconfirmed")
+        mark = " *(cut off)*" if item.get("interrupted") else " *(not final)*" if open else ""
+        return f"**{_flat(speaker(item, names))}:** {_plain(item['text'])}{mark}"
+    if item["kind"] != "event":
+        return ""  # `unsaid`: the agent wrote it, and it was never heard
     event = item["event"]
     if event["type"] == "agent_error":
         return f"*error* {_plain(str(event.get('message', '')))}"
@@ -118,8 +95,8 @@ def _json(value: Any) -> str:
 
 
 def _plain(text: str) -> str:
-    """Text that Markdown leaves as it is, without control characters; on one line, as a list or a heading begins a line."""
-    return _MARKS.sub(r"\\\1", " ".join(_CONTROL.sub("", text).split()))
+    """Text that Markdown leaves unchanged: on one line, as a list or a heading begins a line; no control characters."""
+    return _MARKS.sub(r"\\\1", " ".join(CONTROL.sub("", text).split()))
 
 
 def _flat(text: Any) -> str:

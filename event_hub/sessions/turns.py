@@ -1,246 +1,301 @@
 """Which turn each event of a session belongs to. Pure.
 
-A turn begins with what the user says, or with the agent where nobody asked, and lasts until the user says something new.
-What names an utterance belongs where that utterance does, however late it comes; the rest belongs to the newest turn.
+A turn begins with the user's message, or with the agent if nothing was asked, and lasts until the user's next message. What
+the user says in several utterances is one message until the agent reacts: it replies, calls a tool, fails, or thinks. A
+typed message always begins a turn. Late events of an utterance belong to the turn of that utterance.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from typing import Any
 
+from .bounded_list import BoundedList, weight
+from .fields import Event, between, latency_seconds, name, seconds, stamp, text
 from .latency import Samples
-from .shelf import Shelf, weight
-from .turn import NAMELESS, Reply, Stretch, Turn
-from .values import Event, between, name, seconds, stamp, text
+from .turn import AgentReply, Turn
+from .utterance import REMEMBERED, AgentUtterance, Resolution, Settled, UserUtterance, remember
+from .utterances import Utterances
 
-REMEMBERED = 8
-"""Utterances and tool calls of a session that late events can still find: two or three turns back."""
 UTTERANCES = 200
-"""Utterances of the user in one turn that are kept: the newest."""
+"""Utterances of the user that are kept of one turn: the newest."""
+LISTED = 100
+"""Tool calls that are kept of one turn, and replies."""
 TEXT = 100_000
-"""Characters of one utterance that are kept, as on the page."""
-
-_T = TypeVar("_T")
+"""Characters that are kept of one utterance, as on the page."""
 
 
 class Turns:
-    """The turns of one session, out of its events in the order of their arrival."""
+    """The turns of one session, from its events in the order of their arrival."""
 
-    def __init__(self, samples: Samples, keep: int = 0) -> None:
-        """`keep`: so many of the newest are there to be shown; 0: none, they are counted and measured only."""
+    def __init__(self, utterances: Utterances, samples: Samples, keep: int = 0) -> None:
+        """`keep`: how many of the newest turns are kept to be shown; with 0 they are only counted and measured."""
         self.count = 0
         self.interruptions = 0
         self.user_seconds = 0.0
         self.agent_seconds = 0.0
+        self._utterances = utterances
         self._samples = samples
-        self._kept: Shelf[Turn] = Shelf(keep, Turn.weight)
+        self._kept: BoundedList[Turn] = BoundedList(keep, Turn.weight)
         self._keep = keep
-        self._reset()
+        self._listed = LISTED if keep else 8
+        self.reset()
 
-    def _reset(self) -> None:
+    def reset(self) -> None:
+        """The session begins or ends: what follows is about other utterances."""
         self._now: Turn | None = None
-        self._stretch: Stretch | None = None
-        """The user's newest, or of several who speak at once the one that ends last."""
-        self._stretches: dict[str, Stretch] = {}
-        """By who speaks, as far as that is told; those that go on."""
         self._fresh = False
-        """The stretch began after the newest turn's reply had."""
-        self._users: dict[str, Turn] = {}
-        self._replies: dict[str, tuple[Turn, Reply]] = {}
+        """The user's newest speech began after the reply of the newest turn."""
+        self._owners: dict[int, Turn] = {}
+        """The turn of each stretch of the user's speech, by its number."""
+        self._users: dict[int, Turn] = {}
+        self._replies: dict[int, tuple[Turn, AgentReply]] = {}
         self._calls: dict[str, tuple[Turn, dict[str, Any]]] = {}
         self._early: dict[str, dict[str, Any]] = {}
-        self._open: dict[str, str] = {}
-        self._names = 0
 
     @property
     def forgotten(self) -> int:
-        """Of those that there were, how many are no longer kept."""
+        """How many turns were dropped."""
         return self._kept.forgotten
 
     def documents(self) -> Iterator[dict[str, Any]]:
-        """Those that are kept, oldest first."""
+        """The turns that are kept, oldest first."""
         return (turn.document() for turn in self._kept)
 
-    def take(self, event: Event) -> None:
-        """One event of the session."""
-        handler = _HANDLERS.get(event["type"])
-        if handler is not None:
-            handler(self, event)
+    def take(self, event: Event, resolved: Resolution | None) -> None:
+        """Take one event of the session, with its resolution: what it means for which utterance."""
+        if resolved is not None:
+            if resolved.settled:
+                self.settle(resolved.settled)
+            if isinstance(resolved.utterance, UserUtterance):
+                self._user_said(event, resolved, resolved.utterance)
+            elif isinstance(resolved.utterance, AgentUtterance):
+                _AGENT[event["type"]](self, event, resolved.utterance)
+        else:
+            handler = _OTHERS.get(event["type"])
+            if handler is not None:
+                handler(self, event)
 
-    def is_reply(self, event: Event) -> bool:
-        """A transcript is the agent's."""
-        return event.get("role") == "agent" or event.get("utterance") in self._replies
+    def settle(self, settled: list[Settled] | tuple[Settled, ...]) -> None:
+        """Note that these utterances ended without an event of their own."""
+        for utterance, fate in settled:
+            if fate == "absorbed" and isinstance(utterance, UserUtterance):
+                turn = self._users.pop(utterance.number, None)
+                if turn is not None:
+                    turn.unsay(utterance)
+            elif fate == "unsaid":
+                found = self._replies.get(utterance.number)
+                if found is not None:
+                    self._judge(*found)
 
     # -- the user ------------------------------------------------------------------------------------------------------
 
-    def user_started(self, event: Event) -> None:
-        self._stretch = Stretch(stamp(event))
-        _remember(self._stretches, name(event, "participant") or "", self._stretch)
+    def _user_started(self, _: Event) -> None:
         self._fresh = bool(self._now and self._now.replies)
-        self._open.clear()
 
-    def user_finished(self, event: Event) -> None:
-        newest, speaker = self._stretch, name(event, "participant") or ""
-        stretch = self._stretches.pop(speaker, None) or (newest if "" in self._stretches or not speaker else None)
-        if newest is None or stretch is None or stretch.stopped is not None:
-            return
-        stretch.stopped = stamp(event)
-        self.user_seconds += between(stretch.started, stretch.stopped) or 0.0
-        if stretch is not newest and newest.stopped is not None:
-            stretch.heard = newest.heard
-            if self._now is not None and self._now.stretch is newest:
-                self._now.stretch = stretch
-            self._stretch = stretch
+    def _user_finished(self, _: Event) -> None:
+        stretch = self._utterances.finished
+        if stretch is not None:
+            self.user_seconds += between(stretch.started, stretch.stopped) or 0.0
 
-    def transcript(self, event: Event) -> None:
-        if self.is_reply(event):
-            self.agent_said(event)
+    def _user_said(self, event: Event, resolved: Resolution, utterance: UserUtterance) -> None:
+        turn = self._users.get(utterance.number)
+        if resolved.drops:
+            if turn is not None:
+                turn.unsay(utterance)
             return
-        words, final = text(event, "text"), event.get("final") is not False
-        utterance = name(event, "utterance") or self._nameless(event, final)
-        turn = self._users.get(utterance)
         if turn is None:
-            if not words:
-                return
-            turn = self._of_user(event)
-            _remember(self._users, utterance, turn)
-            if figures := self._early.pop(utterance, None):
+            turn = self._turn_of_user(event, utterance)
+            remember(self._users, utterance.number, turn)
+            if figures := self._early.pop(utterance.name or "", None):
                 turn.figures.update(figures)
-        if words:
-            turn.say(utterance, self._text(words), final, UTTERANCES if self._keep else REMEMBERED)
-        elif final:
-            turn.unsay(utterance)
+        late = turn.speak(utterance.stretch) and bool(turn.replies)
+        if utterance.stretch is not None:
+            remember(self._owners, utterance.stretch.number, turn)
+        final = event.get("final") is not False
+        turn.say(utterance, self._text(text(event, "text")), final, UTTERANCES if self._keep else REMEMBERED)
         turn.participant = name(event, "participant") or turn.participant
-        turn.typed = turn.typed or event.get("typed") is True
+        turn.speaker_id = name(event, "speaker_id") or turn.speaker_id
+        if event.get("typed") is True:
+            turn.typed = True
+            turn.typed_at = stamp(event)
+        elif not turn.replies:
+            turn.typed_at = None
+        if late:
+            self._measure(turn)
 
-    def _nameless(self, event: Event, final: bool) -> str:
-        """A name for an utterance that has none: one speaker's interims and their final share it."""
-        speaker = name(event, "participant") or ""
-        known = self._open.pop(speaker, None)
-        if known is None:
-            self._names += 1
-            known = f"{NAMELESS}{self._names}"
-        if not final:
-            _remember(self._open, speaker, known)
-        return known
-
-    def _of_user(self, event: Event) -> Turn:
-        """The turn that the user's words belong to: the newest one, unless the agent has answered that already."""
-        turn, stretch = self._now, self._stretch
+    def _turn_of_user(self, event: Event, utterance: UserUtterance) -> Turn:
+        """The turn that an utterance of the user belongs to: the newest, unless the agent has reacted to that already."""
+        turn = self._now
+        owner = self._owners.get(utterance.stretch.number) if utterance.stretch is not None else None
+        if owner is not None and not owner.heard:
+            return owner  # the words of speech that the agent has answered before they came
+        if turn is None:
+            return self._begin(event)
+        typed = event.get("typed") is True
         # Words may come late, after the answer to them has begun: then it is known when they were spoken.
-        late = turn is not None and turn.stretch is not None and not turn.heard and not self._fresh
-        if turn is None or (turn.replies and not late):
-            turn = self._begin(event)
-        if stretch is not None and not stretch.heard:
-            stretch.heard = True
-            turn.stretch = stretch
+        late = bool(turn.stretches) and not turn.heard and not self._fresh
+        begins = (
+            (turn.replies and not late and not self._ahead(turn, utterance))
+            or (turn.heard and turn.reacted)
+            or (typed and (turn.words or turn.tools))
+        )
+        if begins:
+            before, turn = turn, self._begin(event)
+            if utterance.began is not None and before.failed_at is not None and before.failed_at >= utterance.began:
+                # LiveKit reports a typed message after the error that answered it.
+                before.errors -= 1
+                turn.errors, turn.failed_at, turn.reacted = 1, before.failed_at, True
+                before.failed_at = None
         self._fresh = False
         return turn
 
+    def _ahead(self, turn: Turn, utterance: UserUtterance) -> bool:
+        """The agent has only written ahead so far, while the user goes on with the same speech."""
+        same = utterance.stretch is not None and utterance.stretch in turn.stretches
+        return same and turn.first_answer is None
+
     # -- the agent -----------------------------------------------------------------------------------------------------
 
-    def _reply(self, event: Event) -> tuple[Turn, Reply]:
-        """The agent's utterance that the event is about; it begins where it was not known."""
-        utterance = name(event, "utterance")
-        if utterance is not None:
-            found = self._replies.get(utterance)
-            if found is not None:
-                return found
-        elif self._now and self._now.replies:
-            reply = self._now.replies[-1]
-            # What begins after the end of what was heard is something else, though its words have never come.
-            if not (reply.over or (reply.stopped is not None and event["type"] in _BEGINNINGS)):
-                return self._now, reply
-        turn = self._of_agent(event)
-        reply = Reply(utterance)
-        turn.replies.append(reply)
-        if len(turn.replies) > REMEMBERED:
-            del turn.replies[1]
-        if utterance is not None:
-            _remember(self._replies, utterance, (turn, reply))
-            if figures := self._early.pop(utterance, None):
-                reply.figures.update(figures)
+    def _reply(self, event: Event, utterance: AgentUtterance) -> tuple[Turn, AgentReply]:
+        found = self._replies.get(utterance.number)
+        if found is not None:
+            return found
+        turn = self._turn_of_agent(event)
+        reply = AgentReply(utterance)
+        turn.answer(reply, LISTED)
+        remember(self._replies, utterance.number, (turn, reply))
+        if figures := self._early.pop(utterance.name or "", None):
+            reply.figures.update(figures)
         return turn, reply
 
-    def _of_agent(self, event: Event) -> Turn:
-        """The turn that the agent's doing belongs to: the newest, unless the user has spoken since it was answered."""
-        turn, stretch = self._now, self._stretch
-        spoken = stretch is not None and not stretch.heard and stretch.stopped is not None
+    def _turn_of_agent(self, event: Event) -> Turn:
+        """The turn of what the agent does: the newest, unless the user has spoken since that was answered."""
+        turn, stretch = self._now, self._utterances.newest_stretch()
+        spoken = stretch is not None and stretch.stopped is not None and not stretch.worded
+        spoken = spoken and stretch is not None and stretch.number not in self._owners
         if turn is None or (spoken and self._fresh):
             turn = self._begin(event)
-        if spoken and not turn.replies and stretch is not None:
-            stretch.heard = True
-            turn.stretch = stretch
+        if spoken and stretch is not None and not turn.replies and not turn.heard:
+            turn.speak(stretch)
+            remember(self._owners, stretch.number, turn)
         return turn
 
-    def delta(self, event: Event) -> None:
-        if not self._keep and event.get("utterance") in self._replies:
+    def _delta(self, event: Event, utterance: AgentUtterance) -> None:
+        if not self._keep and utterance.number in self._replies:
             return  # most of all events
-        _, reply = self._reply(event)
-        if not reply.said:
+        turn, reply = self._reply(event, utterance)
+        if not utterance.said:
             delta = text(event, "delta")
             reply.text = self._text(reply.text + delta, len(delta))
+            self._written(turn, reply, event)
 
-    def complete(self, event: Event) -> None:
-        _, reply = self._reply(event)
-        if not reply.said:
+    def _complete(self, event: Event, utterance: AgentUtterance) -> None:
+        turn, reply = self._reply(event, utterance)
+        if not utterance.said:
             reply.text = self._text(text(event, "text"))
+            self._written(turn, reply, event)
 
-    def agent_started(self, event: Event) -> None:
-        turn, reply = self._reply(event)
+    def _written(self, turn: Turn, reply: AgentReply, event: Event) -> None:
+        if reply.first_text is None:
+            reply.first_text = stamp(event)
+            if turn.typed_at is not None:
+                self._measure(turn)
+
+    def _started(self, event: Event, utterance: AgentUtterance) -> None:
+        turn, reply = self._reply(event, utterance)
         if reply.started is not None:
             return
+        now = self._now
+        if now is not None and now is not turn and now.heard and not now.replies and reply in turn.replies:
+            turn.replies.remove(reply)  # it was written ahead, and is heard after the user's next message
+            turn = now
+            turn.answer(reply, LISTED)
+            remember(self._replies, utterance.number, (turn, reply))
         reply.started = stamp(event)
-        if turn.response is None and turn.replies[0] is reply and turn.stretch is not None:
-            turn.response = between(turn.stretch.stopped, reply.started)
-            if turn.response is not None:
-                self._samples.add("response_time", turn.response)
+        self._measure(turn)
 
-    def agent_finished(self, event: Event) -> None:
-        utterance = name(event, "utterance")
-        if utterance is not None:
-            found = self._replies.get(utterance)
-            reply = found[1] if found else None
-        else:
-            reply = self._now.replies[-1] if self._now and self._now.replies else None
-        if reply is None:
+    def _finished(self, event: Event, utterance: AgentUtterance) -> None:
+        found = self._replies.get(utterance.number)
+        if found is None:
             return
-        reply.over = reply.said or utterance is not None
+        turn, reply = found
         if reply.stopped is None:
             reply.stopped = stamp(event)
             reply.position = seconds(event.get("position"))
             spoken = between(reply.started, reply.stopped) if reply.position is None else reply.position
             self.agent_seconds += spoken or 0.0
-        self._interrupted(reply, event)
+        reply.interrupted = reply.interrupted or event.get("interrupted") is True
+        self._judge(turn, reply)
 
-    def agent_said(self, event: Event) -> None:
-        _, reply = self._reply(event)
-        reply.text = self._text(text(event, "text"))
-        if event.get("final") is not False:
-            reply.said = reply.over = True
-        self._interrupted(reply, event)
+    def _said(self, event: Event, utterance: AgentUtterance) -> None:
+        turn, reply = self._reply(event, utterance)
+        if not (utterance.denied or utterance.never):
+            reply.text = self._text(text(event, "text"))
+        reply.interrupted = reply.interrupted or event.get("interrupted") is True
+        self._written(turn, reply, event)
+        self._judge(turn, reply)
 
-    def _interrupted(self, reply: Reply, event: Event) -> None:
-        if event.get("interrupted") is True and not reply.interrupted:
-            reply.interrupted = True
-            self.interruptions += 1
+    def _unsaid(self, event: Event, utterance: AgentUtterance) -> None:
+        turn, reply = self._reply(event, utterance)
+        self._judge(turn, reply)
 
-    # -- what else -----------------------------------------------------------------------------------------------------
+    def _false_interruption(self, event: Event, utterance: AgentUtterance) -> None:
+        """What sounded like speech was not speech, and the agent was not cut off."""
+        self._no_interruption(event)
+        found = self._replies.get(utterance.number)
+        if found is not None and event.get("resumed") is True:
+            found[1].interrupted = False
+            self._judge(*found)
 
-    def tool_started(self, event: Event) -> None:
+    def _no_interruption(self, _: Event) -> None:
+        self._fresh = False
+
+    def _judge(self, turn: Turn, reply: AgentReply) -> None:
+        """Update the counts for a reply: its interruption and its wait count only if it was heard."""
+        heard = reply.utterance.heard
+        counts = reply.interrupted and heard
+        if counts != reply.counted:
+            reply.counted = counts
+            self.interruptions += 1 if counts else -1
+        if reply.measured is not None and reply.utterance.unsaid:
+            self._samples.remove("e2e_latency", reply.measured)
+            reply.measured = None
+        self._measure(turn)
+
+    def _measure(self, turn: Turn) -> None:
+        wait = turn.wait()
+        if wait == turn.response:
+            return
+        if turn.response is not None:
+            self._samples.remove("response_time", turn.response)
+        if wait is not None:
+            self._samples.add("response_time", wait)
+        turn.response = wait
+
+    # -- what else happens ---------------------------------------------------------------------------------------------
+
+    def _react(self) -> None:
+        """The agent reacts to the newest message."""
+        if self._now is not None and self._now.heard:
+            self._now.reacted = True
+
+    def _agent_state(self, event: Event) -> None:
+        if "thinking" in (event.get("new_state"), event.get("old_state")):
+            self._react()
+
+    def _tool_started(self, event: Event) -> None:
         call = name(event, "call_id")
-        turn = self._of_agent(event)
+        turn = self._turn_of_agent(event)
         tool = {"call_id": call, "name": name(event, "name"), "began": stamp(event), "duration": None, "is_error": None}
-        turn.tools.append(tool)
-        if len(turn.tools) > REMEMBERED:
-            del turn.tools[0]
+        turn.use(tool, self._listed)
+        self._react()
         if call is not None:
-            _remember(self._calls, call, (turn, tool))
+            remember(self._calls, call, (turn, tool))
         if self._keep:
             self._kept.grew(weight(tool))
 
-    def tool_finished(self, event: Event) -> None:
+    def _tool_finished(self, event: Event) -> None:
         found = self._calls.pop(name(event, "call_id") or "", None)
         if found is None:
             return
@@ -249,46 +304,50 @@ class Turns:
         tool["duration"] = between(tool["began"], stamp(event)) if given is None else given
         tool["is_error"] = event.get("is_error") is True
 
-    def metrics(self, event: Event) -> None:
-        """Latencies may come in several events, after later turns have begun, or before what they are about."""
-        utterance = name(event, "utterance")
+    def _metrics(self, event: Event) -> None:
+        """Take latencies, which may come in several events, after later turns have begun, or before what they measure."""
+        label = name(event, "utterance")
+        utterance = self._utterances.find(label) if label is not None else None
+        turn, reply = self._about(event, label, utterance.number if utterance is not None else 0)
+        unsaid = reply is not None and reply.utterance.unsaid
         for figure in _SAMPLED:
-            value = seconds(event.get(figure))
-            if value is not None:
-                self._samples.add(figure, value)
-        if not self._keep:
-            return
+            value = latency_seconds(event.get(figure))
+            if value is None or (unsaid and figure == "e2e_latency"):
+                continue
+            self._samples.add(figure, value)
+            if reply is not None and figure == "e2e_latency":
+                reply.measured = value
+        if turn is not None and turn is self._now and reply is None and event.get("role") == "user":
+            newest = next(reversed(turn.words), None)
+            if utterance is None or utterance.number == newest:
+                self._react()  # the user's message is committed
         figures = {key: event[key] for key in _FIGURES if key in event}
-        if utterance is None:
+        if not self._keep or not figures:
+            return
+        if reply is not None:
+            reply.figures.update(figures)
+        elif turn is not None:
+            turn.figures.update(figures)
+        elif label is not None:
+            remember(self._early, label, {**self._early.get(label, {}), **figures})
+
+    def _about(self, event: Event, label: str | None, number: int) -> tuple[Turn | None, AgentReply | None]:
+        """The turn that the latencies belong to, and its reply if they are the agent's."""
+        if label is None:
             turn = self._now
-            if turn is None:
-                return
-            user = event.get("role") == "user" or not turn.replies
-            (turn.figures if user else turn.replies[-1].figures).update(figures)
-        elif utterance in self._users:
-            self._users[utterance].figures.update(figures)
-        elif utterance in self._replies:
-            self._replies[utterance][1].figures.update(figures)
-        else:
-            _remember(self._early, utterance, {**self._early.get(utterance, {}), **figures})
+            if turn is None or not turn.replies or event.get("role") == "user":
+                return turn, None
+            return turn, turn.replies[-1]
+        if number in self._replies:
+            return self._replies[number]
+        return self._users.get(number), None
 
-    def false_interruption(self, event: Event) -> None:
-        """The agent goes on: what sounded like speech was none, and it was not cut off."""
-        self._stretch, self._fresh = None, False
-        self._stretches.clear()
-        found = self._replies.get(name(event, "utterance") or "")
-        reply = found[1] if found else self._now.replies[-1] if self._now and self._now.replies else None
-        if event.get("resumed") is True and reply is not None and reply.interrupted:
-            reply.interrupted = False
-            self.interruptions -= 1
-
-    def error(self, _: Event) -> None:
+    def _error(self, event: Event) -> None:
         if self._now is not None:
             self._now.errors += 1
-
-    def over(self, _: Event) -> None:
-        """The session begins or ends: the utterances of what comes are other ones."""
-        self._reset()
+            self._now.failed_at = stamp(event)
+        if event.get("source") not in ("stt", "vad"):
+            self._react()
 
     def _begin(self, event: Event) -> Turn:
         self.count += 1
@@ -299,17 +358,11 @@ class Turns:
         return turn
 
     def _text(self, words: str, grown: int | None = None) -> str:
-        """The text as far as it is kept; `grown`: how much of it is new, where it is not all."""
+        """The part of a text that is kept; `grown`: how much of it is new, if not all of it."""
         if not self._keep:
             return ""
         self._kept.grew(min(len(words), TEXT) if grown is None else grown)
         return words[:TEXT]
-
-
-def _remember(found: dict[str, _T], key: str, value: _T) -> None:
-    found[key] = value
-    if len(found) > REMEMBERED:
-        del found[next(iter(found))]
 
 
 _SAMPLED = (
@@ -323,21 +376,22 @@ _SAMPLED = (
     "playback_latency",
 )
 _FIGURES = frozenset(_SAMPLED)
-_BEGINNINGS = frozenset({"agent_speech_started", "agent_text_delta"})
-_Handler = Callable[[Turns, Event], None]
-_HANDLERS: dict[str, _Handler] = {
-    "transcript": Turns.transcript,
-    "user_speech_started": Turns.user_started,
-    "user_speech_finished": Turns.user_finished,
-    "agent_text_delta": Turns.delta,
-    "agent_text_complete": Turns.complete,
-    "agent_speech_started": Turns.agent_started,
-    "agent_speech_finished": Turns.agent_finished,
-    "agent_false_interruption": Turns.false_interruption,
-    "tool_call_started": Turns.tool_started,
-    "tool_call_finished": Turns.tool_finished,
-    "turn_metrics": Turns.metrics,
-    "agent_error": Turns.error,
-    "session_started": Turns.over,
-    "session_ended": Turns.over,
+_AGENT: dict[str, Callable[[Turns, Event, AgentUtterance], None]] = {
+    "transcript": Turns._said,
+    "agent_text_delta": Turns._delta,
+    "agent_text_complete": Turns._complete,
+    "agent_text_unsaid": Turns._unsaid,
+    "agent_speech_started": Turns._started,
+    "agent_speech_finished": Turns._finished,
+    "agent_false_interruption": Turns._false_interruption,
+}
+_OTHERS: dict[str, Callable[[Turns, Event], None]] = {
+    "user_speech_started": Turns._user_started,
+    "user_speech_finished": Turns._user_finished,
+    "agent_false_interruption": Turns._no_interruption,
+    "agent_state_changed": Turns._agent_state,
+    "tool_call_started": Turns._tool_started,
+    "tool_call_finished": Turns._tool_finished,
+    "turn_metrics": Turns._metrics,
+    "agent_error": Turns._error,
 }

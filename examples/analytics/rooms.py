@@ -1,4 +1,4 @@
-"""How long callers waited in each room, in the last 24 hours: python rooms.py [http://localhost:5000]"""
+"""How long callers waited for answers in each room, over the last 24 hours: python rooms.py [http://localhost:5000]"""
 
 import sys
 
@@ -6,7 +6,7 @@ import requests
 
 hub = sys.argv[1] if len(sys.argv) > 1 else "http://localhost:5000"
 for room in requests.get(f"{hub}/api/rooms", params={"since": "24h"}, timeout=60).json()["rooms"]:
-    waited = room["latency"].get("e2e_latency") or room["latency"].get("response_time")
-    figures = f"{waited['median']:.2f} s, p95 {waited['p95']:.2f} s" if waited else "not measured"
-    counted = f"{room['sessions']} sessions, {room['counts']['turns']} turns, {room['duration'] / 60:.0f} min"
-    print(f"{room['room']}: {counted}; {figures}")
+    latency = room["latency"].get("e2e_latency") or room["latency"].get("response_time")
+    figures = f"{latency['median']:.2f} s, p95 {latency['p95']:.2f} s" if latency else "not measured"
+    counts = f"{room['sessions']} sessions, {room['counts']['turns']} turns, {room['duration'] / 60:.0f} min"
+    print(f"{room['room']}: {counts}; {figures}")

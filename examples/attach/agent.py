@@ -1,9 +1,9 @@
-"""An agent as LiveKit's own quickstart has it, with one line added: `attach(session)`.
+"""LiveKit's quickstart agent, with `attach(session)` added.
 
     python agent.py dev
 
-needs LIVEKIT_URL, LIVEKIT_API_KEY, LIVEKIT_API_SECRET, OPENAI_API_KEY, and a hub at HUB_URL (http://localhost:5000).
-Its models are OpenAI's instead of LiveKit Cloud's, and its turn detection and interruptions are the local ones.
+Needs LIVEKIT_URL, LIVEKIT_API_KEY, LIVEKIT_API_SECRET and OPENAI_API_KEY, and a hub at HUB_URL (http://localhost:5000).
+Unlike the quickstart, it uses OpenAI's models instead of LiveKit Cloud's, and local turn detection and interruption.
 """
 
 from livekit import agents

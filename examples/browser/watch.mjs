@@ -1,6 +1,6 @@
-// Calls handle(event, id) for every event that matches, in order, each once, until the function it returns is called.
+// Calls handle(event, id) for every matching event, in order and exactly once, until you call the function it returns.
 // `filter` is what URLSearchParams takes: { room: "demo" }, or [["room", "demo"], ["room", "test-*"], ["since", "5m"]].
-// A `stream_gap` is handed on like an event: what follows it does not continue what was seen.
+// A `stream_gap` is passed to `handle` as well: events are missing between the one before it and the one after it.
 export function watch(hub, filter, handle, silence = 45_000) {
   let source, timer;
   let last = "";
@@ -11,9 +11,9 @@ export function watch(hub, filter, handle, silence = 45_000) {
     if (last) query.set("last_event_id", last);
     source = new EventSource(`${hub}/api/stream?${query}`);
     source.onmessage = take;
-    // After a network error EventSource comes back by itself; after an answer that is no stream (a 503) it never does.
+    // EventSource reconnects after a network error, but gives up after an answer that is not a stream, such as a 503.
     source.onerror = () => source.readyState === EventSource.CLOSED && openIn(2000 + 2000 * Math.random());
-    openIn(silence); // three heartbeats' time without a sign of life: the connection is dead
+    openIn(silence); // without data for three heartbeats, the connection is dead
   }
 
   function openIn(milliseconds) {
@@ -25,7 +25,7 @@ export function watch(hub, filter, handle, silence = 45_000) {
     openIn(silence);
     const event = JSON.parse(data);
     if (event.type === "stream_gap" && event.reason === "too_slow") {
-      last = event.from; // who comes back with the id before the gap gets it from the history, and then what follows
+      last = event.from; // reconnect with the id before the gap: the hub replays the missed events
       open();
       return;
     }

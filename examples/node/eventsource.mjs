@@ -13,11 +13,11 @@ function connect() {
   };
 
   source.onerror = ({ code, message }) => {
-    console.error(`${message ?? code ?? "the stream ended"}: trying again`);
-    // After a network error it comes back by itself; after an answer that is no stream (a 503) it never does.
+    console.error(`${message ?? code ?? "the stream ended"}: reconnecting`);
+    // EventSource reconnects after a network error, but gives up after an answer that is not a stream, such as a 503.
     if (source.readyState === EventSource.CLOSED) setTimeout(connect, 2000);
   };
 }
 
 connect();
-setInterval(() => {}, 60_000); // while the package waits to come back it keeps no program running: this does
+setInterval(() => {}, 60_000); // keeps Node running while the package waits to reconnect

@@ -1,6 +1,6 @@
-// Every event, with Node's own fetch and no package: node fetch.mjs [http://localhost:5000/api/stream?room=demo]
+// Print every event, with Node's own fetch and no packages: node fetch.mjs [http://localhost:5000/api/stream?room=demo]
 const url = process.argv[2] ?? "http://localhost:5000/api/stream";
-const ofTheHub = ["stream_opened", "heartbeat", "stream_closing"];
+const hubOnly = ["stream_opened", "heartbeat", "stream_closing"];
 
 for await (const { id, event } of events(url)) console.log(id, JSON.stringify(event));
 
@@ -10,25 +10,25 @@ async function* events(url) {
     try {
       for await (const frame of frames(url, last)) {
         if (frame.event.type === "stream_gap" && frame.event.reason === "too_slow") {
-          last = frame.event.from; // who comes back with the id before the gap gets it from the history
+          last = frame.event.from; // reconnect with the id before the gap: the hub replays the missed events
           break;
         }
         last = frame.id;
-        if (!ofTheHub.includes(frame.event.type)) yield frame;
+        if (!hubOnly.includes(frame.event.type)) yield frame;
       }
     } catch (error) {
       if (error.final) throw error;
-      console.error(`${error.cause?.message || error.message}: trying again`); // the hub restarts, or the network is away
+      console.error(`${error.cause?.message || error.message}: reconnecting`); // the hub or the network is down
     }
     await new Promise((resolve) => setTimeout(resolve, 1000 + 1000 * Math.random()));
   }
 }
 
-// The frames of one connection, until it ends or breaks.
+// Yields the frames of one connection until it ends or fails.
 async function* frames(url, last) {
   const connection = new AbortController();
-  const alive = () => setTimeout(() => connection.abort(new Error("45 s without a sign of life")), 45_000);
-  let timer = alive();
+  const startTimer = () => setTimeout(() => connection.abort(new Error("no data for 45 s")), 45_000);
+  let timer = startTimer();
   try {
     const response = await fetch(url, { headers: last ? { "Last-Event-ID": last } : {}, signal: connection.signal });
     if (!response.ok) {
@@ -38,10 +38,10 @@ async function* frames(url, last) {
     let rest = "";
     for await (const text of response.body.pipeThrough(new TextDecoderStream())) {
       clearTimeout(timer);
-      timer = alive();
-      const whole = (rest + text).split("\n\n");
-      rest = whole.pop();
-      for (const frame of whole) {
+      timer = startTimer();
+      const complete = (rest + text).split("\n\n");
+      rest = complete.pop();
+      for (const frame of complete) {
         const field = (name) => frame.split("\n").find((line) => line.startsWith(`${name}: `))?.slice(name.length + 2);
         if (field("data")) yield { id: field("id"), event: JSON.parse(field("data")) };
       }

@@ -1,4 +1,4 @@
-"""Print every event of a hub, in order, each once; for ever.
+"""Print every event of a hub, in order and exactly once, until stopped.
 
 python watch.py [http://localhost:5000] [room=demo] [type=transcript] [since=5m]
 """
@@ -10,35 +10,35 @@ import time
 
 import requests
 
-OF_THE_HUB = ("stream_opened", "heartbeat", "stream_closing")
+HUB_ONLY = ("stream_opened", "heartbeat", "stream_closing")
 
 
 def watch(hub, **query):
-    """Yield (id, event). A `stream_gap` is yielded like an event: what follows it does not continue what was seen."""
+    """Yield (id, event), including `stream_gap`: events are missing between the one before it and the one after it."""
     last = ""
     while True:
         try:
             for id, event in stream(hub, query, last):
                 if event["type"] == "stream_gap" and event["reason"] == "too_slow":
-                    last = event["from"]  # who comes back with the id before the gap gets it from the history
+                    last = event["from"]  # reconnect with the id before the gap: the hub replays the missed events
                     break
                 last = id
-                if event["type"] not in OF_THE_HUB:
+                if event["type"] not in HUB_ONLY:
                     yield id, event
-        except requests.RequestException as error:  # the hub restarts, or the network is away
+        except requests.RequestException as error:  # the hub is restarting, or the network is down
             if isinstance(error, ValueError):
-                raise  # what was given as the hub is no URL
-            print(f"{error}: trying again", file=sys.stderr)
+                raise  # `hub` is not a URL
+            print(f"{error}: reconnecting", file=sys.stderr)
         time.sleep(1 + random.random())
 
 
 def stream(hub, query, last):
-    """Yield (id, event) for each frame of one connection, until it ends or breaks."""
+    """Yield (id, event) for each frame of one connection, until it ends or fails."""
     headers = {"Last-Event-ID": last} if last else {}
-    # 45 s are three heartbeats: after so long without a byte the connection is dead.
+    # Without data for 45 s, which is three heartbeats, the connection is dead.
     with requests.get(f"{hub}/api/stream", params=query, headers=headers, stream=True, timeout=(5, 45)) as response:
         if response.status_code in (400, 401, 403, 404):
-            raise ValueError(f"{response.status_code} {response.text}")  # asking again will not help
+            raise ValueError(f"{response.status_code} {response.text}")  # retrying would not help
         response.raise_for_status()
         id = data = b""
         for line in response.iter_lines():
@@ -46,7 +46,7 @@ def stream(hub, query, last):
                 id = line[4:]
             elif line.startswith(b"data: "):
                 data = line[6:]
-            elif not line and data:  # the empty line ends a frame
+            elif not line and data:  # an empty line ends a frame
                 yield id.decode(), json.loads(data)
                 data = b""
 

@@ -1,4 +1,4 @@
-"""`python -m agent` in a process of its own, and an event hub's stream as a list."""
+"""`python -m agent` as a process, and a hub's stream as a list."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from event_hub.client import subscribe
 from ..hubs import PATIENCE, ROOT
 
 _FOREIGN = ("HUB_", "LIVEKIT_", "AGENT_", "OPENAI_", "PORT")
-"""Settings of whoever runs the tests."""
+"""Prefixes of settings from the environment of the test run, which the agent must not see."""
 
 
 class AgentProcess:
-    """Started as the launcher starts it: no terminal, its output in a file. Killed at the end of the `with`."""
+    """Started like the launcher does: without a terminal, its output in a file. Killed at the end of the `with`."""
 
     def __init__(self, folder: Path, *arguments: str, **environ: str) -> None:
         self.log = folder / "agent.log"
@@ -28,7 +28,7 @@ class AgentProcess:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "agent", *arguments],
-                cwd=folder,  # without the `.env` of whoever runs the tests
+                cwd=folder,  # without the `.env` of the checkout
                 env=self.environ,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -37,7 +37,7 @@ class AgentProcess:
             )
 
     def wait(self, patience: float = 4 * PATIENCE) -> int:
-        """Its exit code. To load its library alone takes four seconds, of two cores that have nothing else to do."""
+        """Its exit code. Importing LiveKit alone takes four seconds on two idle cores."""
         return self.process.wait(patience)
 
     def signal(self, number: signal.Signals = signal.SIGTERM) -> None:
@@ -62,7 +62,7 @@ class AgentProcess:
 
 
 def events_until(url: str, kind: str, count: int = 1) -> list[dict[str, Any]]:
-    """All that the hub has had, up to the `count`-th event of that type."""
+    """All events of the hub, up to the `count`-th of that type."""
     seen: list[dict[str, Any]] = []
     with subscribe(url, since="all") as events:
         for received in events:

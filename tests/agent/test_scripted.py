@@ -1,4 +1,4 @@
-"""The scripted mode: a real AgentSession's conversation arrives in a real hub, complete and in order (H15, H36)."""
+"""The scripted mode: the conversation of a real AgentSession reaches a real hub, complete and in order (H15, H36)."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from typing import Any
 import pytest
 
 from agent.scripted.conversations import CONVERSATIONS, TOOL
-from event_hub.sessions import Session, Sessions, retell
+from event_hub.sessions import Session, Sessions, replay_into
 
 from ..hubs import HubProcess, until
 from .agents import AgentProcess, events_until
 
 Event = dict[str, Any]
-NOBODY = "http://127.0.0.1:1"
+NO_HUB = "http://127.0.0.1:1"
 pytestmark = pytest.mark.timeout(600)
 SPEEDS = (15, 4)
-"""At the first, half a second in which the machine does something else is eight: the caller comes too late to cut in. Then
-they talk more slowly."""
+"""At the first speed, half a second of delay on a busy machine counts as eight, and the caller may be too late to interrupt;
+then the test is repeated at the second."""
 
 
 @pytest.fixture(scope="module")
 def played(tmp_path_factory: pytest.TempPathFactory) -> list[Event]:
-    """All events of one run through every conversation."""
+    """All events of a run through every conversation."""
     for speed in SPEEDS:
         events = play(tmp_path_factory.mktemp("scripted"), speed)
         if len(of(events, "agent_speech_finished", interrupted=True)) == len(CONVERSATIONS):
@@ -45,9 +45,9 @@ def play(folder: Path, speed: int) -> list[Event]:
 
 
 def sessions(events: list[Event]) -> list[list[Event]]:
-    """The events of each session, in the order in which the sessions began."""
+    """The events of each session, in the order of their starts."""
     ids = list(dict.fromkeys(event["session"] for event in events if "session" in event))
-    return [[event for event in events if event.get("session") == one] for one in ids]
+    return [[event for event in events if event.get("session") == id] for id in ids]
 
 
 def of(events: list[Event], kind: str, **fields: Any) -> list[Event]:
@@ -60,7 +60,7 @@ def test_h15_the_agent_reports_itself_ready_first_with_its_id(played: list[Event
 
 
 def test_h32_each_session_has_the_turns_of_the_script(played: list[Event]) -> None:
-    """What the hub adds the events up to: who asked what, what was answered, with which tools, and where the time went."""
+    """The hub derives the turns from the events: question, answer, tools and latencies."""
     known = Sessions()
     for offset, event in enumerate(played, 1):
         known.take(event, offset)
@@ -69,7 +69,7 @@ def test_h32_each_session_has_the_turns_of_the_script(played: list[Event]) -> No
         (session,) = known.find(id)
         whole = Session(session.room, session.session, whole=True)
         for offset, event in enumerate(played, 1):
-            retell(session, event, offset, whole)
+            replay_into(session, event, offset, whole)
         document = whole.document()
         assert document["status"] == "ended"
         greeting, *turns = document["turns"]
@@ -86,8 +86,8 @@ def test_h32_each_session_has_the_turns_of_the_script(played: list[Event]) -> No
             assert latency["total"] == pytest.approx(parts + latency.get("unaccounted", 0) - latency.get("overlap", 0))
 
 
-def test_h15_each_conversation_is_what_the_script_says(played: list[Event]) -> None:
-    """Both sides, in the order of the script; what was cut off is what was heard of it."""
+def test_h15_each_conversation_follows_the_script(played: list[Event]) -> None:
+    """Both sides, in the order of the script; an interrupted reply has only the words that were heard."""
     runs = sessions(played)
     assert len(runs) == len(CONVERSATIONS)
     for run, conversation in zip(runs, CONVERSATIONS, strict=True):
@@ -99,7 +99,7 @@ def test_h15_each_conversation_is_what_the_script_says(played: list[Event]) -> N
         for index, turn in enumerate(conversation.turns):
             cut = index + 1 < len(conversation.turns) and conversation.turns[index + 1].barge_in is not None
             expected += [("user", turn.caller, False), ("agent", turn.agent, cut)]
-        # Who barges in is heard before what was cut off is final.
+        # The transcript of the interrupting caller can come before the interrupted reply is final.
         for place, (role, _, cut) in enumerate(expected[:-1]):
             if cut and role == "agent" and finals[place][0] == "user":
                 expected[place], expected[place + 1] = expected[place + 1], expected[place]
@@ -139,7 +139,7 @@ def test_h15_speech_comes_in_pairs_around_each_reply(played: list[Event]) -> Non
         assert spoke == ["user_speech_started", "user_speech_finished"] * len(conversation.turns)
 
 
-def test_the_text_streams_with_offsets_that_fit(played: list[Event]) -> None:
+def test_the_offsets_of_the_deltas_match_the_text(played: list[Event]) -> None:
     for complete in of(played, "agent_text_complete"):
         deltas = of(played, "agent_text_delta", utterance=complete["utterance"])
         assert len(deltas) > 2
@@ -173,30 +173,28 @@ def test_h36_the_states_of_the_agent_follow_each_other(played: list[Event]) -> N
         assert all(a["new_state"] == b["old_state"] for a, b in itertools.pairwise(changes))
 
 
-def test_h15_h16_stopped_in_the_middle_or_without_a_hub_it_ends_orderly(
+def test_h15_h16_it_shuts_down_in_order_when_stopped_and_plays_without_a_hub(
     hub_factory: Callable[..., HubProcess], tmp_path: Path
 ) -> None:
-    """SIGTERM: the session ends, and says so, exit code 0. With nobody at HUB_URL the conversation is played all the same."""
+    """On SIGTERM the session ends, publishes that, and the exit code is 0. Without a hub the conversation is played too."""
     hub = hub_factory().start()
     alone = tmp_path / "alone"
     alone.mkdir()
     with (
         AgentProcess(tmp_path, "--mode", "scripted", "--forever", HUB_URL=hub.url) as agent,
-        AgentProcess(alone, "--speed", "40", HUB_URL=NOBODY) as unheard,
+        AgentProcess(alone, "--speed", "40", HUB_URL=NO_HUB) as alone_agent,
     ):
         events_until(hub.url, "agent_speech_started")
-        agent.signal(signal.SIGTERM)  # the conversations have no end of their own
+        agent.signal(signal.SIGTERM)  # otherwise it plays forever
         assert agent.wait() == 0
         assert events_until(hub.url, "session_ended")[-1]["session"]
-        assert unheard.wait() == 0
-        assert "OPENAI_API_KEY not set: playing a scripted conversation" in unheard.output()
+        assert alone_agent.wait() == 0
+        assert "OPENAI_API_KEY not set: playing a scripted conversation" in alone_agent.output()
 
 
-@pytest.mark.skipif(
-    not Path("/proc/self/maps").exists(), reason="looks at what a process has loaded, which Linux shows"
-)
-def test_a_signal_while_it_is_loading_ends_it_orderly(tmp_path: Path) -> None:
-    with AgentProcess(tmp_path, "--mode", "scripted", HUB_URL=NOBODY) as agent:
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="reads the loaded libraries of a process from /proc")
+def test_a_signal_during_the_imports_ends_it_in_order(tmp_path: Path) -> None:
+    with AgentProcess(tmp_path, "--mode", "scripted", HUB_URL=NO_HUB) as agent:
         maps = Path(f"/proc/{agent.process.pid}/maps")
         until(lambda: "site-packages/livekit/" in maps.read_text(), "livekit's library to be loaded")
         agent.signal(signal.SIGINT)

@@ -1,4 +1,4 @@
-"""The loudspeaker without a device keeps LiveKit's contract: each segment is finished exactly once, with what was heard."""
+"""The loudspeaker without a device honours LiveKit's contract: each segment finishes exactly once, with what was heard."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from ..hubs import PATIENCE
 
 SPEED = 20
 LONG = 200.0
-"""Seconds of audio that are not over, at this speed, before a busy machine comes to what is next."""
+"""Seconds of audio, long enough at this speed to outlast a delay on a busy machine."""
 
 
 def frame(seconds: float, *words: str) -> rtc.AudioFrame:
-    """Audio in which these words are spread evenly."""
+    """Audio with these words at equal distances."""
     samples = round(seconds * 16000)
     made = rtc.AudioFrame(bytes(2 * samples), 16000, 1, samples)
     made.userdata[USERDATA_TIMED_TRANSCRIPT] = [
@@ -40,7 +40,7 @@ def test_a_whole_segment_takes_its_time_and_is_finished_once() -> None:
         finished, loop = listen(speaker), asyncio.get_running_loop()
         speaker.flush()
         speaker.clear_buffer()
-        assert finished == [], "nothing was captured: nothing is finished"
+        assert finished == [], "nothing was captured, so nothing finishes"
         began = loop.time()
         for _ in range(4):
             await speaker.capture_frame(frame(1.0))
@@ -54,11 +54,11 @@ def test_a_whole_segment_takes_its_time_and_is_finished_once() -> None:
     asyncio.run(scenario())
 
 
-def test_an_interrupted_segment_says_what_was_heard() -> None:
+def test_an_interrupted_segment_reports_what_was_heard() -> None:
     async def scenario() -> None:
         speaker = Speaker(SPEED)
         finished = listen(speaker)
-        await speaker.capture_frame(frame(LONG, *map(str, range(round(LONG)))))  # a number a second
+        await speaker.capture_frame(frame(LONG, *map(str, range(round(LONG)))))  # one number per second
         speaker.flush()
         await speaker.reach(1, 3.5)
         speaker.clear_buffer()
@@ -72,13 +72,13 @@ def test_an_interrupted_segment_says_what_was_heard() -> None:
     asyncio.run(scenario())
 
 
-def test_paused_twice_it_stands_still_and_goes_on() -> None:
+def test_pause_and_resume_can_be_repeated() -> None:
     async def scenario() -> None:
         speaker = Speaker(SPEED)
         finished = listen(speaker)
         await speaker.capture_frame(frame(10.0))
         speaker.flush()
-        await asyncio.sleep(0)  # it plays
+        await asyncio.sleep(0)  # playback starts
         speaker.pause()
         speaker.pause()
         position = speaker.position

@@ -1,4 +1,4 @@
-"""What is wrong with the settings, or with what they point at: one sentence that says what to do, and the exit code."""
+"""Wrong settings, and servers that do not respond: one sentence that says what to do, and the exit code."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from agent import checks, parts, settings
+from agent import checks, pipeline, settings
 from agent.failure import UNREACHABLE, WRONG_SETTINGS, Failure
 from event_hub.providers import Providers
 
@@ -21,12 +21,12 @@ from ..hubs import HubProcess
 from .agents import AgentProcess, events_until
 
 LIVEKIT = {"LIVEKIT_URL": "ws://127.0.0.1:7880", "LIVEKIT_API_KEY": "devkey", "LIVEKIT_API_SECRET": "s" * 32}
-NOBODY = "127.0.0.1:1"
-"""Where nothing listens. A free port may be somebody's a moment later."""
+CLOSED = "127.0.0.1:1"
+"""Nothing listens here. A free port could be taken a moment later."""
 
 
 class Answers(BaseHTTPRequestHandler):
-    """A server that answers every request with one status."""
+    """Responds to every request with the same status."""
 
     status: ClassVar[int] = 200
 
@@ -47,7 +47,7 @@ class Answers(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def answers() -> Iterator[tuple[str, type[Answers]]]:
-    """Its address, and the class whose `status` it answers with."""
+    """The server's address, and the class whose `status` it responds with."""
     kind = type("Now", (Answers,), {})
     with ThreadingHTTPServer(("127.0.0.1", 0), kind) as server:
         thread = threading.Thread(target=server.serve_forever)
@@ -106,7 +106,7 @@ def test_x09_keys_of_the_chosen_providers_are_asked_for() -> None:
         ("ws://user:pa55word@127.0.0.1:7880/path", "ws://127.0.0.1:7880/path"),
         ("wss://host", "wss://host"),
         ("ws://[bad", "ws://[bad"),
-        ("pa55word@host", "not an address"),
+        ("pa55word@host", "(not a URL)"),
     ],
 )
 def test_an_address_is_shown_without_its_password(url: str, shown: str) -> None:
@@ -116,19 +116,19 @@ def test_an_address_is_shown_without_its_password(url: str, shown: str) -> None:
         assert "pa55word" not in sentence(settings.LiveKit.of, environ)[0]
 
 
-def test_a_key_that_no_key_can_be_is_said_to_be_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_malformed_key_is_reported_without_its_value(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-1\nsk-2")
-    words, code = sentence(checks.openai_answers)
+    words, code = sentence(checks.check_openai)
     assert "OPENAI_API_KEY" in words
     assert "sk-" not in words
     assert code == WRONG_SETTINGS
 
 
 @pytest.mark.parametrize("text", ["fast", "-1", "nan", "1e9"])
-def test_a_number_that_is_none_is_named(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+def test_a_setting_that_is_not_a_number_is_named(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     monkeypatch.setenv("AGENT_MIN_ENDPOINTING", text)
     assert "AGENT_MIN_ENDPOINTING" in sentence(settings.number, "AGENT_MIN_ENDPOINTING")[0]
-    assert "AGENT_MIN_ENDPOINTING" in sentence(settings.numbers)[0]
+    assert "AGENT_MIN_ENDPOINTING" in sentence(settings.check_numbers)[0]
 
 
 # -- providers ---------------------------------------------------------------------------------------------------------
@@ -141,12 +141,12 @@ class VoicelessTTS:
 
 class KeylessLLM:
     def __init__(self) -> None:
-        raise ValueError("ELSEWHERE_KEY is not set\nand more that nobody wants to read")
+        raise ValueError("ELSEWHERE_KEY is not set\nand more lines")
 
 
 @pytest.fixture
 def openai_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A key for OpenAI, and a plugin `elsewhere` that can do little."""
+    """A key for OpenAI, and a plugin `elsewhere` with few abilities."""
     monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
     monkeypatch.delenv("AGENT_LANGUAGE", raising=False)
     plugin = types.ModuleType("livekit.plugins.elsewhere")
@@ -156,7 +156,7 @@ def openai_key(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("openai_key")
 def test_x09_providers_are_made_by_name_with_model_and_voice() -> None:
-    made = parts.make_parts(
+    made = pipeline.make_pipeline(
         Providers.of({"AGENT_LLM": "openai/gpt-4.1-mini", "AGENT_TTS": "openai/gpt-4o-mini-tts:coral"})
     )
     assert made.stt is not None
@@ -164,9 +164,9 @@ def test_x09_providers_are_made_by_name_with_model_and_voice() -> None:
     assert (made.llm and made.llm.model, made.tts and made.tts.model) == ("gpt-4.1-mini", "gpt-4o-mini-tts")
     assert made.tts is not None
     assert made.tts._opts.voice == "coral"  # type: ignore[attr-defined]
-    elsewhere: Any = parts.make_parts(Providers.of({"AGENT_TTS": "elsewhere/large"})).tts
-    assert elsewhere.model_id == "large", "each plugin has names of its own"
-    realtime = parts.make_parts(Providers.of({"AGENT_REALTIME": "openai/gpt-realtime:marin"}))
+    elsewhere: Any = pipeline.make_pipeline(Providers.of({"AGENT_TTS": "elsewhere/large"})).tts
+    assert elsewhere.model_id == "large", "plugins differ in the names of their parameters"
+    realtime = pipeline.make_pipeline(Providers.of({"AGENT_REALTIME": "openai/gpt-realtime:marin"}))
     assert realtime.realtime is not None
     assert (realtime.stt, realtime.llm, realtime.tts, realtime.vad) == (None, None, None, None)
 
@@ -175,7 +175,7 @@ def test_x09_providers_are_made_by_name_with_model_and_voice() -> None:
 @pytest.mark.parametrize(
     ("environ", "words"),
     [
-        ({"AGENT_STT": "deepgram/nova-3"}, ["deepgram", "pip install livekit-plugins-deepgram"]),
+        ({"AGENT_STT": "gladia/solaria-1"}, ["gladia", "pip install livekit-plugins-gladia"]),
         ({"AGENT_VAD": "nosuchvad"}, ["pip install livekit-plugins-nosuchvad"]),
         ({"AGENT_TTS": "elsewhere:anna"}, ["elsewhere takes no voice", "AGENT_TTS"]),
         ({"AGENT_STT": "elsewhere"}, ["elsewhere has no STT", "AGENT_STT"]),
@@ -187,14 +187,14 @@ def test_x09_providers_are_made_by_name_with_model_and_voice() -> None:
         ({"AGENT_STT": "local/large"}, ["AGENT_STT", "large"]),
     ],
 )
-def test_x09_providers_that_cannot_be_say_what_to_do(environ: dict[str, str], words: list[str]) -> None:
-    text, code = sentence(lambda: parts.make_parts(parts.chosen(environ)))
+def test_x09_unusable_providers_say_what_to_do(environ: dict[str, str], words: list[str]) -> None:
+    text, code = sentence(lambda: pipeline.make_pipeline(pipeline.read_providers(environ)))
     assert code == WRONG_SETTINGS
     assert all(word in text for word in words), text
     assert "\n" not in text
 
 
-# -- what they point at ------------------------------------------------------------------------------------------------
+# -- the servers ------- ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -202,19 +202,19 @@ def test_x09_providers_that_cannot_be_say_what_to_do(environ: dict[str, str], wo
     [
         (401, ["LIVEKIT_API_KEY", "LIVEKIT_API_SECRET"], WRONG_SETTINGS),
         (404, ["is not LiveKit", "LIVEKIT_URL"], WRONG_SETTINGS),
-        (None, ["does not answer", "start livekit-server or correct LIVEKIT_URL"], UNREACHABLE),
+        (None, ["does not respond", "start livekit-server or correct LIVEKIT_URL"], UNREACHABLE),
     ],
 )
-def test_a_livekit_that_does_not_take_us(
+def test_a_livekit_that_cannot_be_used(
     answers: tuple[str, type[Answers]], status: int | None, words: list[str], code: int
 ) -> None:
     address, kind = answers
     if status is None:
-        address = NOBODY
+        address = CLOSED
     else:
         kind.status = status
     livekit = settings.LiveKit(f"ws://{address}", "devkey", "s" * 32)
-    text, found = sentence(checks.livekit_answers, livekit)
+    text, found = sentence(checks.check_livekit, livekit)
     assert found == code
     assert all(word in text for word in [*words, address]), text
     assert "s" * 32 not in text
@@ -222,9 +222,9 @@ def test_a_livekit_that_does_not_take_us(
 
 @pytest.mark.parametrize(
     ("status", "words", "code"),
-    [(401, ["OPENAI_API_KEY"], WRONG_SETTINGS), (None, ["OPENAI_BASE_URL", "does not answer"], UNREACHABLE)],
+    [(401, ["OPENAI_API_KEY"], WRONG_SETTINGS), (None, ["OPENAI_BASE_URL", "does not respond"], UNREACHABLE)],
 )
-def test_an_openai_that_does_not_take_us(
+def test_an_openai_that_cannot_be_used(
     answers: tuple[str, type[Answers]],
     monkeypatch: pytest.MonkeyPatch,
     status: int | None,
@@ -233,27 +233,27 @@ def test_an_openai_that_does_not_take_us(
 ) -> None:
     address, kind = answers
     if status is None:
-        address = NOBODY
+        address = CLOSED
     else:
         kind.status = status
     monkeypatch.setenv("OPENAI_BASE_URL", f"http://{address}/v1")
     monkeypatch.setenv("OPENAI_API_KEY", "sk-wrong")
-    text, found = sentence(checks.openai_answers)
+    text, found = sentence(checks.check_openai)
     assert found == code
     assert all(word in text for word in [*words, address]), text
     kind.status = 200
     if status is not None:
-        checks.openai_answers()
+        checks.check_openai()
 
 
 # -- the program -------------------------------------------------------------------------------------------------------
 
 
-def test_h13_the_hub_is_told_why_an_agent_cannot_start(hub: HubProcess, tmp_path: Path) -> None:
-    """A missing plugin, a LiveKit that is not there: the sentence is an event with the agent's id."""
+def test_h13_the_agent_reports_to_the_hub_why_it_cannot_start(hub: HubProcess, tmp_path: Path) -> None:
+    """For a missing plugin and an unreachable LiveKit, the sentence is published with the agent's id."""
     cases = {
-        "plugin": ({"AGENT_STT": "deepgram", "DEEPGRAM_API_KEY": "k"}, WRONG_SETTINGS, "pip install"),
-        "livekit": ({"LIVEKIT_URL": f"ws://{NOBODY}"}, UNREACHABLE, "start livekit-server"),
+        "plugin": ({"AGENT_STT": "gladia", "GLADIA_API_KEY": "k"}, WRONG_SETTINGS, "pip install"),
+        "livekit": ({"LIVEKIT_URL": f"ws://{CLOSED}"}, UNREACHABLE, "start livekit-server"),
     }
     for name, (environ, code, words) in cases.items():
         folder = tmp_path / name
@@ -261,18 +261,20 @@ def test_h13_the_hub_is_told_why_an_agent_cannot_start(hub: HubProcess, tmp_path
         start = {**LIVEKIT, "AGENT_PROVIDERS": "local", "HUB_AGENT_MODE": "worker", **environ}
         with AgentProcess(folder, HUB_URL=hub.url, HUB_AGENT_ID=f"ag_{name}", **start) as agent:
             assert agent.wait() == code
-            told = [e for e in events_until(hub.url, "agent_error", list(cases).index(name) + 1) if "message" in e][-1]
-            assert told["agent_id"] == f"ag_{name}"
-            assert told["recoverable"] is False
-            assert words in told["message"]
-            assert f"agent: {told['message']}" in agent.output()
+            reported = [e for e in events_until(hub.url, "agent_error", list(cases).index(name) + 1) if "message" in e][
+                -1
+            ]
+            assert reported["agent_id"] == f"ag_{name}"
+            assert reported["recoverable"] is False
+            assert words in reported["message"]
+            assert f"agent: {reported['message']}" in agent.output()
             assert "Traceback" not in agent.output()
 
 
 def test_bad_command_lines_end_with_2_and_a_sentence(tmp_path: Path) -> None:
     cases = {
         "help": (["--help"], {}, 0, "--instructions"),
-        "mode": (["--mode", "shout"], {}, 2, "worker, room or scripted"),
+        "mode": (["--mode", "shout"], {}, 2, "worker, room, scripted or gateway"),
         "room": (["--mode", "room"], {**LIVEKIT, "AGENT_PROVIDERS": "local"}, 2, "--room NAME"),
         "speed": (["--speed", "0"], {}, 2, "--speed"),
         "hub": (["--mode", "scripted"], {"HUB_URL": "http://h/api/stream"}, 2, "HUB_URL"),

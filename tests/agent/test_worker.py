@@ -1,4 +1,4 @@
-"""The worker, as far as it can be seen without a LiveKit server (tests/livekit has one)."""
+"""The worker without a LiveKit server (tests/livekit has one)."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def made() -> AgentServer:
 
 
 @pytest.mark.parametrize(("calls", "least", "most"), [(0, 0, 0), (1, 0.005, 0.1), (1000, 0.3, 0.69)])
-def test_a_worker_is_never_too_full_however_busy_the_machine_is(calls: int, least: float, most: float) -> None:
-    """LiveKit's server sends no call to a worker that reports 0.7, and by default that is the CPU of the machine."""
+def test_a_worker_on_a_busy_machine_still_gets_calls(calls: int, least: float, most: float) -> None:
+    """LiveKit's server sends no calls to a worker that reports a load of 0.7; by default that is the machine's CPU load."""
     assert least <= load(SimpleNamespace(active_jobs=[None] * calls)) <= most  # type: ignore[arg-type]
 
     assert made().load_fnc is load
 
 
-def test_a_worker_that_loads_slowly_is_waited_for() -> None:
-    """LiveKit waits for the first job process, and two seconds more, before it registers the worker."""
+def test_a_slow_start_of_the_worker_is_tolerated() -> None:
+    """LiveKit registers the worker two seconds after its first job process is ready."""
     assert made()._initialize_process_timeout == PREPARATION
     assert PREPARATION + 2 < REGISTRATION

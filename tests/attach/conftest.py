@@ -13,5 +13,5 @@ from ..hubs import HubProcess
 
 @pytest.fixture
 def publisher(hub: HubProcess) -> Iterator[Publisher]:
-    with Publisher(hub.url) as one:
-        yield one
+    with Publisher(hub.url) as connected:
+        yield connected

@@ -1,5 +1,5 @@
-"""A stand-in for OpenAI's Realtime API: its real protocol over a WebSocket on loopback, for one session, with a caller
-who says what the test wants.
+"""A stand-in for OpenAI's Realtime API: its real protocol over a loopback WebSocket, for one session. The test speaks for
+the caller.
 
 Protocol: https://platform.openai.com/docs/api-reference/realtime-server-events
 """
@@ -20,7 +20,7 @@ SECONDS_A_WORD = 0.3
 
 
 class OpenAIRealtimeStandin:
-    """Answers each turn with the next of `replies`; a reply is a list of messages, one or more."""
+    """Answers each turn with the next of `replies`; a reply is a list of at least one message."""
 
     def __init__(self, replies: list[list[str]]) -> None:
         self.url = ""
@@ -36,7 +36,7 @@ class OpenAIRealtimeStandin:
         await self._socket.send_json({"type": kind, "event_id": f"event_{next(self._ids)}", **fields})
 
     async def say(self, text: str) -> None:
-        """The caller speaks, and the model answers: with server-side turn detection nobody has to ask it to."""
+        """The caller speaks, and the model answers by itself, as with server-side turn detection."""
         item = f"item_user_{next(self._ids)}"
         await self._send("input_audio_buffer.speech_started", item_id=item, audio_start_ms=0)
         await self._send("input_audio_buffer.speech_stopped", item_id=item, audio_end_ms=900)
@@ -51,7 +51,7 @@ class OpenAIRealtimeStandin:
         await self._respond({})
 
     async def interrupt(self) -> None:
-        """The caller begins to speak into the answer."""
+        """The caller starts to speak during the answer."""
         item = f"item_user_{next(self._ids)}"
         await self._send("input_audio_buffer.speech_started", item_id=item, audio_start_ms=0)
 

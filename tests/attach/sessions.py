@@ -1,4 +1,4 @@
-"""Real AgentSessions for the tests of attach: a scripted model, a voice and a loudspeaker that take no time."""
+"""Real AgentSessions for the tests of attach: a scripted model, voice and loudspeaker that take almost no time."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ STORY = "Once upon a time there was a fox. " * 40
 
 
 class Clerk(Agent):
-    """Greets; has tools that work, that fail, and that say why."""
+    """Greets. Has tools that work, fail, and tell the model why they fail."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(instructions="Be kind.", **options)
@@ -61,7 +61,7 @@ class Cashier(Agent):
 
 
 def answer(context: llm.ChatContext) -> Reply:
-    """What the model says to the last item."""
+    """The model's answer to the last item."""
     last = context.items[-1]
     if last.type == "function_call_output":
         return Reply("Sorry, that did not work." if last.is_error else f"It is {last.output}.")
@@ -93,7 +93,7 @@ def voice_session(speed: float = SPEED, **options: Any) -> AgentSession[Any]:
 
 
 async def greeted(session: AgentSession[Any]) -> None:
-    """Wait until the agent has said hello."""
+    """Wait until the agent has greeted."""
     agent = session.current_agent
     assert isinstance(agent, Clerk)
     while agent.greeting is None:  # `start` does not wait for it
@@ -109,7 +109,7 @@ def run(body: Callable[[], Awaitable[None]]) -> None:
 
 
 async def sent(publisher: Publisher) -> None:
-    """Wait until all of it is at the hub."""
+    """Wait until all events have reached the hub."""
     assert await asyncio.to_thread(publisher.flush, PATIENCE)
 
 
@@ -127,10 +127,10 @@ class Sink(TextOutput):
 
 
 def events(hub: HubProcess, session: str) -> list[Event]:
-    """All that the hub has of a session, in its order."""
+    """All events that the hub has of a session, in order."""
     page = hub.get(f"/api/events?session={session}&limit=1000")
     assert not page["more"]
-    return [one["event"] for one in page["events"]]
+    return [entry["event"] for entry in page["events"]]
 
 
 def kinds(found: list[Event]) -> list[str]:
@@ -144,17 +144,17 @@ def of(found: list[Event], kind: str) -> list[Event]:
 def conversation(
     hub: HubProcess, publisher: Publisher, *questions: str, session: Callable[[], AgentSession[Any]] = text_session
 ) -> list[Event]:
-    """A greeting, an answer to each question, the end: what the hub has of it."""
+    """A greeting, an answer to each question, and the end: the events that the hub has of it."""
     ids: list[str] = []
 
     async def body() -> None:
-        one = session()
-        ids.append(attach(one, publisher=publisher).session)
-        await one.start(Clerk())
-        await greeted(one)
+        attached = session()
+        ids.append(attach(attached, publisher=publisher).session)
+        await attached.start(Clerk())
+        await greeted(attached)
         for question in questions:
-            await one.run(user_input=question)
-        await one.aclose()
+            await attached.run(user_input=question)
+        await attached.aclose()
         await sent(publisher)
 
     run(body)

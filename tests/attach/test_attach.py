@@ -1,4 +1,4 @@
-"""attach(session): a real AgentSession, a real hub, and what the hub has in the end (H15, H16, H36, D08, T24)."""
+"""attach(session): a real AgentSession, a real hub, and the events that reach it (H15, H16, H36, D08, T24)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from .sessions import (
 
 
 def test_a_spoken_conversation(hub: HubProcess, publisher: Publisher) -> None:
-    """H15, D08: greeting, a typed question, a tool, the answer; everything once, in order, tied together."""
+    """H15, D08: greeting, typed question, tool, answer: each once, in order, grouped by utterance."""
     session_id = ""
 
     async def body() -> None:
@@ -80,7 +80,7 @@ def test_a_spoken_conversation(hub: HubProcess, publisher: Publisher) -> None:
     assert all(a["model_usage"] != b["model_usage"] for a, b in itertools.pairwise(usage))
 
 
-def test_interrupted_what_was_really_said(hub: HubProcess, publisher: Publisher) -> None:
+def test_after_an_interruption_only_what_was_heard_was_said(hub: HubProcess, publisher: Publisher) -> None:
     session_id = ""
 
     async def body() -> None:
@@ -109,7 +109,7 @@ def test_interrupted_what_was_really_said(hub: HubProcess, publisher: Publisher)
 
 
 @pytest.mark.parametrize("tool", ["broken", "refused"])
-def test_an_exceptions_text_is_kept_out(hub: HubProcess, publisher: Publisher, tool: str) -> None:
+def test_exception_texts_are_not_published(hub: HubProcess, publisher: Publisher, tool: str) -> None:
     found = conversation(hub, publisher, f"Try {tool}.")
     done = of(found, "tool_call_finished")[0]
     assert (done["name"], done["is_error"], done["status"]) == (tool, True, "error")
@@ -136,7 +136,7 @@ def test_text_only_without_a_room(hub: HubProcess, publisher: Publisher) -> None
 
 
 def test_raw_text_of_the_llm_on_request(hub: HubProcess, publisher: Publisher) -> None:
-    """T24: before the agent's transcription node has its way with it; the events say where it was read."""
+    """T24: as it is before the agent's transcription node changes it; the events say where it was read."""
 
     class Loud(Clerk):
         async def transcription_node(self, text: Any, model_settings: Any) -> Any:
@@ -166,12 +166,10 @@ def test_raw_text_of_the_llm_on_request(hub: HubProcess, publisher: Publisher) -
         assert "".join(event["delta"] for event in deltas).endswith(wanted)
 
 
-def test_several_sessions_in_a_process_share_a_publisher_and_nothing_else(
-    hub: HubProcess, publisher: Publisher
-) -> None:
+def test_several_sessions_of_a_process_share_only_a_publisher(hub: HubProcess, publisher: Publisher) -> None:
     ids: list[str] = []
 
-    async def one(number: int) -> None:
+    async def talk(number: int) -> None:
         session = text_session()
         ids.append(attach(session, publisher=publisher).session)
         await session.start(Clerk())
@@ -180,7 +178,7 @@ def test_several_sessions_in_a_process_share_a_publisher_and_nothing_else(
         await session.aclose()
 
     async def body() -> None:
-        await asyncio.gather(*(one(number) for number in range(5)))
+        await asyncio.gather(*(talk(number) for number in range(5)))
         await sent(publisher)
 
     run(body)

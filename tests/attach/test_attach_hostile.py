@@ -1,4 +1,4 @@
-"""attach(session) takes nothing over, and whatever is done to it or to the session, the agent talks on (H16, D08)."""
+"""attach(session) replaces nothing, and whatever happens to it or to the session, the agent keeps talking (H16, D08)."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ from .sessions import (
     voice_session,
 )
 
-# -- it takes nothing over ---------------------------------------------------------------------------------------------
+# -- it replaces nothing ------------------------------------------------------------------------------------------------
 
 
-def test_a_text_output_in_place_and_handlers_go_on_working(hub: HubProcess, publisher: Publisher) -> None:
+def test_an_existing_text_output_and_handlers_keep_working(hub: HubProcess, publisher: Publisher) -> None:
     heard: list[str] = []
     sink = Sink()
 
     def broken(_: Any) -> None:
-        raise RuntimeError("a handler of the user's own")
+        raise RuntimeError("in the user's own handler")
 
     async def body() -> None:
         session = text_session()
@@ -68,7 +68,7 @@ def test_a_text_output_in_place_and_handlers_go_on_working(hub: HubProcess, publ
     assert sink.flushes >= 3
 
 
-def test_detached_below_somebody_elses_output_it_only_passes_on(publisher: Publisher) -> None:
+def test_detached_below_another_output_it_only_passes_text_on(publisher: Publisher) -> None:
     sink = Sink()
 
     async def body() -> None:
@@ -94,7 +94,7 @@ def test_detached_below_somebody_elses_output_it_only_passes_on(publisher: Publi
     assert "".join(sink.texts).endswith("Fine.Fine.")
 
 
-def test_twice_is_once(hub: HubProcess, publisher: Publisher, caplog: pytest.LogCaptureFixture) -> None:
+def test_attaching_twice_reports_once(hub: HubProcess, publisher: Publisher, caplog: pytest.LogCaptureFixture) -> None:
     async def body() -> None:
         session = text_session()
         first = attach(session, publisher=publisher)
@@ -114,7 +114,7 @@ def test_twice_is_once(hub: HubProcess, publisher: Publisher, caplog: pytest.Log
 
 
 def test_attached_late_and_started_again(hub: HubProcess, publisher: Publisher) -> None:
-    """In the middle of a session; after its end; and to a session that is started a second time: a new id each time."""
+    """In mid-session, and to a session that is started a second time: each start has its own id."""
     ids: list[str] = []
     closed: list[str] = []
 
@@ -128,7 +128,7 @@ def test_attached_late_and_started_again(hub: HubProcess, publisher: Publisher) 
         await session.run(user_input="Hi.")
         session.on("close", lambda _: closed.append(attachment.session))
         await session.aclose()
-        assert closed == ids, "who hears of the end still finds the id that has ended"
+        assert closed == ids, "a close handler still finds the id of the session that ended"
         await session.start(Clerk())
         ids.append(attachment.session)
         await greeted(session)
@@ -137,7 +137,7 @@ def test_attached_late_and_started_again(hub: HubProcess, publisher: Publisher) 
         await sent(publisher)
 
     run(body)
-    first, second = (events(hub, one) for one in ids)
+    first, second = (events(hub, session_id) for session_id in ids)
     assert ids[0] != ids[1]
     assert kinds(first)[:2] == ["session_started", "agent_ready"]
     assert "Unheard." not in str(first)
@@ -146,9 +146,7 @@ def test_attached_late_and_started_again(hub: HubProcess, publisher: Publisher) 
     assert kinds(second)[-1] == "session_ended"
 
 
-def test_attached_in_a_thread_without_a_loop_and_to_a_session_that_is_closed(
-    hub: HubProcess, publisher: Publisher
-) -> None:
+def test_attached_in_a_thread_without_a_loop_and_to_a_closed_session(hub: HubProcess, publisher: Publisher) -> None:
     ids: list[str] = []
 
     async def body() -> None:
@@ -173,9 +171,7 @@ def test_attached_in_a_thread_without_a_loop_and_to_a_session_that_is_closed(
         assert found.count("transcript") == 1
 
 
-def test_long_texts_and_halves_of_characters_arrive_and_say_that_they_were_cut(
-    hub: HubProcess, publisher: Publisher
-) -> None:
+def test_long_texts_arrive_truncated_and_split_characters_whole(hub: HubProcess, publisher: Publisher) -> None:
     def answers(context: Any) -> Reply:
         asked = context.items[-1]
         if getattr(asked, "role", "") != "user":
@@ -190,8 +186,8 @@ def test_long_texts_and_halves_of_characters_arrive_and_say_that_they_were_cut(
     assert publisher.stats.dropped == 0
 
 
-def test_outputs_that_are_swapped_in_the_middle(hub: HubProcess, publisher: Publisher) -> None:
-    """Muted and back thirty times: no chain of taps grows; another loudspeaker in mid-sentence: the pair stays one."""
+def test_outputs_that_are_swapped_in_mid_session(hub: HubProcess, publisher: Publisher) -> None:
+    """Muted and unmuted thirty times: the chain of taps does not grow. Another loudspeaker in mid-sentence: still one pair."""
     session_id = ""
 
     async def body() -> None:
@@ -233,7 +229,7 @@ def test_outputs_that_are_swapped_in_the_middle(hub: HubProcess, publisher: Publ
     assert said[-2:] == ["A sentence that takes its time to be said.", "And another one."]
 
 
-def test_an_output_that_fails_when_it_is_looked_at_costs_no_event(hub: HubProcess, publisher: Publisher) -> None:
+def test_an_output_that_fails_when_it_is_tapped_costs_no_event(hub: HubProcess, publisher: Publisher) -> None:
     session_id = ""
 
     class Odd(Sink):
@@ -247,7 +243,7 @@ def test_an_output_that_fails_when_it_is_looked_at_costs_no_event(hub: HubProces
         session_id = attachment.session
         await session.start(Clerk())
         await greeted(session)
-        session.output._transcription_sink = Odd()  # as if it had been there all the time
+        session.output._transcription_sink = Odd()  # as if it had been there from the start
         await session.run(user_input="Hi.")
         session.output._transcription_sink = None
         await session.aclose()
@@ -263,13 +259,13 @@ def test_an_output_that_fails_when_it_is_looked_at_costs_no_event(hub: HubProces
 
 
 @pytest.mark.parametrize("thing", [None, object(), AgentSession])
-def test_what_is_no_session_is_refused_with_a_sentence(thing: Any) -> None:
+def test_attach_takes_only_an_agent_session(thing: Any) -> None:
     with pytest.raises(TypeError, match="attach takes an AgentSession"):
         attach(thing)
 
 
 @pytest.mark.parametrize("wrong", [{"room": "r" * 300}, {"session_id": ""}, {"participant": 7}, {"text": "both"}])
-def test_options_that_cannot_be_are_refused_at_once(wrong: dict[str, Any]) -> None:
+def test_invalid_options_are_refused_at_once(wrong: dict[str, Any]) -> None:
     async def body() -> None:
         with pytest.raises(ValueError):
             attach(text_session(), **wrong)
@@ -277,7 +273,7 @@ def test_options_that_cannot_be_are_refused_at_once(wrong: dict[str, Any]) -> No
     run(body)
 
 
-def test_a_wrong_hub_url_is_said_and_the_agent_talks_on(
+def test_an_invalid_hub_url_is_logged_and_the_agent_keeps_talking(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     from event_hub.livekit import process
@@ -300,7 +296,7 @@ def test_a_wrong_hub_url_is_said_and_the_agent_talks_on(
     assert "The session is not reported to a hub" in caplog.text
 
 
-def test_a_publisher_that_fails_is_not_noticed_by_the_session(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_publisher_that_fails_does_not_disturb_the_session(caplog: pytest.LogCaptureFixture) -> None:
     class Broken(Publisher):
         def put(self, event: dict[str, Any]) -> None:
             raise OSError("no")
@@ -334,7 +330,7 @@ gone = []
 async def body(started):
     session = voice_session()
     session.output.transcription = Sink()
-    session.output.transcription.owner = session          # somebody's output that knows its session
+    session.output.transcription.owner = session          # an output that refers to its session
     attach(session, publisher=publisher, text="llm")
     gone.append(weakref.ref(session))
     if started:
@@ -354,7 +350,7 @@ publisher = Publisher("http://127.0.0.1:1")
 for number in range(6):
     run(lambda: body(number % 3))
 gc.collect()
-print([one() is None for one in gone].count(False), "held")
+print([session() is None for session in gone].count(False), "held")
 speaker, agent = Speaker(50), Clerk()
 for _ in range(3):
     run(lambda: shared(speaker, agent))
@@ -363,7 +359,7 @@ publisher.close(0)
 """
 
 
-def test_a_session_that_is_over_is_forgotten() -> None:
-    """In a process of its own: pytest's record of the log holds on to sessions."""
+def test_a_session_that_has_ended_is_released() -> None:
+    """In a separate process: pytest's log capture keeps sessions alive."""
     done = subprocess.run([sys.executable, "-c", FORGOTTEN], cwd=ROOT, capture_output=True, text=True, timeout=150)
     assert done.stdout.splitlines() == ["0 held", "0 handlers False"], done.stdout + done.stderr

@@ -1,4 +1,4 @@
-"""attach on a session with a realtime model: OpenAI's real plugin, against a stand-in of its API (D08)."""
+"""attach on a session with a realtime model: OpenAI's real plugin against a stand-in for its API (D08)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .sessions import events, kinds, of, run, sent
 
 
 async def _rest(session: AgentSession[Any], replies: int, finished: list[Any]) -> None:
-    """Wait until so many segments were played, and the agent listens again."""
+    """Wait until this number of segments has been played and the agent listens again."""
     while len(finished) < replies or session.agent_state != "listening":
         await asyncio.sleep(0.01)
 

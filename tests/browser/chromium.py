@@ -1,4 +1,4 @@
-"""How the tests start Chromium."""
+"""Command-line flags with which the tests start Chromium."""
 
 FLAGS = [
     "--no-sandbox",

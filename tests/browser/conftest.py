@@ -1,4 +1,4 @@
-"""Chromium for the tests, and pages whose scripts must not fail."""
+"""Chromium for the tests, and pages that fail a test if one of their scripts does."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ expect.set_options(timeout=PATIENCE * 1000)
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Callable[[], Browser]]:
-    """One Chromium for a module's tests, another one where it has crashed. A context shares nothing with the next."""
+    """A Chromium for the tests of a module, started again if it crashes."""
     made: list[Browser] = []
     with pytest.MonkeyPatch.context() as patch, outliving() as keep:
-        # Playwright's own Node needs a library (libatomic) that a bare Debian does not have.
+        # Playwright's bundled Node needs libatomic, which a bare Debian lacks.
         patch.setenv("PLAYWRIGHT_NODEJS_PATH", tool("node"))
         with sync_playwright() as playwright:
-            keep()  # Chromium's processes come and go below Playwright's own
+            keep()  # Chromium's processes come and go below Playwright's
 
             def running() -> Browser:
                 if not made or not made[-1].is_connected():
@@ -35,13 +35,13 @@ def chromium() -> Iterator[Callable[[], Browser]]:
                 return made[-1]
 
             yield running
-            for one in made:
-                one.close()
+            for browser in made:
+                browser.close()
 
 
 @pytest.fixture
 def context(chromium: Callable[[], Browser]) -> Iterator[BrowserContext]:
-    # Where it is about noon: no day ends within a test, for the page tells what is not of today.
+    # In a time zone where it is about noon, so that no day ends during a test: the page marks events of other days.
     zone = f"Etc/GMT{time.gmtime().tm_hour - 12:+d}"
     made = chromium().new_context(viewport={"width": 1280, "height": 800}, timezone_id=zone)
     yield made
@@ -50,7 +50,7 @@ def context(chromium: Callable[[], Browser]) -> Iterator[BrowserContext]:
 
 @pytest.fixture
 def new_page(context: BrowserContext) -> Iterator[Callable[[], Page]]:
-    """Makes tabs of one browser; an error in any script of theirs fails the test."""
+    """Opens tabs of one browser. An error in any of their scripts fails the test."""
     problems: list[str] = []
 
     def make() -> Page:
@@ -70,7 +70,7 @@ def page(new_page: Callable[[], Page]) -> Page:
 
 @pytest.fixture
 def watched(page: Page, hub_factory: Callable[..., HubProcess]) -> tuple[Page, HubProcess]:
-    """The page, live on a hub of its own."""
+    """The page, live, on its own hub."""
     hub = hub_factory().start()
     page.goto(f"{hub.url}/")
     live(page)
@@ -78,20 +78,20 @@ def watched(page: Page, hub_factory: Callable[..., HubProcess]) -> tuple[Page, H
 
 
 def live(page: Page) -> None:
-    """The stream is open, and the history is there: what is published from now on is news to the page, nothing stored."""
+    """Wait until the stream is open and the history is loaded, so that later events reach the page over the stream."""
     expect(page.locator("#connection")).to_have_attribute("data-state", "live")
     expect(page.locator("#empty:not([hidden], :empty), #conversation > li")).not_to_have_count(0)
 
 
 def count(page: Page, text: str) -> None:
-    """The log has so many events: `3 events`, `2 of 3 events`."""
+    """Wait for the event count of the log: `3 events`, `2 of 3 events`."""
     expect(page.locator("#count")).to_have_text(text)
 
 
 def shown(page: Page) -> list[dict[str, Any]]:
-    """The events that the log would show if one scrolled through it, as "Copy all" gives them."""
+    """All events that match the log's filters, as "Copy all" copies them."""
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    # The word of an earlier copy may still be there, and says nothing of this one.
+    # The message of an earlier copy may still be shown.
     page.evaluate("document.getElementById('toast').textContent = ''")
     page.click("#copy-shown")
     expect(page.locator("#toast")).to_contain_text("copied")

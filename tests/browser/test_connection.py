@@ -1,4 +1,4 @@
-"""The page's connection: restarts, gaps, many tabs, other hubs, what is no hub (H18 H21 H25 D13 X15)."""
+"""The page's connection: restarts, gaps, many tabs, other hubs, servers that are not hubs (H18 H21 H25 D13 X15)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
 from ..hubs import ROOT, HubProcess, free_port, until
-from ..wire.slow import Wire
+from ..wire.pausable_proxy import PausableProxy
 from .conftest import count, live, shown
 
 Hubs = Callable[..., HubProcess]
@@ -47,13 +47,13 @@ def state(page: Page, name: str) -> None:
 def test_killed_and_restarted_in_mid_stream(
     context: BrowserContext, page: Page, hub_factory: Hubs, tmp_path: Path, way: str
 ) -> None:
-    """H18 H25: it recovers by itself, nothing missing, nothing twice; however the stream reaches the page."""
+    """H18 H25: the page reconnects without losing or repeating an event, however it gets the stream."""
     context.add_init_script({"shared": "", "elected": NO_WORKER, "own": NOTHING_SHARED}[way])
     hub = hub_factory(HUB_HISTORY=f"sqlite:///{tmp_path}/hub.db").start()
     page.goto(f"{hub.url}/stream-test.html")
     live(page)
     posted = 0
-    for _ in range(2):  # it recovers from its recovery, too
+    for _ in range(2):  # and once more after recovering
         publisher_ends = posted + 60
         while posted < publisher_ends:
             hub.publish({"type": "n", "n": posted})
@@ -65,7 +65,7 @@ def test_killed_and_restarted_in_mid_stream(
         hub.publish({"type": "n", "n": posted})
         posted += 1
         live(page)
-    hub.stop()  # an orderly shutdown, too
+    hub.stop()  # an orderly shutdown
     state(page, "waiting")
     hub.start()
     hub.publish({"type": "n", "n": posted})
@@ -73,12 +73,12 @@ def test_killed_and_restarted_in_mid_stream(
     count(page, f"{posted} events")
     assert numbers(page) == list(range(posted))
     page.click("#where summary")
-    how = {"own": "a stream of this tab's own"}.get(way, "one stream for all tabs of this browser")
+    how = {"own": "a stream for this tab alone"}.get(way, "one stream for all tabs of this browser")
     expect(page.locator("#hub-facts")).to_contain_text(how)
 
 
 def test_a_gap_is_shown_as_a_gap(page: Page, hub_factory: Hubs) -> None:
-    hub = hub_factory().start()  # keeps its events in memory only
+    hub = hub_factory().start()  # stores its events in memory only
     page.goto(f"{hub.url}/")
     live(page)
     hub.publish({"type": "transcript", "text": "before"})
@@ -86,7 +86,9 @@ def test_a_gap_is_shown_as_a_gap(page: Page, hub_factory: Hubs) -> None:
     hub.kill()
     hub.start()
     hub.publish({"type": "transcript", "text": "after"})
-    expect(page.locator("#conversation .gap .text")).to_contain_text("some events are missing here")
+    expect(page.locator("#conversation .gap .text")).to_contain_text(
+        "Events are missing here: the hub's history was reset"
+    )
     expect(page.locator("#conversation .said .text")).to_have_text(["before", "after"])
     expect(page.locator("#log .row.gap:visible")).to_have_count(1)
 
@@ -95,7 +97,7 @@ def test_a_gap_is_shown_as_a_gap(page: Page, hub_factory: Hubs) -> None:
 def test_the_seventh_tab_works_and_closing_tabs_closes_the_stream(
     context: BrowserContext, new_page: Tabs, hub_factory: Hubs, way: str
 ) -> None:
-    """D13: HTTP/1.1 allows six streams to a server; all tabs share one."""
+    """D13: browsers open six HTTP/1.1 connections to a server, so all tabs share one stream."""
     context.add_init_script("" if way == "shared" else NO_WORKER)
     hub = hub_factory().start()
     tabs = []
@@ -111,7 +113,7 @@ def test_the_seventh_tab_works_and_closing_tabs_closes_the_stream(
         count(tab, "12 events")
         assert numbers(tab) == list(range(12))
     hub.wait_count(1)
-    # the first one, who may hold the stream for the others, goes; the others miss nothing
+    # closing a tab that may hold the stream for the others: they miss nothing
     for n, tab in enumerate(tabs[:-1]):
         tab.close()
         hub.publish({"type": "n", "n": 12 + n})
@@ -123,7 +125,7 @@ def test_the_seventh_tab_works_and_closing_tabs_closes_the_stream(
     hub.wait_count(0)
 
 
-def test_a_tab_without_any_sharing_has_a_stream_of_its_own(
+def test_without_sharing_each_tab_has_its_own_stream(
     context: BrowserContext, new_page: Tabs, hub_factory: Hubs
 ) -> None:
     context.add_init_script(NOTHING_SHARED)
@@ -138,7 +140,7 @@ def test_a_tab_without_any_sharing_has_a_stream_of_its_own(
     hub.wait_count(0)
 
 
-def test_storage_that_is_forbidden_is_not_missed(context: BrowserContext, page: Page, hub_factory: Hubs) -> None:
+def test_the_page_works_without_storage(context: BrowserContext, page: Page, hub_factory: Hubs) -> None:
     context.add_init_script(FORBIDDEN)
     hub = hub_factory().start()
     page.goto(f"{hub.url}/")
@@ -150,7 +152,7 @@ def test_storage_that_is_forbidden_is_not_missed(context: BrowserContext, page: 
 
 
 def test_opened_from_disk(page: Page, hub_factory: Hubs) -> None:
-    """H21 X15: the same file, without a server; the modules come from the hub."""
+    """H21 X15: the page as a file, with its modules from the hub."""
     hub = hub_factory().start()
     page.goto(DISK + "#hub=" + urllib.parse.quote(hub.url))
     live(page)
@@ -159,7 +161,7 @@ def test_opened_from_disk(page: Page, hub_factory: Hubs) -> None:
     hub.wait_count(1)
     page.click("#post")
     page.keyboard.press("Control+Enter")
-    expect(page.locator("#poster output")).to_contain_text("1 subscriber was notified")
+    expect(page.locator("#poster output")).to_contain_text("1 subscriber notified")
     page.keyboard.press("Escape")
     page.fill("#filter-text", "disk")
     count(page, "1 of 2 events")
@@ -168,7 +170,7 @@ def test_opened_from_disk(page: Page, hub_factory: Hubs) -> None:
     count(page, "1 of 2 events")
 
 
-def test_from_disk_without_a_hub_it_says_so_and_goes_on_looking(page: Page, hub_factory: Hubs) -> None:
+def test_from_disk_without_a_hub_it_says_so_and_keeps_trying(page: Page, hub_factory: Hubs) -> None:
     hub = hub_factory()
     page.goto(DISK + "?hub=" + urllib.parse.quote(hub.url))
     expect(page.locator("#reason")).to_contain_text(f"No hub answers at {hub.url}: start it")
@@ -186,7 +188,7 @@ def test_from_disk_without_a_hub_it_says_so_and_goes_on_looking(page: Page, hub_
 
 @contextmanager
 def something_else(status: int, kind: str, body: bytes) -> Iterator[str]:
-    """A server that is no hub."""
+    """A server that is not a hub."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -217,14 +219,14 @@ PROBLEM = {"status": 503, "code": "too_many_subscribers", "detail": "2 streams a
 @pytest.mark.parametrize(
     ("status", "kind", "body", "says"),
     [
-        (200, "text/html", b"<h1>It works</h1>", "is no hub: it answers 200 with text/html"),
-        (404, "text/plain", b"no", "is no hub: it answers 404 with text/plain"),
-        (200, "application/json", b'{"hello":1}', "is no hub: its /api/config is something else's"),
-        (200, "application/json", b"{", "is no hub: it answers 200 with application/json"),
-        (503, "application/problem+json", json.dumps(PROBLEM).encode(), "The hub refuses: 2 streams are open"),
+        (200, "text/html", b"<h1>It works</h1>", "is not a hub: it responds with 200 and text/html"),
+        (404, "text/plain", b"no", "is not a hub: it responds with 404 and text/plain"),
+        (200, "application/json", b'{"hello":1}', "is not a hub: it responds with a different /api/config"),
+        (200, "application/json", b"{", "is not a hub: it responds with 200 and application/json"),
+        (503, "application/problem+json", json.dumps(PROBLEM).encode(), "The hub refused: 2 streams are open"),
     ],
 )
-def test_pointed_at_something_that_is_no_hub(
+def test_an_address_that_is_not_a_hub(
     page: Page, hub: HubProcess, status: int, kind: str, body: bytes, says: str
 ) -> None:
     with something_else(status, kind, body) as url:
@@ -234,28 +236,28 @@ def test_pointed_at_something_that_is_no_hub(
         expect(page.locator("#try-now")).to_be_visible()
 
 
-def test_pointed_at_nothing(page: Page, hub: HubProcess) -> None:
+def test_an_address_where_nothing_listens(page: Page, hub: HubProcess) -> None:
     page.goto(f"{hub.url}/?hub=http://127.0.0.1:{free_port()}")
     state(page, "waiting")
     expect(page.locator("#reason")).to_contain_text("No hub answers at http://127.0.0.1")
     expect(page.locator("#reason")).to_contain_text("HUB_CORS_ORIGINS")
 
 
-def test_a_hub_that_is_full_is_waited_for(page: Page, hub_factory: Hubs) -> None:
-    """EventSource gives up for good after a 503; the page does not, and says what the hub said."""
+def test_the_page_waits_for_a_hub_that_is_full(page: Page, hub_factory: Hubs) -> None:
+    """An EventSource gives up after a 503. The page keeps trying, and shows the hub's reason."""
     hub = hub_factory(HUB_MAX_SUBSCRIBERS="1").start()
     with hub.stream() as other:
         other.next()
         page.goto(f"{hub.url}/")
         state(page, "waiting")
-        expect(page.locator("#reason")).to_contain_text("The hub refuses:")
+        expect(page.locator("#reason")).to_contain_text("The hub refused:")
         expect(page.locator("#reason")).to_contain_text("HUB_MAX_SUBSCRIBERS")
     live(page)
     until(lambda: hub.count() == 1, "the page")
 
 
-def test_the_hub_says_when_to_come_back(page: Page, hub_factory: Hubs) -> None:
-    """At a shutdown each subscriber is told a delay of its own; a script sees it in the event."""
+def test_the_hub_says_when_to_reconnect(page: Page, hub_factory: Hubs) -> None:
+    """The delay that a shutdown gives to each subscriber is in the event, too."""
     hub = hub_factory().start()
     with hub.stream() as other:
         other.next()
@@ -272,13 +274,13 @@ def test_try_now_does_not_wait(page: Page, hub_factory: Hubs, tmp_path: Path) ->
     state(page, "waiting")
     hub.start()
     page.click("#where summary")
-    if page.locator("#try-now").is_visible():  # it may have come back by itself meanwhile
+    if page.locator("#try-now").is_visible():  # it may have reconnected already
         page.evaluate("document.getElementById('try-now').click()")
     live(page)
     expect(page.locator("#try-now")).to_be_hidden()
 
 
-def test_a_browsers_clock_that_is_an_hour_off_shows(page: Page, hub_factory: Hubs) -> None:
+def test_a_browser_clock_that_is_an_hour_off_is_shown(page: Page, hub_factory: Hubs) -> None:
     hub = hub_factory().start()
     page.add_init_script("const now = Date.now; Date.now = () => now() + 3_600_000;")
     page.add_init_script("delete window.SharedWorker;")
@@ -288,16 +290,18 @@ def test_a_browsers_clock_that_is_an_hour_off_shows(page: Page, hub_factory: Hub
     count(page, "1 event")
     expect(page.locator("#log .row:visible .at.off")).to_have_count(0)
     page.click("#where summary")
-    expect(page.locator("#hub-facts")).to_contain_text("this browser's is 60 min ahead of the hub's")
+    expect(page.locator("#hub-facts")).to_contain_text("this browser's clock is 60 min ahead of the hub's")
 
 
-def test_what_this_page_was_too_slow_for_is_fetched(context: BrowserContext, page: Page, hub_factory: Hubs) -> None:
-    """The ring passes a slow connection by; the page fills the gap from the history, in its place."""
+def test_events_that_the_page_was_too_slow_for_are_fetched(
+    context: BrowserContext, page: Page, hub_factory: Hubs
+) -> None:
+    """The ring overtakes a slow connection, and the page fills the gap from the history, in order."""
     hub = hub_factory(HUB_RING="20").start()
     fetched: list[str] = []
     context.on("request", lambda request: "after=" in request.url and fetched.append(request.url))
-    context.add_init_script(NOTHING_SHARED)  # so that the page's own requests are seen
-    with Wire(hub.port, "/api/stream") as wire:
+    context.add_init_script(NOTHING_SHARED)  # so that the requests are the page's own
+    with PausableProxy(hub.port, "/api/stream") as wire:
         page.goto(f"{hub.url}/?hub={wire.url}")
         live(page)
         hub.wait_count(1)
@@ -313,7 +317,7 @@ def test_what_this_page_was_too_slow_for_is_fetched(context: BrowserContext, pag
         page.close()
 
 
-def test_a_bad_address_falls_back_and_a_pasted_one_is_understood(page: Page, hub: HubProcess) -> None:
+def test_a_bad_address_is_ignored_and_a_pasted_one_is_understood(page: Page, hub: HubProcess) -> None:
     page.goto(f"{hub.url}/?hub=http://%25%25")
     live(page)
     page.goto(f"{hub.url}/?hub={urllib.parse.quote(hub.url + '/api/stream')}")

@@ -1,4 +1,4 @@
-"""What the page shows of a conversation (H21–H24 H33 H36)."""
+"""The conversation on the page (H21–H24 H33 H36)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 
 from tools import two_rooms
 
-from ..hubs import HubProcess
+from ..hubs import HubProcess, until
 from .conftest import count, live
 
 Watched = tuple[Page, HubProcess]
@@ -24,7 +24,7 @@ def texts(page: Page) -> list[str]:
     return page.locator("#conversation .text").all_inner_texts()
 
 
-def test_the_users_interims_are_replaced_by_their_final(watched: Watched) -> None:
+def test_interims_are_replaced_by_their_final(watched: Watched) -> None:
     """H22: text with participant."""
     page, hub = watched
     hub.publish(user("What is", final=False, utterance="u1"))
@@ -35,7 +35,7 @@ def test_the_users_interims_are_replaced_by_their_final(watched: Watched) -> Non
     expect(page.locator("#conversation .interim")).to_have_count(0)
 
 
-def test_the_agents_text_grows_and_what_was_cut_off_is_shown_as_cut_off(watched: Watched) -> None:
+def test_the_agents_text_grows_and_unheard_words_are_struck_through(watched: Watched) -> None:
     page, hub = watched
     for offset, delta in ((0, "It will be"), (10, " sunny"), (16, " until the evening.")):
         hub.publish({"type": "agent_text_delta", "delta": delta, "offset": offset, "utterance": "a1"})
@@ -97,12 +97,12 @@ def test_latencies_errors_and_notes(watched: Watched) -> None:
     assert "llm_node_ttft 300 ms" in (page.locator("#conversation .took").get_attribute("title") or "")
     hub.publish({"type": "agent_error", "message": "no answer", "source": "tts", "recoverable": True})
     expect(page.locator("#conversation .error")).to_contain_text("Error in tts")
-    expect(page.locator("#conversation .error .text")).to_have_text("no answer · the session goes on")
+    expect(page.locator("#conversation .error .text")).to_have_text("no answer · the session continues")
     hub.publish({"type": "agent_handoff", "old_agent": "A", "new_agent": "B"})
     expect(page.locator("#conversation .note .text")).to_have_text("A → B")
 
 
-def test_any_other_type_is_in_the_log(watched: Watched) -> None:
+def test_other_types_are_in_the_log(watched: Watched) -> None:
     """H24."""
     page, hub = watched
     hub.publish({"type": "my_own", "deep": {"a": [1]}})
@@ -110,10 +110,10 @@ def test_any_other_type_is_in_the_log(watched: Watched) -> None:
     expect(row.locator(".type")).to_have_text("my_own")
     expect(row.locator(".sum")).to_have_text('{"deep":{"a":[1]}}')
     expect(page.locator("#conversation li")).to_have_count(0)
-    expect(page.locator("#empty")).to_contain_text("Nothing has been said yet")
+    expect(page.locator("#empty")).to_contain_text("No conversation yet")
 
 
-def test_two_rooms_apart_and_together(page: Page, hub_factory: Callable[..., HubProcess]) -> None:
+def test_two_rooms_separately_and_together(page: Page, hub_factory: Callable[..., HubProcess]) -> None:
     hub = hub_factory().start()
     hub.publish(two_rooms.events(time.time()))
     page.goto(f"{hub.url}/")
@@ -136,7 +136,7 @@ def test_two_rooms_apart_and_together(page: Page, hub_factory: Callable[..., Hub
 
 
 def test_captions_are_a_live_region_that_goes_full_screen(watched: Watched) -> None:
-    """H33: a line that grows is kept from screen readers; when it is complete it is said, once."""
+    """H33: screen readers read each line once, when it is complete."""
     page, hub = watched
     lines = page.locator("#caption-lines")
     expect(lines).to_have_attribute("aria-live", "polite")
@@ -171,7 +171,7 @@ def test_captions_are_a_live_region_that_goes_full_screen(watched: Watched) -> N
     expect(page).to_have_url(re.compile("captions=off"))
 
 
-def test_it_scrolls_along_only_for_who_is_at_the_end(watched: Watched) -> None:
+def test_it_follows_new_lines_unless_the_reader_has_scrolled_up(watched: Watched) -> None:
     page, hub = watched
     hub.publish([user(f"Line {n}", utterance=f"u{n}") for n in range(100)])
     expect(page.locator("#conversation .said")).to_have_count(100)
@@ -192,8 +192,8 @@ def test_it_scrolls_along_only_for_who_is_at_the_end(watched: Watched) -> None:
     )
 
 
-def test_settings_leave_the_conversation_where_it_is_read(watched: Watched) -> None:
-    """And no screen reader hears old lines again."""
+def test_settings_do_not_move_the_conversation(watched: Watched) -> None:
+    """Nor do screen readers read old lines again."""
     page, hub = watched
     hub.publish([user(f"Line {n}", utterance=f"u{n}") for n in range(100)])
     expect(page.locator("#conversation .said")).to_have_count(100)
@@ -211,7 +211,7 @@ def test_settings_leave_the_conversation_where_it_is_read(watched: Watched) -> N
     count(page, "11 of 100 events")
     page.check("#filter-heartbeats")
     assert box.evaluate("e => e.scrollTop") == 200
-    hub.publish({"type": "turn_metrics", "utterance": "u60", "end_of_turn_delay": 0.3})
+    hub.publish({"type": "turn_metrics", "utterance": "u90", "end_of_turn_delay": 0.3})
     expect(page.locator("#conversation .took", has_text="300 ms")).to_have_count(1)
     assert page.evaluate("window.announced") == 0
 
@@ -227,9 +227,9 @@ def test_a_heading_belongs_to_the_room_below_it(watched: Watched) -> None:
 
 
 def test_nothing_moves_while_text_streams(watched: Watched) -> None:
-    """No layout jumps: Chromium's own measure of them stays at nothing, though each word is drawn by itself.
+    """Chromium's layout shift stays near 0 although each word is drawn separately.
 
-    Without the captions, whose older lines go up as the newest grows.
+    Captions are off, because their older lines move up as the newest grows.
     """
     page, hub = watched
     page.click("#captions-toggle")
@@ -254,13 +254,13 @@ def test_nothing_moves_while_text_streams(watched: Watched) -> None:
     hub.publish({"type": "transcript", "role": "agent", "utterance": "a", "text": text})
     hub.publish({"type": "turn_metrics", "utterance": "a", "e2e_latency": 0.5})
     expect(page.locator("#conversation .took").last).to_have_text("500 ms")
-    shift = page.evaluate("window.shift")  # the cursor behind the text counts a little, each time
+    shift = page.evaluate("window.shift")  # the cursor after the text counts a little
     print("layout shift:", shift)
     assert shift < 0.01
 
 
-def test_the_page_begins_with_what_was_before(page: Page, hub_factory: Callable[..., HubProcess]) -> None:
-    """Late joiners: the conversation is whole; the log has the newest 500 events, and older ones when asked for."""
+def test_a_new_page_shows_the_history(page: Page, hub_factory: Callable[..., HubProcess]) -> None:
+    """The conversation is complete. The log has the newest 500 events, and older ones on request."""
     hub = hub_factory().start()
     hub.publish({"type": "tool_call_started", "call_id": "1", "name": "early"})
     hub.publish([{"type": "n", "n": n} for n in range(1500)])
@@ -277,8 +277,8 @@ def test_the_page_begins_with_what_was_before(page: Page, hub_factory: Callable[
     count(page, "1,503 events")
 
 
-def test_the_empty_page_teaches(watched: Watched) -> None:
-    """What it says is what works: the curl line as it stands, and an example that is played through the hub."""
+def test_the_empty_page_explains_how_to_begin(watched: Watched) -> None:
+    """Its curl command works as printed, and the example is played through the hub."""
     import subprocess
 
     page, hub = watched
@@ -297,16 +297,16 @@ def test_the_empty_page_teaches(watched: Watched) -> None:
     page.close()
 
 
-def test_where_the_hub_can_start_agents_the_empty_page_offers_it(
+def test_the_empty_page_offers_to_start_an_agent_if_the_hub_can(
     page: Page, hub_factory: Callable[..., HubProcess]
 ) -> None:
-    """The page goes by what `/api/config` names; the answer to the click is the hub's own."""
+    """The page relies on the features in `/api/config`, and shows the hub's response to the click."""
     import json
 
     hub = hub_factory().start()
     config = {**hub.get("/api/config"), "features": ["agent", "attach"]}
     page.route("**/api/config", lambda route: route.fulfill(json=json.loads(json.dumps(config))))
-    page.add_init_script("delete window.SharedWorker;")  # a worker's requests cannot be answered here
+    page.add_init_script("delete window.SharedWorker;")  # Playwright cannot answer a worker's requests
     page.goto(f"{hub.url}/")
     live(page)
     expect(page.locator("#python-sample")).to_contain_text("attach(session)")
@@ -314,3 +314,52 @@ def test_where_the_hub_can_start_agents_the_empty_page_offers_it(
         page.click("#start >> text=Start an agent")
     assert asked.value.method == "POST"
     expect(page.locator("#toast")).not_to_be_empty()
+
+
+def test_an_utterance_stands_where_it_began(watched: Watched) -> None:
+    """A final transcript that arrives after the reply still precedes it, also on a page that is opened later."""
+    page, hub = watched
+    common = {"room": "r", "session": "s"}
+    now = time.time()
+    reply = {"type": "transcript", "role": "agent", "participant": "agent", "utterance": "a1", "text": "Sunny."}
+    hub.publish(
+        [
+            {"type": "user_speech_started", "participant": "caller", "timestamp": now, **common},
+            {"type": "user_speech_finished", "participant": "caller", "timestamp": now + 1, **common},
+            {"type": "agent_speech_started", "utterance": "a1", "timestamp": now + 2, **common},
+            {**reply, "timestamp": now + 3, **common},
+        ]
+    )
+    expect(page.locator("#conversation .said .text")).to_have_text(["Sunny."])
+    hub.publish({**user("How is the weather?"), "timestamp": now + 4, **common})
+    expect(page.locator("#conversation .said .text")).to_have_text(["How is the weather?", "Sunny."])
+    expect(page.locator("#conversation .where")).to_have_text(["r · s"])
+    page.reload()
+    live(page)
+    expect(page.locator("#conversation .said .text")).to_have_text(["How is the weather?", "Sunny."])
+
+
+def test_text_that_was_never_said_is_struck_through_and_in_no_caption(watched: Watched) -> None:
+    page, hub = watched
+    hub.publish({"type": "agent_text_delta", "delta": "Never heard", "offset": 0, "utterance": "a1"})
+    expect(page.locator("#conversation .generating .text")).to_contain_text("Never heard")
+    hub.publish({"type": "agent_text_unsaid", "utterance": "a1", "generated": "Never heard"})
+    expect(page.locator("#conversation .cutoff s.rest")).to_have_text("Never heard")
+    expect(page.locator("#conversation .mark")).to_have_text("not said")
+    expect(page.locator("#caption-lines p")).to_have_count(0)
+
+
+def test_captions_grow_at_the_pace_of_the_voice(watched: Watched) -> None:
+    """The LLM's text is ahead: the caption shows the words that can have been heard."""
+    page, hub = watched
+    text = "word " * 60
+    line = page.locator("#caption-lines p span")
+    hub.publish({"type": "agent_speech_started", "utterance": "a1"})
+    hub.publish({"type": "agent_text_delta", "delta": text, "offset": 0, "utterance": "a1"})
+    expect(page.locator("#conversation .spoken")).to_have_text(text.strip())
+    expect(line).to_contain_text("word")
+    early = len(line.inner_text())
+    assert early < len(text) / 2
+    until(lambda: len(line.inner_text()) > early, "the caption to grow")
+    hub.publish({"type": "transcript", "role": "agent", "utterance": "a1", "text": text.strip()})
+    expect(line).to_have_text(text.strip())

@@ -1,4 +1,4 @@
-"""The page opened in the middle of a conversation (D04, H34): all of it is there, from one request and the stream after."""
+"""The page opened during a conversation (D04, H34): one request and the stream give all of it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LOOK = """() => {
 
 
 def same(late: Page, early: Page) -> None:
-    """Both show the same, once each has drawn the last of what came: that is no moment that a test could know."""
+    """Wait until both pages show the same: a test cannot know when each has drawn its last event."""
     end = time.monotonic() + PATIENCE
     while (looks := [page.evaluate(LOOK) for page in (late, early)])[0] != looks[1] and time.monotonic() < end:
         early.wait_for_timeout(50)
@@ -35,16 +35,16 @@ def history_requests(page: Page) -> list[str]:
 
 
 def in_the_middle(turns: int) -> tuple[list[Event], list[Event]]:
-    """A conversation, cut where the agent is speaking, its text half written."""
+    """A conversation in two parts, split while the agent speaks and its text is incomplete."""
     events = list(conversation("support-7", "AS_1", turns))
     speaking = max(n for n, event in enumerate(events) if event["type"] == "agent_speech_started")
     return events[: speaking + 5], events[speaking + 5 :]
 
 
-def test_it_shows_what_a_page_shows_that_was_there_all_along(
+def test_a_late_page_shows_the_same_as_an_early_one(
     new_page: Callable[[], Page], hub_factory: Callable[..., HubProcess]
 ) -> None:
-    """5,000 events, of which a tenth come in one answer with what matters of the others."""
+    """One response has a tenth of the 5,000 events, and what matters of the others."""
     hub = hub_factory().start()
     before, after = in_the_middle(98)
     assert len(before) > 5000
@@ -71,8 +71,8 @@ def test_it_shows_what_a_page_shows_that_was_there_all_along(
     same(late, early)
 
 
-def test_older_events_come_in_place_of_the_past(page: Page, hub_factory: Callable[..., HubProcess]) -> None:
-    """*Load older* shows every event; the conversation stays what it is."""
+def test_older_events_replace_the_condensed_past(page: Page, hub_factory: Callable[..., HubProcess]) -> None:
+    """*Load older* shows every event and leaves the conversation unchanged."""
     hub = hub_factory().start()
     events = list(conversation("support-7", "AS_1", 40))
     hub.publish(events)
@@ -89,8 +89,8 @@ def test_older_events_come_in_place_of_the_past(page: Page, hub_factory: Callabl
     assert page.evaluate(LOOK)["said"] == whole
 
 
-def test_the_address_of_an_old_session_shows_it(page: Page, hub_factory: Callable[..., HubProcess]) -> None:
-    """A link to last week's conversation: the newest events are of others."""
+def test_a_link_to_an_old_session(page: Page, hub_factory: Callable[..., HubProcess]) -> None:
+    """A session from before the newest events, which belong to others."""
     hub = hub_factory().start()
     old = list(conversation("support-1", "AS_old", 3))
     hub.publish(old)
@@ -106,13 +106,13 @@ def test_the_address_of_an_old_session_shows_it(page: Page, hub_factory: Callabl
     assert len(asked) == 2
     hub.publish({"type": "transcript", "text": "One more", "room": "support-1", "session": "AS_old", "role": "user"})
     expect(page.locator("#conversation .said")).to_have_count(7)
-    page.goto(f"{hub.url}/?session=nobody")
+    page.goto(f"{hub.url}/?session=AS_unknown")
     live(page)
-    expect(page.locator("#empty")).to_contain_text("Nothing was said in nobody")
+    expect(page.locator("#empty")).to_contain_text("No conversation in AS_unknown")
 
 
-def test_what_was_cleared_does_not_come_back(page: Page, hub_factory: Callable[..., HubProcess]) -> None:
-    """The history could not be loaded, and is tried again: but not for who has cleared the page meanwhile."""
+def test_a_cleared_page_does_not_load_the_history(page: Page, hub_factory: Callable[..., HubProcess]) -> None:
+    """A history that could not be loaded is requested again, but not after *Clear*."""
     hub = hub_factory().start()
     hub.publish([{"type": "transcript", "text": f"word {n}", "room": "demo", "role": "user"} for n in range(5)])
     away = {"detail": "the history is away", "retry": True}
@@ -120,10 +120,10 @@ def test_what_was_cleared_does_not_come_back(page: Page, hub_factory: Callable[.
     page.clock.install()
     page.goto(f"{hub.url}/")
     live(page)
-    expect(page.locator("#empty")).to_contain_text("The hub refuses: the history is away. It is tried again")
+    expect(page.locator("#empty")).to_contain_text("The hub refused: the history is away. The page keeps trying.")
     page.click("#clear")
     page.unroute("**/api/events?*")
-    page.clock.fast_forward(3500)  # longer than until the next try
-    page.wait_for_timeout(500)  # and its answer
+    page.clock.fast_forward(3500)  # past the next attempt
+    page.wait_for_timeout(500)  # and its response
     hub.publish({"type": "transcript", "text": "One more", "room": "demo", "role": "user"})
     expect(page.locator("#conversation .said .text")).to_have_text(["One more"])

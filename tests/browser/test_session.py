@@ -1,4 +1,4 @@
-"""A session in figures on the page (H32): what the hub has computed, turn by turn, and its transcript."""
+"""The session panel (H32): figures, turns and transcript as computed by the hub."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_figures_turns_and_transcript(page: Page, hub_factory: Callable[..., Hub
     document = hub.get("/api/sessions/AS_1")
     expect(page.locator("#session .turn")).to_have_count(3)
     expect(page.locator("#session .turn").first.locator("b")).to_have_text("1 s")
-    expect(page.locator("#session tbody tr").first).to_have_text("answer heard1 s1 s1 s3")
+    expect(page.locator("#session tbody tr").first).to_have_text("end to end1 s1 s1 s3")
     shares = (
         page.locator("#session .turn")
         .first.locator(".part")
@@ -36,9 +36,13 @@ def test_figures_turns_and_transcript(page: Page, hub_factory: Callable[..., Hub
     assert [name for name, _ in shares] == [*[part["name"] for part in latency["parts"]], "unaccounted"]
     assert abs(sum(share for _, share in shares) - 100) < 0.1
     with page.context.expect_page() as opened:
-        page.click("#session .links a:has-text('txt')")
+        page.click("#session .links a:has-text('txt') >> nth=0")
     expect(opened.value.locator("body")).to_contain_text("agent: It is going to be windy")
     opened.value.close()
+    whole = page.locator("#session .links p", has_text="Transcript of the room").locator("a")
+    expect(whole).to_have_text(["txt", "md", "srt", "vtt", "json"])
+    assert whole.nth(1).get_attribute("href") == f"{hub.url}/api/rooms/support-7/transcript.md"
+    assert requests.get(whole.nth(1).get_attribute("href") or "", timeout=PATIENCE).status_code == 200
     hub.publish([{"type": "session_ended", "room": "support-7", "session": "AS_1", "reason": "user_initiated"}])
     expect(page.locator("#session dd").first).to_have_text("ended, user_initiated")
     expect(page).to_have_url(re.compile("panel=session"))
@@ -49,7 +53,7 @@ def test_figures_turns_and_transcript(page: Page, hub_factory: Callable[..., Hub
     expect(page).not_to_have_url(re.compile("panel"))
 
 
-def test_what_was_said_is_text_and_trouble_is_told(page: Page, hub_factory: Callable[..., HubProcess]) -> None:
+def test_html_is_text_and_problems_are_shown(page: Page, hub_factory: Callable[..., HubProcess]) -> None:
     hub = hub_factory().start()
     evil = "<img src=x onerror=document.title='pwned'>"
     hub.publish([{"type": "transcript", "text": evil, "room": evil, "session": f"{evil}/../%", "participant": evil}])
@@ -59,9 +63,10 @@ def test_what_was_said_is_text_and_trouble_is_told(page: Page, hub_factory: Call
     expect(page.locator("#session")).to_be_hidden()
     page.locator("#rail button", has_text="onerror").click()
     expect(page.locator("#session .words")).to_have_text(evil)
-    path = page.locator("#session .links a", has_text="vtt").get_attribute("href")
-    assert path
-    assert "onerror" in requests.get(path, timeout=PATIENCE).text
+    links = page.locator("#session .links a", has_text="vtt")
+    expect(links).to_have_count(2)
+    for link in links.all():
+        assert "onerror" in requests.get(link.get_attribute("href") or "", timeout=PATIENCE).text
     page.route("**/api/sessions/**", lambda route: route.abort())
     page.locator("#rail button", has_text="other").click()
     expect(page.locator("#session .bad")).to_contain_text("No hub answers")

@@ -1,4 +1,4 @@
-"""The command line in processes of its own, as a person runs it: with pipes, or on a terminal."""
+"""Run the command line in its own process, with pipes or on a terminal."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ EVENT_HUB = str(Path(sys.executable).parent / "event-hub")
 
 
 def environ(**more: str) -> dict[str, str]:
-    """The environment without what a developer may have set."""
+    """The environment without a developer's own settings."""
     drop = ("HUB_", "PORT", "NO_COLOR", "COLUMNS", "LINES")
     return {**{k: v for k, v in os.environ.items() if not k.startswith(drop)}, "TZ": "UTC", **more}
 
 
-def unhurried(err: str) -> str:
-    """Stderr without the lines that tell every five seconds how far it is, which only a slow machine has."""
+def without_progress(err: str) -> str:
+    """Stderr without the progress lines of a command that runs longer than five seconds."""
     return re.sub(r"(?m)^(posted|exported|checked) [\d,]+ events?, [\d,]+/s\n", "", err)
 
 
 def run(
     *arguments: str, hub: str = "", given: bytes | None = None, cwd: Path | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end."""
+    """Run a command and wait for it."""
     done = subprocess.run(
         [EVENT_HUB, *arguments],
         input=given,
@@ -46,13 +46,13 @@ def run(
         env=environ(**({"HUB_URL": hub} if hub else {})),
         cwd=cwd,
     )
-    out, err = done.stdout.decode(), unhurried(done.stderr.decode())
+    out, err = done.stdout.decode(), without_progress(done.stderr.decode())
     assert "Traceback" not in err, err
     return subprocess.CompletedProcess(done.args, done.returncode, out, err)
 
 
 class Running:
-    """A command under way. Its output is in files: nothing blocks, all of it can be looked at."""
+    """A running command. Its output goes to files, so that it never blocks and can be read at any time."""
 
     def __init__(self, folder: Path, *arguments: str, hub: str = "", stdin: bool = False) -> None:
         self._folder = folder / f"command-{time.monotonic_ns()}"
@@ -72,10 +72,10 @@ class Running:
 
     @property
     def err(self) -> str:
-        return unhurried((self._folder / "err").read_text())
+        return without_progress((self._folder / "err").read_text())
 
     def lines(self) -> list[str]:
-        """The whole lines of its output so far."""
+        """The complete lines of its output so far."""
         return self.out.split("\n")[:-1]
 
     def write(self, data: bytes) -> None:
@@ -83,16 +83,16 @@ class Running:
         self.process.stdin.write(data)
         self.process.stdin.flush()
 
-    def write_on(self, data: bytes) -> None:
-        """Write what begins a line, and wait until it was read: by then all the lines before it are dealt with, and what
-        came of them is known to the command itself, not only to the hub."""
+    def write_partial_line(self, data: bytes) -> None:
+        """Write the start of a line and wait until the command has read it: by then it has the hub's response to all
+        the lines before."""
         self.write(data)
         assert self.process.stdin is not None
         pipe = self.process.stdin.fileno()
         until(lambda: fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)) == bytes(4), "the input to be read")
 
     def end(self, number: signal.Signals = signal.SIGINT) -> int:
-        """Send a signal; returns the exit code."""
+        """Send a signal and return the exit code."""
         self.process.send_signal(number)
         return self.wait()
 
@@ -120,7 +120,7 @@ class Running:
 
 
 class Terminal:
-    """A command on a terminal of its own."""
+    """A command running on its own terminal."""
 
     def __init__(self, *arguments: str, hub: str, columns: int = 100, **more: str) -> None:
         self._master, slave = pty.openpty()
@@ -138,11 +138,11 @@ class Terminal:
         os.close(slave)
 
     def read(self) -> str:
-        """All that was written so far."""
+        """All output so far."""
         while select.select([self._master], [], [], 0)[0]:
             try:
                 data = os.read(self._master, 65536)
-            except OSError:  # the other side is closed
+            except OSError:  # the other end is closed
                 break
             if not data:
                 break
@@ -172,7 +172,7 @@ class Terminal:
 
 
 def screen(text: str) -> list[str]:
-    """What a terminal shows of `text`, where it writes over its last line and colours it, no more."""
+    """The lines a terminal shows for `text`: applies line breaks and erasing, ignores colours."""
     lines = [""]
     for part in re.split(r"(\r\n|\r\x1b\[2K|\x1b\[[0-9;]*m)", text):
         if part == "\r\n":

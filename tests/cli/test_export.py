@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 from ..conftest import outliving
 from ..hubs import PATIENCE, HubProcess, until
@@ -24,7 +25,7 @@ MANY = 20_000
 
 @pytest.fixture(scope="module")
 def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubProcess]:
-    """A hub with a history that takes a while to export."""
+    """A hub whose history takes a while to export."""
     folder = tmp_path_factory.mktemp("full")
     with outliving() as keep, HubProcess(folder, HUB_HISTORY=f"sqlite:///{folder / 'hub.db'}") as hub:
         keep()
@@ -35,11 +36,11 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubProcess]:
         yield hub
 
 
-class SlowLine:
-    """A slow network before a hub: what comes from the hub passes at 1.3 MB/s for as long as it takes an export to note
-    how far it is, then at 64 kB/s, so that it is under way for as long as a test needs, until there is `hurry`."""
+class SlowProxy:
+    """A slow network in front of a hub: responses pass at 1.3 MB/s until an export has written a checkpoint, then at
+    64 kB/s, so that it runs for as long as a test needs, until `hurry` is set."""
 
-    SOON = 1_600_000
+    FAST_BYTES = 1_600_000
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -59,7 +60,7 @@ class SlowLine:
             self._open.append(client)
             try:
                 hub = socket.create_connection(("127.0.0.1", self._port))
-            except OSError:  # it is gone
+            except OSError:  # the hub is gone
                 client.shutdown(socket.SHUT_RDWR)
                 continue
             self._open.append(hub)
@@ -72,52 +73,52 @@ class SlowLine:
                 target.sendall(data)
                 if slow:
                     self._passed += len(data)
-                    self.hurry.wait(0.05 if self._passed < self.SOON else 1.0)
+                    self.hurry.wait(0.05 if self._passed < self.FAST_BYTES else 1.0)
         except OSError:
             pass
         finally:
-            for one in (source, target):
+            for connection in (source, target):
                 try:
-                    one.shutdown(socket.SHUT_RDWR)
+                    connection.shutdown(socket.SHUT_RDWR)
                 except OSError:
                     pass
 
-    def __enter__(self) -> SlowLine:
+    def __enter__(self) -> SlowProxy:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.hurry.set()
-        for one in (self._server, *self._open):
+        for opened in (self._server, *self._open):
             try:
-                one.shutdown(socket.SHUT_RDWR)
+                opened.shutdown(socket.SHUT_RDWR)
             except OSError:
                 pass
-            one.close()
+            opened.close()
 
 
-def note(output: Path) -> dict[str, Any]:
+def checkpoint(output: Path) -> dict[str, Any]:
     path = output.with_name(output.name + ".part.json")
     return dict(json.loads(path.read_text())) if path.exists() else {"events": 0}
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 @pytest.mark.parametrize("form", ["jsonl", "csv"])
-def test_an_export_goes_on_where_it_was_stopped(
-    full: HubProcess, tmp_path: Path, number: signal.Signals, form: str
-) -> None:
+def test_an_interrupted_export_is_resumed(full: HubProcess, tmp_path: Path, number: signal.Signals, form: str) -> None:
     output, whole = tmp_path / f"out.{form}", tmp_path / f"whole.{form}"
-    with SlowLine(full.port) as line:
-        with Running(tmp_path, "export", "-o", str(output), "--room", "r[012]", "--room", "r*", hub=line.url) as export:
-            until(lambda: note(output)["events"] > 0, "a first note")
+    with SlowProxy(full.port) as proxy:
+        with Running(
+            tmp_path, "export", "-o", str(output), "--room", "r[012]", "--room", "r*", hub=proxy.url
+        ) as export:
+            until(lambda: checkpoint(output)["events"] > 0, "the first checkpoint")
             code = export.end(number)
         assert code == (-9 if number == signal.SIGKILL else 130)
         assert not output.exists()
-        done = note(output)["events"]
+        done = checkpoint(output)["events"]
         assert 0 < done < MANY
         if number == signal.SIGINT:
-            assert f"{output}.part has {done:,} events: the same command goes on from there" in export.err
+            assert f"{output}.part has {done:,} events: repeat the command to resume" in export.err
     with (output.with_name(output.name + ".part")).open("ab") as part:
-        part.write(b'{"torn')  # what a kill may leave behind the last note
+        part.write(b'{"torn')  # a kill may leave this after the last checkpoint
     again = run("export", "-o", str(output), "--room", "r[012]", "--room", "r*", hub=full.url)
     assert again.returncode == 0, again.stderr
     assert f"after {done:,} events" in again.stderr
@@ -131,57 +132,57 @@ def test_an_export_survives_its_hub(hub_factory: Callable[..., HubProcess], tmp_
     lines = b"".join(b'{"type":"test","n":%d,"x":"%s"}\n' % (n, b"x" * 300) for n in range(8000))
     assert run("post", "-", hub=hub.url, given=lines).returncode == 0
     output = tmp_path / "out.jsonl"
-    with SlowLine(hub.port) as line, Running(tmp_path, "export", "-o", str(output), hub=line.url) as export:
-        until(lambda: note(output)["events"] > 0, "a first note")
+    with SlowProxy(hub.port) as proxy, Running(tmp_path, "export", "-o", str(output), hub=proxy.url) as export:
+        until(lambda: checkpoint(output)["events"] > 0, "the first checkpoint")
         hub.kill()
-        line.hurry.set()
+        proxy.hurry.set()
         assert export.wait() == 3
-        assert "the same command goes on from there" in export.err
+        assert "repeat the command to resume" in export.err
     hub.start()
     assert run("export", "-o", str(output), hub=hub.url).returncode == 0
     assert [json.loads(line)["n"] for line in output.read_text().splitlines()] == list(range(8000))
 
 
-def test_what_a_part_is_not_gone_on_with(full: HubProcess, hub: HubProcess, tmp_path: Path) -> None:
+def test_a_partial_file_of_another_export_is_refused(full: HubProcess, hub: HubProcess, tmp_path: Path) -> None:
     hub.publish({"type": "test"})
     output = tmp_path / "out.jsonl"
-    with SlowLine(full.port) as line, Running(tmp_path, "export", "-o", str(output), hub=line.url) as export:
-        until(lambda: note(output)["events"] > 0, "a first note")
+    with SlowProxy(full.port) as proxy, Running(tmp_path, "export", "-o", str(output), hub=proxy.url) as export:
+        until(lambda: checkpoint(output)["events"] > 0, "the first checkpoint")
         second = run("export", "-o", str(output), hub=full.url)
         assert second.returncode == 1
         assert "another export is writing" in second.stderr
         export.end(signal.SIGKILL)
     other_filter = run("export", "-o", str(output), "--room", "r1", hub=full.url)
     assert other_filter.returncode == 2
-    assert "was begun with other options (room)" in other_filter.stderr
+    assert "was started with other options (room)" in other_filter.stderr
     other_hub = run("export", "-o", str(output), hub=hub.url)
     assert other_hub.returncode == 1
-    assert "is another one than that of" in other_hub.stderr
+    assert "the hub's history is not the one in" in other_hub.stderr
     assert "unknown_epoch" in other_hub.stderr
     restart = run("export", "-o", str(output), "--room", "r1", "--restart", hub=full.url)
     assert restart.returncode == 0
     assert len(output.read_text().splitlines()) == len(range(1, MANY, 3))
     exists = run("export", "-o", str(output), hub=full.url)
     assert exists.returncode == 2
-    assert "exists already: --overwrite replaces it" in exists.stderr
+    assert "exists: --overwrite replaces it" in exists.stderr
     assert run("export", "-o", str(output), "--overwrite", "--room", "nothing", hub=full.url).returncode == 0
     assert output.read_text() == ""
 
 
-def test_stdout_is_what_the_hub_exports(full: HubProcess, tmp_path: Path) -> None:
+def test_stdout_is_the_hubs_own_export(full: HubProcess, tmp_path: Path) -> None:
     import requests
 
     headers = {"Accept": "application/x-ndjson"}
     whole = requests.get(f"{full.url}/api/events", headers=headers, timeout=PATIENCE).content.decode()
     assert run("export", hub=full.url).stdout == whole
     ids = [json.loads(line) for line in run("export", "--ids", "--room", "r1", hub=full.url).stdout.splitlines()]
-    assert [one["event"] for one in ids] == [json.loads(line) for line in whole.splitlines()][1::3]
+    assert [record["event"] for record in ids] == [json.loads(line) for line in whole.splitlines()][1::3]
     after = run("export", "--since", ids[10]["id"], "--before", ids[12]["id"], "--room", "r1", "--ids", hub=full.url)
     assert [json.loads(line) for line in after.stdout.splitlines()] == [ids[11]]
     assert run("export", "--since", "1h", hub=full.url).stdout == whole
 
 
-def test_csv_is_read_back(hub: HubProcess, tmp_path: Path) -> None:
+def test_csv_can_be_parsed_again(hub: HubProcess, tmp_path: Path) -> None:
     text = 'a "quoted", text\r\nwith lines; =1+1'
     hub.publish(
         {"type": "transcript", "room": "csv", "text": text, "participant": "=cmd()", "n": 10**30, "timestamp": 1.5}
@@ -228,21 +229,28 @@ def test_subtitles_of_a_session(hub: HubProcess, tmp_path: Path) -> None:
     )
     for event in call("AS_2"):
         hub.publish(event)
-    several = run("export", "--format", "txt", "--room", "call", hub=hub.url)
+    together = run("export", "--format", "txt", "--room", "call", hub=hub.url)
+    assert together.returncode == 0
+    assert together.stdout == "".join(
+        2 * f"[00:00:0{second}] {line}\n"
+        for second, line in ((1, "caller_1: What is <b>it</b> --> now?"), (4, "agent: It is sunny & warm."))
+    )
+    assert requests.get(f"{hub.url}/api/rooms/call/transcript.txt", timeout=PATIENCE).text == together.stdout
+    several = run("export", "--format", "txt", "--session", "AS_*", hub=hub.url)
     assert several.returncode == 2
     assert several.stderr == (
         "event-hub: there are 2 sessions: choose one with --session\n"
         "  AS_1  room call  1970-01-01 00:16:40 to 1970-01-01 00:16:46  2 transcripts\n"
         "  AS_2  room call  1970-01-01 00:16:40 to 1970-01-01 00:16:46  2 transcripts\n"
     )
-    one = run("export", "--format", "txt", "--room", "call", "--session", "AS_2", hub=hub.url).stdout
-    assert one == "[00:00:01] caller_1: What is <b>it</b> --> now?\n[00:00:04] agent: It is sunny & warm.\n"
-    none = run("export", "--format", "txt", "--session", "nobody", hub=hub.url)
+    chosen = run("export", "--format", "txt", "--room", "call", "--session", "AS_2", hub=hub.url).stdout
+    assert chosen == "[00:00:01] caller_1: What is <b>it</b> --> now?\n[00:00:04] agent: It is sunny & warm.\n"
+    none = run("export", "--format", "txt", "--session", "missing", hub=hub.url)
     assert none.returncode == 1
-    assert "no event matches" in none.stderr
+    assert "no matching events" in none.stderr
 
 
-def test_head_ends_it(full: HubProcess, tmp_path: Path) -> None:
+def test_head_ends_the_export(full: HubProcess, tmp_path: Path) -> None:
     import os
     import subprocess
 
@@ -261,12 +269,12 @@ def test_head_ends_it(full: HubProcess, tmp_path: Path) -> None:
         assert process.stderr.read() == b""
 
 
-def test_wrong_options(tmp_path: Path) -> None:
+def test_invalid_options(tmp_path: Path) -> None:
     for arguments, text in (
-        (["--ids", "--format", "csv"], "--ids goes with jsonl"),
-        (["--spreadsheet"], "--spreadsheet goes with csv"),
-        (["--format", "srt", "--type", "transcript"], "--type does not go with srt"),
-        (["-o", str(tmp_path / "no" / "file.jsonl")], "there is no folder"),
+        (["--ids", "--format", "csv"], "--ids requires jsonl"),
+        (["--spreadsheet"], "--spreadsheet requires csv"),
+        (["--format", "srt", "--type", "transcript"], "--type cannot be combined with srt"),
+        (["-o", str(tmp_path / "no" / "file.jsonl")], "does not exist"),
         (["--format", "pdf"], "pdf"),
     ):
         done = run("export", *arguments)
@@ -275,11 +283,11 @@ def test_wrong_options(tmp_path: Path) -> None:
     assert not re.search(r"\.part", " ".join(path.name for path in tmp_path.iterdir()))
 
 
-def test_where_an_export_does_not_go(hub: HubProcess, tmp_path: Path) -> None:
+def test_devices_symlinks_and_stdout_as_output(hub: HubProcess, tmp_path: Path) -> None:
     hub.publish({"type": "test", "room": "where"})
     device = run("export", "-o", "/dev/null", "--overwrite", hub=hub.url)
     assert device.returncode == 2
-    assert "/dev/null is no file" in device.stderr
+    assert "/dev/null is not a regular file" in device.stderr
     real, link = tmp_path / "real.jsonl", tmp_path / "link.jsonl"
     link.symlink_to(real)
     assert run("export", "-o", str(link), "--room", "where", hub=hub.url).returncode == 0
@@ -289,7 +297,7 @@ def test_where_an_export_does_not_go(hub: HubProcess, tmp_path: Path) -> None:
     assert dashed.stdout == real.read_text()
 
 
-def test_a_terminal_gets_no_control_characters_of_others(hub: HubProcess) -> None:
+def test_control_characters_in_events_do_not_reach_the_terminal(hub: HubProcess) -> None:
     hub.publish({"type": "transcript", "room": "raw", "session": "raw", "text": "\x1b]0;owned\x07\x9b31m\u202eabc"})
     for form in ("jsonl", "csv", "txt"):
         with Terminal("export", "--format", form, "--room", "raw", hub=hub.url) as terminal:
@@ -298,8 +306,8 @@ def test_a_terminal_gets_no_control_characters_of_others(hub: HubProcess) -> Non
         assert not re.search("[\x00-\x09\x0b\x0c\x0e-\x1f\x7f-\x9f\u202e]", terminal.text)
 
 
-def test_a_suffix_that_is_no_format_is_refused(full: HubProcess, tmp_path: Path) -> None:
+def test_an_unknown_suffix_is_refused(full: HubProcess, tmp_path: Path) -> None:
     done = run("export", "-o", str(tmp_path / "events.xlsx"), hub=full.url)
     assert done.returncode == 2
-    assert ".xlsx is no format here: there are" in done.stderr
+    assert "unknown suffix .xlsx: use" in done.stderr
     assert list(tmp_path.iterdir()) == []

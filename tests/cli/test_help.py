@@ -1,4 +1,4 @@
-"""The command line as a whole: help, its page in the docs, exit codes for what is no hub, quick starts."""
+"""The command line as a whole: help, its page in the docs, unknown commands, servers that are not hubs, imports."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def test_help(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_the_page_has_the_help_as_it_is(name: str) -> None:
-    """To bring it up to date: `COLUMNS=120 event-hub NAME --help` between the markers."""
+def test_the_docs_page_has_the_current_help(name: str) -> None:
+    """To update it, run `python -m tools.docs`."""
     _, _, rest = PAGE.read_text().partition(f"<!-- help: {name} -->\n```\n")
     assert rest.partition("```\n<!-- end -->")[0] == help_text(name)
 
@@ -51,12 +51,21 @@ def test_the_group() -> None:
     assert run("--version").stdout == f"event-hub {__version__}\n"
     shown = run("--help").stdout
     assert all(name in shown for name in COMMANDS)
-    assert run("unknown").returncode == 2
+    unknown = run("zzz")
+    assert unknown.returncode == 2
+    assert "No such command: zzz. The commands are serve, tail, post, sessions, export." in unknown.stderr
     assert run("tail", "--unknown").returncode == 2
 
 
-class _Page(http.server.BaseHTTPRequestHandler):
-    """Some other web server."""
+@pytest.mark.parametrize(("typed", "meant"), [("tial", "tail"), ("session", "sessions"), ("exprot", "export")])
+def test_a_mistyped_command_suggests_the_right_one(typed: str, meant: str) -> None:
+    done = run(typed, "--json")
+    assert done.returncode == 2
+    assert f"No such command: {typed}. Did you mean {meant}?" in done.stderr
+
+
+class _OtherServer(http.server.BaseHTTPRequestHandler):
+    """A web server that is not a hub."""
 
     def do_GET(self) -> None:
         self.rfile.read(int(self.headers.get("Content-Length") or 0))
@@ -73,8 +82,8 @@ class _Page(http.server.BaseHTTPRequestHandler):
 
 
 @pytest.fixture(scope="module")
-def elsewhere() -> Iterator[str]:
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Page) as server:
+def other_server() -> Iterator[str]:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _OtherServer) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         yield f"http://127.0.0.1:{server.server_port}"
@@ -86,28 +95,28 @@ ALL = (["tail"], ["tail", "--no-follow"], ["tail", "--no-follow", "--since", "5m
 
 
 @pytest.mark.parametrize("arguments", ALL)
-def test_what_is_no_hub_is_said(elsewhere: str, arguments: list[str]) -> None:
-    done = run(*arguments, hub=elsewhere)
+def test_a_server_that_is_not_a_hub_is_reported(other_server: str, arguments: list[str]) -> None:
+    done = run(*arguments, hub=other_server)
     assert done.returncode == 3
-    assert "is no LiveKit Event Hub" in done.stderr
+    assert "is not a LiveKit Event Hub" in done.stderr
     assert done.stdout == ""
 
 
 @pytest.mark.parametrize("arguments", ALL)
-def test_a_hub_that_is_down_is_said(arguments: list[str]) -> None:
+def test_a_hub_that_is_down_is_reported(arguments: list[str]) -> None:
     done = run(*arguments, hub=f"http://127.0.0.1:{free_port()}")
     assert done.returncode == 3
     assert "No hub answers at" in done.stderr
     assert done.stdout == ""
 
 
-def test_wrong_words_need_no_hub_to_be_told() -> None:
+def test_invalid_arguments_are_reported_without_a_hub() -> None:
     done = run("post", "text=hello", hub=f"http://127.0.0.1:{free_port()}")
     assert done.returncode == 2
     assert "the type comes first" in done.stderr
 
 
-def test_commands_that_only_talk_to_a_hub_import_nothing_of_it() -> None:
+def test_commands_that_only_talk_to_a_hub_do_not_import_the_server() -> None:
     code = (
         "import sys; import event_hub.cli.tail, event_hub.cli.post, event_hub.cli.export; "
         "print([m for m in sys.modules if m.startswith(('event_hub.server', 'flask', 'gevent', 'gunicorn', 'livekit'))])"

@@ -1,4 +1,4 @@
-"""`event-hub serve`: the same hub as `python flask_server.py`, from anywhere, and from a wheel."""
+"""`event-hub serve`: the same hub as `python flask_server.py`, from any folder and from a wheel."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import importlib.metadata
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import sysconfig
@@ -21,6 +22,7 @@ from ..hubs import PATIENCE, ROOT, free_port, until
 from .commands import EVENT_HUB, environ
 
 PAGE = (ROOT / "static" / "stream-test.html").read_bytes()
+PICTURE = (ROOT / "docs" / "pictures" / "page.png").read_bytes()
 
 
 @contextmanager
@@ -53,21 +55,25 @@ def serving(folder: Path, *command: str, code: int = 0, **more: str) -> Iterator
         process.send_signal(signal.SIGTERM)
         assert process.wait(PATIENCE) == code
         assert "Traceback" not in log.read_text()
-        assert "Warning" not in log.read_text()  # gevent warns of what it has patched too late
+        assert "Warning" not in log.read_text()  # gevent warns when it patches too late
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait(PATIENCE)
 
 
-def whole(url: str) -> None:
-    """The page and its modules are there, and an event goes through."""
+def check_complete(url: str) -> None:
+    """The page and its modules are served, and an event is accepted."""
     assert requests.get(url, timeout=PATIENCE).content == PAGE
     assert requests.get(f"{url}/static/stream-test.html", timeout=PATIENCE).content == PAGE
     for path in (ROOT / "static").rglob("*"):
         if path.is_file():
             name = path.relative_to(ROOT / "static").as_posix()
             assert requests.get(f"{url}/static/{name}", timeout=PATIENCE).content == path.read_bytes()
+    for page in ("", "readme", "protocol"):
+        guide = requests.get(f"{url}/docs/guide/{page}", timeout=PATIENCE)
+        assert (guide.status_code, "<h1" in guide.text) == (200, True), page
+    assert requests.get(f"{url}/docs/guide/pictures/page.png", timeout=PATIENCE).content == PICTURE
     answer = requests.post(f"{url}/api/agent/data", json={"type": "test"}, timeout=PATIENCE)
     assert answer.json()["status"] == "ok"
 
@@ -75,24 +81,26 @@ def whole(url: str) -> None:
 @pytest.mark.parametrize("server", ["gunicorn", "gevent"])
 def test_from_another_folder(tmp_path: Path, server: str) -> None:
     with serving(tmp_path, EVENT_HUB, "serve", "--server", server) as url:
-        whole(url)
-    assert (tmp_path / "var" / "hub.db").exists()  # relative paths are the working directory's
+        check_complete(url)
+    assert (tmp_path / "var" / "hub.db").exists()  # relative to the working directory
 
 
-def test_python_m_and_the_old_ways(tmp_path: Path) -> None:
+def test_the_other_ways_to_start(tmp_path: Path) -> None:
     with serving(tmp_path, sys.executable, "-m", "event_hub", "serve", HUB_HISTORY="memory:") as url:
-        whole(url)
+        check_complete(url)
     with serving(tmp_path, sys.executable, str(ROOT / "flask_server.py"), HUB_HISTORY="memory:") as url:
-        whole(url)
-    procfile = (ROOT / "Procfile").read_text().split(": ", 1)[1].split()
-    gunicorn = str(Path(EVENT_HUB).parent / procfile[0])
-    with serving(tmp_path, gunicorn, *procfile[1:], "--chdir", str(ROOT), HUB_HISTORY="memory:") as url:
-        whole(url)
+        check_complete(url)
+    lines = dict(line.split(": ", 1) for line in (ROOT / "Procfile").read_text().splitlines())
+    assert list(lines) == ["web", "gateway"]
+    words = lines["web"].split()
+    gunicorn = str(Path(EVENT_HUB).parent / words[0])
+    with serving(tmp_path, gunicorn, *words[1:], "--chdir", str(ROOT), HUB_HISTORY="memory:") as url:
+        check_complete(url)
 
 
 @pytest.mark.timeout(600)
 def test_a_wheel_has_the_page(tmp_path: Path) -> None:
-    """Built without the network, installed where nothing of the checkout is seen."""
+    """Built without network access, installed where the checkout is not importable."""
     try:
         version = int(importlib.metadata.version("setuptools").split(".")[0])
     except importlib.metadata.PackageNotFoundError:
@@ -101,7 +109,7 @@ def test_a_wheel_has_the_page(tmp_path: Path) -> None:
         pytest.skip("building needs setuptools 77, which is not installed here")
     source, wheels, venv = tmp_path / "source", tmp_path / "wheels", tmp_path / "venv"
     ignore = shutil.ignore_patterns("__pycache__", "*.egg-info")
-    for name in ("agent", "event_hub", "static"):
+    for name in ("agent", "docs", "event_hub", "static"):
         shutil.copytree(ROOT / name, source / name, ignore=ignore)
     for name in ("pyproject.toml", "README.md", "flask_server.py"):
         shutil.copy(ROOT / name, source / name)
@@ -113,7 +121,7 @@ def test_a_wheel_has_the_page(tmp_path: Path) -> None:
     (wheel,) = wheels.glob("*.whl")
     install = [*pip, "--python", python, "install", "--no-deps", "--no-index", str(wheel)]
     subprocess.run(install, check=True, timeout=PATIENCE * 2)
-    # What it depends on comes from here; an editable install of the hub itself does not come with it.
+    # Its dependencies come from this environment, but not this environment's editable install of the hub.
     site = subprocess.check_output([python, "-c", "import site; print(site.getsitepackages()[0])"], text=True).strip()
     Path(site, "dependencies.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
     folder = tmp_path / "elsewhere"
@@ -121,7 +129,7 @@ def test_a_wheel_has_the_page(tmp_path: Path) -> None:
     where = "import event_hub; print(event_hub.__file__)"
     assert subprocess.check_output([python, "-c", where], text=True, cwd=folder).startswith(site)
     with serving(folder, str(venv / "bin" / "event-hub"), "serve") as url:
-        whole(url)
+        check_complete(url)
         done = subprocess.run(
             [venv / "bin" / "event-hub", "tail", "--no-follow", "--json"],
             env=environ(HUB_URL=url),
@@ -139,14 +147,14 @@ def test_a_wheel_has_the_page(tmp_path: Path) -> None:
         )
 
 
-def test_the_list_of_packages_is_whole() -> None:
+def test_the_list_of_packages_is_complete() -> None:
     listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
     folders = (ROOT / "agent", ROOT / "event_hub")
     found = (path.parent.relative_to(ROOT).parts for folder in folders for path in folder.rglob("__init__.py"))
-    assert sorted(listed) == sorted([*(".".join(parts) for parts in found), "event_hub.static"])
+    assert sorted(listed) == sorted([*(".".join(parts) for parts in found), "event_hub.docs", "event_hub.static"])
 
 
-def test_what_cannot_start_says_so(tmp_path: Path) -> None:
+def test_a_failed_start_is_explained(tmp_path: Path) -> None:
     for more, code, text in (
         ({"PORT": "no"}, 2, "PORT=no"),
         ({"PORT": "0", "HUB_HISTORY": "sqlite:////nowhere/at/all/hub.db"}, 1, "The hub does not start"),
@@ -162,3 +170,19 @@ def test_what_cannot_start_says_so(tmp_path: Path) -> None:
         if text == "The hub does not start" and os.geteuid() == 0:
             continue  # root may write anywhere
         assert (done.returncode, text in done.stderr) == (code, True), done.stderr
+
+
+def test_the_port_option_overrides_the_setting(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        busy = str(listener.getsockname()[1])
+        for option, setting, code in ((busy, "0", 1), ("0", busy, 0), ("65536", "0", 2)):
+            done = subprocess.run(
+                [EVENT_HUB, "serve", "--check", "--port", option],
+                cwd=tmp_path,
+                env=environ(PORT=setting),
+                capture_output=True,
+                text=True,
+                timeout=PATIENCE,
+            )
+            assert done.returncode == code, done.stderr
+            assert (busy in done.stderr) == (code == 1), done.stderr

@@ -1,4 +1,4 @@
-"""`event-hub sessions`: the list, one of them, and what else may stand in names."""
+"""`event-hub sessions`: the list, a single session, and unsafe names."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from collections.abc import Callable
 from ..hubs import HubProcess
 from .commands import Terminal, run
 
-BEGAN = 1_760_000_000.0  # 2025-10-09 08:53:20 UTC
+STARTED = 1_760_000_000.0  # 2025-10-09 08:53:20 UTC
 
 
-def conversation(room: str, session: str, at: float = BEGAN) -> list[dict[str, object]]:
-    """A greeting, a question with a tool and figures of LiveKit's, an answer that is cut off."""
+def conversation(room: str, session: str, at: float = STARTED) -> list[dict[str, object]]:
+    """A greeting, a question with a tool call and LiveKit's metrics, an interrupted reply."""
     events: list[tuple[float, dict[str, object]]] = [
         (0, {"type": "session_started", "agent": "Clerk", "mode": "room"}),
         (1, {"type": "agent_speech_started", "utterance": "a1"}),
@@ -62,28 +62,28 @@ def test_the_list(hub_factory: Callable[..., HubProcess]) -> None:
     hub.publish(conversation("shop", "AS_1"))
     hub.publish(
         [
-            *conversation("desk", "AS_2", BEGAN + 60),
-            {"type": "session_ended", "session": "AS_2", "room": "desk", "timestamp": BEGAN + 75},
+            *conversation("desk", "AS_2", STARTED + 60),
+            {"type": "session_ended", "session": "AS_2", "room": "desk", "timestamp": STARTED + 75},
         ]
     )
     done = run("sessions", hub=hub.url)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines() == [
-        "status     began                lasted  turns  waited  room  session",
-        "ended      2025-10-09 08:54:20    0:15      2   1.5 s  desk  AS_2",
-        "listening  2025-10-09 08:53:20    0:12      2   1.5 s  shop  AS_1",
+        "status     started              duration  turns  response  room  session",
+        "ended      2025-10-09 08:54:20      0:15      2     1.5 s  desk  AS_2",
+        "listening  2025-10-09 08:53:20      0:12      2     1.5 s  shop  AS_1",
     ]
     assert len(run("sessions", "--status", "live", hub=hub.url).stdout.splitlines()) == 2
     assert "AS_2" not in run("sessions", "--room", "s*", hub=hub.url).stdout
     newest = run("sessions", "-n", "1", hub=hub.url)
     assert "AS_1" not in newest.stdout
-    assert newest.stderr == "the newest 1; --most has more\n"
-    assert run("sessions", "--since", "1s", "--room", "elsewhere", hub=hub.url).stderr == "no sessions\n"
-    whole = [json.loads(line) for line in run("sessions", "--json", hub=hub.url).stdout.splitlines()]
-    assert whole == hub.get("/api/sessions")["sessions"]
+    assert newest.stderr == "only the newest 1 are shown; --most N shows more\n"
+    assert run("sessions", "--since", "1s", "--room", "elsewhere", hub=hub.url).stderr == "no matching sessions\n"
+    listed = [json.loads(line) for line in run("sessions", "--json", hub=hub.url).stdout.splitlines()]
+    assert listed == hub.get("/api/sessions")["sessions"]
 
 
-def test_one_of_them(hub: HubProcess) -> None:
+def test_a_single_session(hub: HubProcess) -> None:
     hub.publish(conversation("one", "AS_one"))
     done = run("sessions", "AS_one", hub=hub.url)
     assert (done.returncode, done.stderr) == (0, "")
@@ -91,7 +91,7 @@ def test_one_of_them(hub: HubProcess) -> None:
         "AS_one: room one, agent Clerk, live, agent listening",
         "2025-10-09 08:53:20  0:12",
         "2 turns · 14 events · 1 tool call · 1 tool error · 1 interruption",
-        "waited: median 1.5 s, p95 1.5 s, max 1.5 s (1 measured)",
+        "response: median 1.5 s, p95 1.5 s, max 1.5 s (1 measured)",
         "",
         "  1  08:53:21",
         "     agent  Hello!",
@@ -105,23 +105,23 @@ def test_one_of_them(hub: HubProcess) -> None:
     assert parsed["turns"] == hub.get("/api/sessions/AS_one")["turns"]
 
 
-def test_what_is_not_there_and_what_is_there_twice(hub: HubProcess) -> None:
-    unknown = run("sessions", "nobody", hub=hub.url)
+def test_unknown_and_ambiguous_sessions(hub: HubProcess) -> None:
+    unknown = run("sessions", "missing", hub=hub.url)
     assert unknown.returncode == 1
-    assert "no event of the history is of a session nobody" in unknown.stderr
+    assert "unknown_session" in unknown.stderr and "missing" in unknown.stderr
     for room in ("left", "right"):
         hub.publish(conversation(room, "twice"))
     twice = run("sessions", "twice", hub=hub.url)
     assert twice.returncode == 1
     assert "ambiguous_session" in twice.stderr
     assert run("sessions", "twice", "--room", "left", hub=hub.url).stdout.startswith("twice: room left,")
-    for wrong in (("--status", "live"), ("--since", "5m"), ("--room", "a", "--room", "b")):
-        assert run("sessions", "twice", *wrong, hub=hub.url).returncode == 2
+    for options in (("--status", "live"), ("--since", "5m"), ("--room", "a", "--room", "b")):
+        assert run("sessions", "twice", *options, hub=hub.url).returncode == 2
     assert run("sessions", "--since", "yesterday", hub=hub.url).returncode == 1
     assert run("sessions", hub="http://127.0.0.1:9").returncode == 3
 
 
-def test_no_name_or_text_moves_the_cursor(hub: HubProcess) -> None:
+def test_control_characters_in_names_and_text_do_not_reach_the_terminal(hub: HubProcess) -> None:
     evil = "\x1b[2J\x9b\u202e/é"
     events = conversation(f"room {evil}", f"evil {evil}")
     for event in events:
@@ -132,6 +132,6 @@ def test_no_name_or_text_moves_the_cursor(hub: HubProcess) -> None:
     for arguments in (["--room", "room *"], [f"evil {evil}"], [f"evil {evil}", "--json"]):
         with Terminal("sessions", *arguments, hub=hub.url, columns=400) as terminal:
             assert terminal.wait() == 0
-        own = terminal.text.replace("\r\n", "\n")
-        assert "evil" in own
-        assert not any(c != "\n" and (ord(c) < 32 or 0x7F <= ord(c) < 0xA0 or c == "\u202e") for c in own), own
+        shown = terminal.text.replace("\r\n", "\n")
+        assert "evil" in shown
+        assert not any(c != "\n" and (ord(c) < 32 or 0x7F <= ord(c) < 0xA0 or c == "\u202e") for c in shown), shown

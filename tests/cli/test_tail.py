@@ -19,8 +19,8 @@ def sqlite(folder: Path) -> str:
     return f"sqlite:///{folder / 'hub.db'}"
 
 
-def test_head_ends_it_though_the_hub_stays_silent(hub: HubProcess) -> None:
-    """No event comes after the first: only the closed pipe can end it."""
+def test_head_ends_tail_even_if_no_event_follows(hub: HubProcess) -> None:
+    """Only the closed pipe can end it."""
     hub.publish({"type": "test", "room": "head"})
     before = hub.subscribers()
     reader, writer = os.pipe()
@@ -34,7 +34,7 @@ def test_head_ends_it_though_the_hub_stays_silent(hub: HubProcess) -> None:
     os.close(writer)
     with process, os.fdopen(reader, "rb") as pipe:
         assert b"test" in pipe.readline()
-        tail = hub.newcomer(before)  # counted once its replay is over
+        tail = hub.newcomer(before)  # subscribed: its replay is over
         pipe.close()
         assert process.wait(PATIENCE) == 0
         assert process.stderr is not None
@@ -43,7 +43,7 @@ def test_head_ends_it_though_the_hub_stays_silent(hub: HubProcess) -> None:
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_signals_end_it_without_a_word(hub: HubProcess, tmp_path: Path, number: signal.Signals, code: int) -> None:
+def test_signals_end_tail_silently(hub: HubProcess, tmp_path: Path, number: signal.Signals, code: int) -> None:
     before = hub.subscribers()
     with Running(tmp_path, "tail", hub=hub.url) as tail:
         hub.newcomer(before)
@@ -51,7 +51,7 @@ def test_signals_end_it_without_a_word(hub: HubProcess, tmp_path: Path, number: 
         assert tail.err == ""
 
 
-def test_kill_9_of_the_hub_loses_nothing_and_repeats_nothing(
+def test_kill_9_of_the_hub_neither_loses_nor_repeats_events(
     hub_factory: Callable[..., HubProcess], tmp_path: Path
 ) -> None:
     hub = hub_factory(HUB_HISTORY=sqlite(tmp_path)).start()
@@ -60,7 +60,7 @@ def test_kill_9_of_the_hub_loses_nothing_and_repeats_nothing(
         for n in range(30):
             hub.publish({"type": "test", "n": n})
         hub.kill()
-        until(lambda: "reconnecting" in tail.err, "word of it")
+        until(lambda: "reconnecting" in tail.err, "the notice")
         hub.start()
         for n in range(30, 60):
             hub.publish({"type": "test", "n": n})
@@ -71,8 +71,8 @@ def test_kill_9_of_the_hub_loses_nothing_and_repeats_nothing(
 
 
 @pytest.mark.parametrize("form", ["--json", "--no-color"])
-def test_a_gap_is_told(hub_factory: Callable[..., HubProcess], tmp_path: Path, form: str) -> None:
-    """The history is in memory: a restart loses it."""
+def test_a_gap_is_reported(hub_factory: Callable[..., HubProcess], tmp_path: Path, form: str) -> None:
+    """A restart loses a history in memory."""
     hub = hub_factory().start()
     with Running(tmp_path, "tail", form, hub=hub.url) as tail:
         hub.wait_count(1)
@@ -91,7 +91,7 @@ def test_a_gap_is_told(hub_factory: Callable[..., HubProcess], tmp_path: Path, f
         assert "gap: events missing (unknown_epoch)" in tail.err
 
 
-def test_json_is_what_the_hub_sent(hub: HubProcess, tmp_path: Path) -> None:
+def test_json_is_exactly_what_the_hub_sent(hub: HubProcess, tmp_path: Path) -> None:
     body = (
         '{"type":"test","room":"exact","big":123456789012345678901234567890,"float":1e3,"b":1.0,'
         '"text":"\\u001b[31m \\ud83d\\ude00 \u009b \u2028","a":{"z":1,"y":[]},"timestamp":1.5,"event_id":"exact-1"}'
@@ -111,11 +111,13 @@ def test_json_is_what_the_hub_sent(hub: HubProcess, tmp_path: Path) -> None:
     assert done.stdout == "".join(f'{{"id":"{i}","event":{line}}}\n' for i, line in zip(ids, data, strict=True))
 
 
-def test_what_is_there_without_waiting_for_more(hub: HubProcess) -> None:
+def test_no_follow_shows_the_stored_events(hub: HubProcess) -> None:
     for n in range(5):
         hub.publish({"type": "test", "room": "there", "n": n})
     for options, numbers in (
         (["--replay", "2"], [3, 4]),
+        (["--replay", "2"], [3, 4]),
+        (["--replay", "4", "-n", "2"], [1, 2]),
         (["--since", "1h"], [0, 1, 2, 3, 4]),
         (["--since", "all", "--count", "3"], [0, 1, 2]),
         (["--type", "nothing"], []),
@@ -125,7 +127,19 @@ def test_what_is_there_without_waiting_for_more(hub: HubProcess) -> None:
         assert [json.loads(line)["n"] for line in done.stdout.splitlines()] == numbers
 
 
-def test_off_a_terminal_the_agents_text_comes_whole(hub: HubProcess) -> None:
+def test_n_starts_with_the_newest_events_and_follows(hub: HubProcess, tmp_path: Path) -> None:
+    """Like tail(1) with `-n 2 -f`."""
+    for n in range(4):
+        hub.publish({"type": "test", "room": "newest", "n": n})
+    with Running(tmp_path, "tail", "--replay", "2", "-f", "--json", "--room", "newest", hub=hub.url) as tail:
+        until(lambda: len(tail.lines()) == 2, "the newest two")
+        hub.publish({"type": "test", "room": "newest", "n": 4})
+        until(lambda: len(tail.lines()) == 3, "the next")
+        assert [json.loads(line)["n"] for line in tail.lines()] == [2, 3, 4]
+        assert tail.end() == 130
+
+
+def test_without_a_terminal_the_agents_text_is_one_line(hub: HubProcess) -> None:
     for event in conversation("whole"):
         hub.publish(event)
     done = run("tail", "--no-follow", "--room", "whole", hub=hub.url)
@@ -190,7 +204,7 @@ def test_on_a_terminal_the_last_line_grows(hub: HubProcess) -> None:
         assert "Traceback" not in terminal.text
 
 
-def test_a_terminal_gets_no_control_characters_of_others(hub: HubProcess) -> None:
+def test_control_characters_in_events_do_not_reach_the_terminal(hub: HubProcess) -> None:
     evil = "\x1b]0;owned\x07\x1b[2J\x9b31m\r\n\u202eabc\u2028"
     hub.publish({"type": "transcript", "room": "evil", "text": evil, "participant": evil})
     hub.publish({"type": "agent_text_delta", "room": "evil", "delta": evil})
@@ -206,7 +220,7 @@ def test_a_terminal_gets_no_control_characters_of_others(hub: HubProcess) -> Non
         assert "last" in own
 
 
-def test_a_long_line_that_grows_stays_one_line(hub: HubProcess) -> None:
+def test_long_live_text_stays_on_one_line(hub: HubProcess) -> None:
     before = hub.subscribers()
     with Terminal("tail", "--no-color", "--room", "long", hub=hub.url, columns=80) as terminal:
         hub.newcomer(before)
@@ -222,7 +236,7 @@ def test_a_long_line_that_grows_stays_one_line(hub: HubProcess) -> None:
         assert growing.endswith("end")
 
 
-def test_colour_is_a_choice(hub: HubProcess) -> None:
+def test_colour_can_be_chosen(hub: HubProcess) -> None:
     hub.publish({"type": "transcript", "room": "colour", "text": "hello"})
     options = ("tail", "--since", "all", "--no-follow", "--room", "colour")
     assert "\x1b[" in run(*options, "--color", hub=hub.url).stdout
@@ -233,8 +247,14 @@ def test_colour_is_a_choice(hub: HubProcess) -> None:
         assert "\x1b[" not in terminal.text
 
 
-def test_wrong_options(hub: HubProcess) -> None:
-    for arguments in (["--since", "5m", "--replay", "3"], ["--ids"], ["--count", "0"], ["--hub", "ftp://x"]):
+def test_invalid_options(hub: HubProcess) -> None:
+    for arguments in (
+        ["--since", "5m", "--replay", "3"],
+        ["--ids"],
+        ["--replay", "1001"],
+        ["--count", "0"],
+        ["--hub", "ftp://x"],
+    ):
         done = run("tail", *arguments)
         assert done.returncode == 2, done.stderr
     done = run("tail", "--since", "yesterday", hub=hub.url)

@@ -89,6 +89,13 @@ def test_the_same_event_id_is_kept_once(opener: Opener) -> None:
     assert history.head == 3
 
 
+def test_a_history_that_only_this_process_writes_has_nothing_to_follow(opener: Opener) -> None:
+    history = opener()
+    history.append([draft(1)], 1.0)
+    assert not history.shared
+    assert list(history.follow(0)) == []
+
+
 @given(
     st.lists(
         st.tuples(st.sampled_from("abc"), st.sampled_from([None, "r1", "r2"]), st.sampled_from([None, "s1"])),

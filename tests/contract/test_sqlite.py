@@ -1,4 +1,4 @@
-"""The SQLite history: what outlives the process, and every way in which the file can fail."""
+"""The SQLite history: persistence across restarts and crashes, and the ways in which its file can fail."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def reopen(path: Path, retention: Retention = FOREVER) -> SQLiteHistory:
     return SQLiteHistory(path, retention, wait=0.2)
 
 
-def test_everything_is_there_again(path: Path) -> None:
+def test_a_reopened_history_is_complete(path: Path) -> None:
     first = reopen(path)
     first.append([draft(n, event_id=f"e{n}") for n in range(1, 11)], 5.0)
     epoch = first.epochs.current
@@ -35,12 +35,12 @@ def test_everything_is_there_again(path: Path) -> None:
     assert second.epochs.current == epoch
     assert numbers(second) == list(range(1, 11))
     assert second.append([draft(0, event_id="e3")], 6.0) == [(3, True)]
-    assert second.append([draft(11)], 1.0) == [(11, False)]  # the clock went back while we were away
+    assert second.append([draft(11)], 1.0) == [(11, False)]  # the clock was set back in between
     assert second.offset_at(5.5) == 11 or second.offset_at(4.9) == 0
     second.close()
 
 
-def test_a_lost_file_is_a_new_epoch(path: Path) -> None:
+def test_a_lost_file_starts_a_new_epoch(path: Path) -> None:
     first = reopen(path)
     cursor = first.epochs.cursor(0)
     first.close()
@@ -50,7 +50,7 @@ def test_a_lost_file_is_a_new_epoch(path: Path) -> None:
     second.close()
 
 
-def test_an_emptied_history_goes_on_counting(path: Path) -> None:
+def test_an_emptied_history_continues_its_offsets(path: Path) -> None:
     first = reopen(path, Retention(1.0, None))
     first.append([draft(n) for n in range(10)], 1.0)
     while first.trim(100.0):
@@ -63,16 +63,18 @@ def test_an_emptied_history_goes_on_counting(path: Path) -> None:
     second.close()
 
 
-def test_after_a_crash_of_the_machine_old_cursors_do_not_lie(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without an fsync for each commit, a power failure may take the newest events: a later event at the same offset
-    must not be taken for them."""
+def test_after_a_power_failure_cursors_of_lost_events_are_recognised(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Commits are not fsynced one by one, so a power failure may lose the newest events. New events then reuse their
+    offsets, and must not be mistaken for them."""
     first = reopen(path)
     first.append([draft(n) for n in range(1, 11)], 1.0)
     saw_8, saw_10 = first.epochs.cursor(8), first.epochs.cursor(10)
-    first._db.execute('DELETE FROM events WHERE "offset" > 8')  # what the power failure took
+    first._db.execute('DELETE FROM events WHERE "offset" > 8')  # lost in the power failure
     first._db.close()
-    first._lock.release()
-    monkeypatch.setattr("event_hub.server.history.sqlite._boot", lambda: "another boot")
+    first._database._release_lock()
+    monkeypatch.setattr("event_hub.server.history.database._boot", lambda: "another boot")
     second = reopen(path)
     assert second.head == 8
     assert second.append([draft(99)], 2.0) == [(9, False)]
@@ -81,15 +83,15 @@ def test_after_a_crash_of_the_machine_old_cursors_do_not_lie(path: Path, monkeyp
     assert second.epochs.cursor(9).epoch != saw_8.epoch
     assert second.epochs.cursor(8) == saw_8
     current = second.epochs.current
-    second.close()  # an orderly end: the next boot finds everything
-    monkeypatch.setattr("event_hub.server.history.sqlite._boot", lambda: "a third boot")
+    second.close()  # a clean shutdown: nothing is lost at the next boot
+    monkeypatch.setattr("event_hub.server.history.database._boot", lambda: "a third boot")
     third = reopen(path)
     assert third.epochs.current == current
     third.close()
 
 
-def test_a_power_failure_soon_after_an_orderly_restart(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The mark of the orderly end is gone from the disk itself before the first event is taken."""
+def test_a_power_failure_soon_after_a_clean_restart(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The mark of a clean shutdown is removed from the disk before the first event is accepted."""
     first = reopen(path)
     first.append([draft(1)], 1.0)
     first.close()
@@ -97,21 +99,21 @@ def test_a_power_failure_soon_after_an_orderly_restart(path: Path, monkeypatch: 
     second.append([draft(n) for n in range(2, 7)], 2.0)
     lost = second.epochs.cursor(6)
     copy = path.with_name("after-the-failure.db")
-    shutil.copy(path, copy)  # what was fsynced: the write-ahead log was not
+    shutil.copy(path, copy)  # this was fsynced, unlike the write-ahead log
     second.close()
-    monkeypatch.setattr("event_hub.server.history.sqlite._boot", lambda: "another boot")
+    monkeypatch.setattr("event_hub.server.history.database._boot", lambda: "another boot")
     third = reopen(copy)
     assert third.head == 1
     assert third.epochs.survived(lost) == (1, False)
     third.close()
 
 
-def test_a_failing_checkpoint_leaves_the_publisher_alone(path: Path) -> None:
+def test_a_failing_checkpoint_does_not_affect_publishing(path: Path) -> None:
     history = reopen(path)
     history.append([draft(n, size=1000) for n in range(2000)], 1.0)
-    history._checkpointer.close()
+    history._database._checkpointer.close()
     history._db.execute("BEGIN IMMEDIATE")
-    with pytest.raises(HistoryError, match="folded in"):
+    with pytest.raises(HistoryError, match="checkpointed"):
         history.maintain()
     assert history._db.in_transaction
     history._db.execute("ROLLBACK")
@@ -130,7 +132,7 @@ def test_the_write_ahead_log_is_bounded_under_load(path: Path, monkeypatch: pyte
     history.close()
 
 
-def test_it_may_be_closed_by_another_thread(path: Path) -> None:
+def test_a_history_can_be_closed_from_another_thread(path: Path) -> None:
     history = reopen(path)
     thread = threading.Thread(target=history.close)
     thread.start()
@@ -138,7 +140,7 @@ def test_it_may_be_closed_by_another_thread(path: Path) -> None:
     reopen(path).close()
 
 
-def test_one_hub_at_a_time(path: Path) -> None:
+def test_only_one_hub_can_open_a_history(path: Path) -> None:
     first = reopen(path)
     with pytest.raises(HistoryError, match="in use by another hub"):
         reopen(path)
@@ -155,7 +157,7 @@ def test_a_refused_append_changes_nothing(path: Path) -> None:
         with pytest.raises(HistoryError, match="another program holds its lock"):
             history.append(drafts, 2.0)
     assert history.head == 1
-    assert numbers(history) == [1]  # reading goes on
+    assert numbers(history) == [1]  # reads still work
     other.execute("ROLLBACK")
     other.close()
     assert history.append([draft(2)], 3.0) == [(2, False)]
@@ -175,7 +177,7 @@ def test_a_full_disk(path: Path) -> None:
     history.close()
 
 
-def test_what_is_no_database(path: Path) -> None:
+def test_a_file_that_is_not_a_database(path: Path) -> None:
     path.parent.mkdir()
     path.write_bytes(b"this is not a database, whatever its name says" * 100)
     with pytest.raises(HistoryError, match="not a SQLite database"):
@@ -194,7 +196,7 @@ def test_a_damaged_database(path: Path) -> None:
         reopen(path)
 
 
-def test_another_layout(path: Path) -> None:
+def test_a_database_of_another_version(path: Path) -> None:
     reopen(path).close()
     other = sqlite3.connect(path)
     other.execute("PRAGMA user_version=99")
@@ -204,13 +206,13 @@ def test_another_layout(path: Path) -> None:
         reopen(path)
 
 
-def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(HistoryError, match="cannot be opened"):
         reopen(tmp_path / "file" / "hub.db")
 
 
-def test_the_write_ahead_log_is_folded_in(path: Path) -> None:
+def test_maintenance_checkpoints_the_write_ahead_log(path: Path) -> None:
     history = reopen(path)
     wal = Path(f"{path}-wal")
     for n in range(20):
@@ -220,11 +222,11 @@ def test_the_write_ahead_log_is_folded_in(path: Path) -> None:
     history.maintain()
     for n in range(5):
         history.append([draft(n, size=1000) for n in range(200)], 1.0)
-    assert wal.stat().st_size <= grown  # it was begun anew
+    assert wal.stat().st_size <= grown  # it was restarted from its beginning
     history.close()
     assert not wal.exists() or wal.stat().st_size == 0
 
 
-def test_urls() -> None:
+def test_unknown_history_urls_are_refused() -> None:
     with pytest.raises(HistoryError, match="sqlite:///var/hub.db"):
         open_history("postgres://x", FOREVER)

@@ -1,4 +1,4 @@
-"""Chromium for the samples, as for the hub's own page."""
+"""Chromium for the samples, with the same fixtures as for the hub's own page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The programs that the tests of the samples run: each in a group of its own that ends with the test."""
+"""Runs samples as programs, each in its own process group that ends with the test, and servers for them to talk to."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ import requests
 from ..hubs import PATIENCE, until
 
 BUILD = 300
-"""Seconds that a build tool may take on a busy machine; a test that waits for one has `pytest.mark.timeout(2 * BUILD)`."""
+"""Maximum seconds for a build tool on a busy machine; tests that build have `pytest.mark.timeout(2 * BUILD)`."""
 
 
 class Program:
-    """A running program and what it has printed."""
+    """A running program and its output."""
 
     def __init__(self, command: Sequence[str | Path], out: Path, *, cwd: Path, env: dict[str, str]) -> None:
         self.out, self.err = out, out.with_name(f"{out.name}.err")
@@ -46,11 +46,11 @@ class Program:
         return self.err.read_text(errors="replace")
 
     def tail(self) -> str:
-        """The end of both, for a person."""
+        """The end of both outputs, for error messages."""
         return "\n".join(line[:200] for line in (self.text() + self.errors()).splitlines()[-30:])
 
     def events(self) -> list[dict[str, Any]]:
-        """What it has printed as `<id> <event>`, a line each; every event with its id as `_id`."""
+        """The events printed as lines of `<id> <event>`; each event has its id as `_id`."""
         pairs = [line.split(" ", 1) for line in self.text().split("\n")[:-1]]
         return [{**json.loads(event), "_id": id} for id, event in pairs]
 
@@ -91,7 +91,7 @@ def running(command: Sequence[str | Path], out: Path, *, cwd: Path, env: dict[st
         except subprocess.TimeoutExpired:
             pass
         try:
-            program.signal(signal.SIGKILL)  # and whoever of its group is left
+            program.signal(signal.SIGKILL)  # and the rest of its process group
         except ProcessLookupError:
             pass
         program.process.wait(PATIENCE)
@@ -99,7 +99,7 @@ def running(command: Sequence[str | Path], out: Path, *, cwd: Path, env: dict[st
 
 class _Server(ThreadingHTTPServer):
     def handle_error(self, *_: object) -> None:
-        """A browser that leaves is none."""
+        """A browser that disconnects is not an error."""
 
 
 @contextmanager
@@ -107,7 +107,7 @@ def _serving(handler: Callable[..., socketserver.BaseRequestHandler], port: int 
     def bound() -> _Server | None:
         try:
             return _Server(("127.0.0.1", port), handler)  # type: ignore[arg-type]
-        except OSError:  # a hub that was killed may have the port for a moment more
+        except OSError:  # a killed hub may hold the port a moment longer
             return None
 
     server = until(bound, f"port {port} to be free")
@@ -128,14 +128,14 @@ class _Quiet(SimpleHTTPRequestHandler):
 
 @contextmanager
 def served(folder: Path) -> Iterator[str]:
-    """A static file server, as `python -m http.server` is one; yields its address."""
+    """Run a static file server like `python -m http.server`; yields its address."""
     with _serving(partial(_Quiet, directory=str(folder))) as port:
         yield f"http://localhost:{port}"
 
 
 @contextmanager
 def unavailable(port: int) -> Iterator[list[dict[str, str]]]:
-    """What answers 503 at a hub's port while the hub restarts, as a proxy does; yields the requests that it has had."""
+    """Answer 503 on the hub's port while the hub is down, like a proxy; yields the list of requests received."""
     seen: list[dict[str, str]] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -158,7 +158,7 @@ def unavailable(port: int) -> Iterator[list[dict[str, str]]]:
 
 @contextmanager
 def built(name: str, script: str) -> Iterator[Path]:
-    """A copy of a sample as after `npm install && npm run build`; `script`: its build tool, below the copy."""
+    """A copy of a sample as after `npm install && npm run build`; `script` is the path of its build tool in the copy."""
     from ..toolchain import tool
     from .packages import copied, environment
 

@@ -1,4 +1,4 @@
-"""The dashboard of the examples, run as its comment says (H32)."""
+"""examples/analytics, run as its docstring says (H32)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..hubs import PATIENCE, HubProcess
 from .packages import EXAMPLES, environment
 
 
-def test_a_line_for_each_room(hub: HubProcess) -> None:
+def test_one_line_is_printed_for_each_room(hub: HubProcess) -> None:
     now = time.time()
     hub.publish([*conversation("support", "s1", 5, now), *conversation("support", "s2", 4, now)])
     hub.publish({"type": "transcript", "text": "hello", "room": "quiet"})

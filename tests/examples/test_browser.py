@@ -17,12 +17,12 @@ FOLDER = EXAMPLES / "browser"
 IMG = "<img src=x onerror=\"document.title='XSS'\">"
 
 
-@pytest.mark.parametrize("place", ["from disk", "from another origin"])
-def test_the_plain_page(place: str, page: Page, hub_factory: Callable[..., HubProcess], tmp_path: Path) -> None:
-    """H26: its switch over types, its state, and that a restart of the hub needs no reload."""
+@pytest.mark.parametrize("origin", ["from disk", "from another origin"])
+def test_the_plain_page(origin: str, page: Page, hub_factory: Callable[..., HubProcess], tmp_path: Path) -> None:
+    """H26: it handles each event type, shows its state, and needs no reload after a restart of the hub."""
     hub = hub_factory(HUB_HISTORY=f"sqlite:///{tmp_path}/hub.db").start()
     with ExitStack() as stack:
-        root = FOLDER.as_uri() if place == "from disk" else stack.enter_context(served(FOLDER))
+        root = FOLDER.as_uri() if origin == "from disk" else stack.enter_context(served(FOLDER))
         page.goto(f"{root}/index.html?hub={hub.url}")
         expect(page.locator("#state")).to_have_text("connected")
         hub.wait_count(1)
@@ -33,7 +33,7 @@ def test_the_plain_page(place: str, page: Page, hub_factory: Callable[..., HubPr
         hub.publish({**agent, "text": "elsewhere", "final": False})
         hub.publish({"type": "transcript", "participant": "agent", "room": "demo", "text": "Good day", "final": True})
         hub.publish({"type": "transcript", "text": IMG})
-        lines = ["agent: Good day", "agent: elsewhere", f"somebody: {IMG}"]
+        lines = ["agent: Good day", "agent: elsewhere", f"unknown: {IMG}"]
         expect(page.locator("#transcript li")).to_have_text(lines)
 
         expect(page.locator("#speaking")).to_be_hidden()
@@ -44,16 +44,16 @@ def test_the_plain_page(place: str, page: Page, hub_factory: Callable[..., HubPr
         hub.publish({"type": "custom", "html": IMG})
         expect(page.locator("#log li")).to_contain_text('"type":"custom"')
 
-        if place == "from another origin":
+        if origin == "from another origin":
             return
 
         hub.kill()
         expect(page.locator("#state")).to_have_text("reconnecting")
-        with unavailable(hub.port) as asked:  # the browser gives up after a 503: the page does not
-            until(lambda: asked, "the page to come back after a 503")
+        with unavailable(hub.port) as asked:  # the browser gives up after a 503, but the page does not
+            until(lambda: asked, "the page to reconnect after a 503")
         hub.start()
-        hub.publish({"type": "transcript", "text": "missed by nobody"})
-        expect(page.locator("#transcript li")).to_have_text([*lines, "somebody: missed by nobody"])
+        hub.publish({"type": "transcript", "text": "not missed"})
+        expect(page.locator("#transcript li")).to_have_text([*lines, "unknown: not missed"])
         expect(page.locator("#state")).to_have_text("connected")
         expect(page.locator("#log li")).to_have_count(1)
         assert page.title() == "Agent events"
@@ -62,7 +62,7 @@ def test_the_plain_page(place: str, page: Page, hub_factory: Callable[..., HubPr
 
 
 def test_the_robust_page(page: Page, hub_factory: Callable[..., HubProcess], tmp_path: Path) -> None:
-    """watch.mjs in a browser: filters, a 503, the loss of the history."""
+    """watch.mjs in a browser handles filters, a 503 and the loss of the history."""
     hub = hub_factory().start()
     with served(FOLDER) as root:
         page.goto(f"{root}/watch.html?hub={hub.url}&room=demo&room=demo2")
@@ -71,10 +71,10 @@ def test_the_robust_page(page: Page, hub_factory: Callable[..., HubProcess], tmp
         expect(page.locator("#log li")).to_have_count(6)
         hub.stop()
         with unavailable(hub.port) as asked:
-            until(lambda: asked, "the page to come back after a 503")
+            until(lambda: asked, "the page to reconnect after a 503")
         hub.start()
         hub.publish({"type": "last", "room": "demo", "html": IMG})
         expect(page.locator("#log li")).to_have_count(8)
         expect(page.locator("#log li").nth(6)).to_contain_text('"reason":"unknown_epoch"')
         expect(page.locator("#log li").nth(7)).to_contain_text('"type":"last"')
-        assert page.title() == "Agent events, each once"
+        assert page.title() == "Agent events, each exactly once"

@@ -21,13 +21,13 @@ SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYqr"
 
 
 @pytest.fixture
-def there(tmp_path: Path) -> Iterator[tuple[Program, str]]:
-    """The receiver, and its address."""
+def receiver(tmp_path: Path) -> Iterator[tuple[Program, str]]:
+    """The running receiver and its URL."""
     port = free_port()
     command = [sys.executable, EXAMPLES / "forwarding" / "receiver.py", str(port)]
-    secrets = f"whsec_{'B' * 32} {SECRET}"  # as the hub has them while they are changed
+    secrets = f"whsec_{'B' * 32} {SECRET}"  # two secrets, as during key rotation
     with running(command, tmp_path / "out", cwd=tmp_path, env=environment(HUB_FORWARD_SECRET=secrets)) as program:
-        until(lambda: _listens(port), "it to listen")
+        until(lambda: _listens(port), "the receiver to listen")
         yield program, f"http://localhost:{port}/"
 
 
@@ -39,11 +39,11 @@ def _listens(port: int) -> bool:
     return True
 
 
-def test_it_prints_what_was_said(
-    there: tuple[Program, str], hub_factory: Callable[..., HubProcess], tmp_path: Path
+def test_the_receiver_prints_transcripts(
+    receiver: tuple[Program, str], hub_factory: Callable[..., HubProcess], tmp_path: Path
 ) -> None:
-    """With the last secret and a newer one, which it does not know yet."""
-    program, url = there
+    """The hub signs with the known secret and with a newer one that the receiver does not know yet."""
+    program, url = receiver
     hub = hub_factory(
         HUB_FORWARD=f"{url}#room=demo",
         HUB_FORWARD_SECRET=f"whsec_{'A' * 32} {SECRET}",
@@ -53,12 +53,12 @@ def test_it_prints_what_was_said(
     first = hub.publish({**said, "room": "demo"})["id"]
     hub.publish([{**said, "room": "elsewhere"}, {"type": "other", "room": "demo"}])
     last = hub.publish({"type": "transcript", "role": "agent", "text": "Hello", "room": "demo"})["id"]
-    until(lambda: program.text().count("\n") == 2, "both")
+    until(lambda: program.text().count("\n") == 2, "both lines")
     assert program.text() == f"{first} user Grüße\n{last} agent Hello\n"
 
 
-def test_it_refuses_what_is_not_the_hubs(there: tuple[Program, str]) -> None:
-    program, url = there
+def test_the_receiver_refuses_forged_and_old_requests(receiver: tuple[Program, str]) -> None:
+    program, url = receiver
     body = b'{"type":"events","data":{"events":[{"id":"x-1","event":{"type":"transcript","text":"forged"}}]}}'
 
     def post(body: bytes, at: float, key: str = SECRET, **headers: str) -> int:
@@ -76,12 +76,12 @@ def test_it_refuses_what_is_not_the_hubs(there: tuple[Program, str]) -> None:
     assert post(body, now - 3600) == 400
     assert program.text() == ""
     assert post(body, now) == post(body, now) == 204
-    assert program.text() == "x-1 None forged\n"  # once
+    assert program.text() == "x-1 None forged\n"  # printed once
 
 
-def test_it_goes_on_after_nonsense(there: tuple[Program, str]) -> None:
-    """Headers that are missing or no ASCII, a body that does not come: none of it is taken, and it still answers."""
-    program, url = there
+def test_the_receiver_survives_malformed_requests(receiver: tuple[Program, str]) -> None:
+    """It refuses missing or non-ASCII headers and a missing body, and still answers."""
+    program, url = receiver
     assert requests.post(url, data=b"{}", timeout=PATIENCE).status_code == 401
     assert (
         requests.post(url, data=b"{}", headers={"webhook-signature": b"v1,\xe4 \xff"}, timeout=PATIENCE).status_code

@@ -21,7 +21,7 @@ from .programs import BUILD, Program, built, running, unavailable
 pytestmark = pytest.mark.timeout(2 * BUILD)
 NEXT = "node_modules/next/dist/bin/next"
 ROUTES = ["agent-proxy", "agent-stream"]
-ACCEPT = {"Accept": "text/event-stream", "Accept-Encoding": "gzip, deflate, br"}  # a browser's
+ACCEPT = {"Accept": "text/event-stream", "Accept-Encoding": "gzip, deflate, br"}  # as a browser sends
 
 
 @pytest.fixture(scope="module")
@@ -31,20 +31,20 @@ def folder() -> Iterator[Path]:
 
 
 class Site:
-    """The Next server, and its hub."""
+    """A Next server and its hub."""
 
     def __init__(self, port: int, hub: HubProcess, program: Program) -> None:
         self.url, self.hub, self.program = f"http://127.0.0.1:{port}", hub, program
 
     def get(self, route: str, query: str = "", **headers: str) -> requests.Response:
         url = f"{self.url}/api/{route}{query}"
-        compiling = 3 * PATIENCE  # `next dev` does so before its first answer
+        compiling = 3 * PATIENCE  # `next dev` compiles before its first answer
         return requests.get(url, headers={**ACCEPT, **headers}, stream=True, timeout=compiling)
 
 
 @pytest.fixture
 def start(hub_factory: Callable[..., HubProcess], tmp_path: Path, folder: Path) -> Iterator[Callable[..., Site]]:
-    """Start the Next server, with a hub of its own that is not started yet."""
+    """Starts Next servers, each with its own hub that is not started yet."""
     stack: list[Any] = []
 
     def make(mode: str = "start") -> Site:
@@ -57,12 +57,12 @@ def start(hub_factory: Callable[..., HubProcess], tmp_path: Path, folder: Path) 
         return site
 
     yield make
-    for one in stack:
-        one.__exit__(None, None, None)
+    for program in stack:
+        program.__exit__(None, None, None)
 
 
 def events(response: requests.Response) -> Iterator[dict[str, Any]]:
-    """Each event as soon as its bytes are there, with its id as `_id`."""
+    """Each event as soon as it arrives, with its id as `_id`."""
     decoder = Decoder()
     for piece in response.iter_content(None):
         for message in decoder.feed(piece):
@@ -71,7 +71,8 @@ def events(response: requests.Response) -> Iterator[dict[str, Any]]:
 
 @pytest.mark.parametrize("mode", ["start", "dev"])
 def test_the_stream_through_next(mode: str, start: Callable[..., Site]) -> None:
-    """H28: at once, with the hub's ids; resumes; filters; leaves the hub when the browser leaves; says what is wrong."""
+    """H28: events arrive without delay and with the hub's ids, filters and resuming work, the proxy disconnects when the
+    browser does, and errors are passed on."""
     site = start(mode)
     hub = site.hub.start()
     for route in ROUTES:
@@ -84,7 +85,7 @@ def test_the_stream_through_next(mode: str, start: Callable[..., Site]) -> None:
             stream = events(response)
             assert next(stream)["type"] == "stream_opened"
             hub.wait_count(1)
-            for n in range(5):  # event N is here before event N + 1 is posted
+            for n in range(5):  # each event arrives before the next one is posted
                 posted = hub.publish({"type": "n", "n": n, "room": "demo", "text": "Grüße 👋" * 3000 * (n % 2)})
                 event = next(stream)
                 assert (event["n"], event["_id"]) == (n, posted["id"])
@@ -99,7 +100,7 @@ def test_the_stream_through_next(mode: str, start: Callable[..., Site]) -> None:
             assert next(stream)["n"] == 8
         hub.wait_count(0)
 
-        # More than the sockets hold: the rest waits for whoever reads, and none of it is lost.
+        # More than the sockets' buffers hold: the rest waits until the client reads, and none of it is lost.
         hub.publish([{"type": "big", "n": n, "room": route, "text": "x" * 60_000} for n in range(120)])
         with site.get(route, f"?room={route}&since=all") as response:
             hub.wait_count(1)
@@ -116,8 +117,8 @@ def test_the_stream_through_next(mode: str, start: Callable[..., Site]) -> None:
 
 
 @pytest.mark.parametrize("route", ROUTES)
-def test_without_a_hub(route: str, start: Callable[..., Site]) -> None:
-    """502 and a sentence that does not say where the hub is; a 503 comes through; key and resume id go to the hub."""
+def test_a_missing_hub_gives_a_502(route: str, start: Callable[..., Site]) -> None:
+    """The answer is a 502 without the hub's address; a 503 is passed on; the key and the last id are sent to the hub."""
     site = start()
     with site.get(route) as response:
         assert response.status_code == 502
@@ -131,8 +132,8 @@ def test_without_a_hub(route: str, start: Callable[..., Site]) -> None:
     assert asked[0]["last-event-id"] == "x-1"
 
 
-def test_a_hub_that_is_killed(start: Callable[..., Site]) -> None:
-    """The stream through the proxy ends or breaks: it does not hang."""
+def test_the_proxied_stream_ends_when_the_hub_is_killed(start: Callable[..., Site]) -> None:
+    """The stream through the proxy ends or fails, but does not hang."""
     site = start()
     site.hub.start()
     for route in ROUTES:
@@ -145,8 +146,8 @@ def test_a_hub_that_is_killed(start: Callable[..., Site]) -> None:
         site.hub.start()
 
 
-def test_the_page(page: Page, start: Callable[..., Site]) -> None:
-    """Events in the browser, and back by itself after the hub was away long enough for a 502."""
+def test_the_page_shows_events_and_reconnects(page: Page, start: Callable[..., Site]) -> None:
+    """The page shows events, and reconnects by itself after a 502."""
     site = start()
     hub = site.hub.start()
     seen: list[tuple[str, int]] = []
@@ -166,7 +167,7 @@ def test_the_page(page: Page, start: Callable[..., Site]) -> None:
     assert [json.loads(text)["n"] for text in page.locator("li").all_text_contents()] == list(range(60))
     assert {url.split("/api/")[0].split("/_next/")[0].rstrip("/") for url, _ in seen} == {
         site.url
-    }  # the hub is not named
+    }  # the hub's address is not revealed
     page.close()
     hub.wait_count(0)
 

@@ -1,4 +1,4 @@
-"""The samples that are run in a terminal, as their comments say (H29 H30 H31 H41)."""
+"""The samples for the terminal, run as their comments say (H29 H30 H31 H41)."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def commands(name: str, hub: str) -> list[str | Path]:
 
 
 def test_the_robust_clients_get_every_event_once(hub_factory: Callable[..., HubProcess], tmp_path: Path) -> None:
-    """H41: through a pause in which the hub's ring passes them by, through a restart with 503s, and the loss of all."""
+    """H41: through a pause longer than the hub's ring, a restart with 503s, and the loss of the history."""
     hub = hub_factory(HUB_HISTORY=f"sqlite:///{tmp_path}/hub.db", HUB_RING="20").start()
     with ExitStack() as stack:
         programs = [
@@ -66,7 +66,7 @@ def test_the_robust_clients_get_every_event_once(hub_factory: Callable[..., HubP
 
         hub.stop()
         with unavailable(hub.port) as asked:
-            until(lambda: len(asked) >= 3, "each to be refused")
+            until(lambda: len(asked) >= 3, "each client to be refused")
         hub.start()
         hub.publish({"type": "n", "n": 301})
         for program in programs:
@@ -87,7 +87,7 @@ def test_the_robust_clients_get_every_event_once(hub_factory: Callable[..., HubP
 
 
 @pytest.mark.parametrize("name", ["fetch.mjs", "watch.py"])
-def test_what_cannot_work_is_said_and_not_tried_again(name: str, hub: HubProcess, tmp_path: Path) -> None:
+def test_permanent_errors_are_reported_and_not_retried(name: str, hub: HubProcess, tmp_path: Path) -> None:
     *command, last = commands(name, hub.url)
     command += [f"{last}?since=yesterday"] if name == "fetch.mjs" else [last, "since=yesterday"]
     with running(command, tmp_path / "out", cwd=tmp_path, env=environment()) as program:
@@ -95,14 +95,14 @@ def test_what_cannot_work_is_said_and_not_tried_again(name: str, hub: HubProcess
         assert "since is the id of an event" in program.errors()
 
 
-def test_watch_py_without_a_url(tmp_path: Path) -> None:
+def test_watch_py_refuses_a_hub_that_is_not_a_url(tmp_path: Path) -> None:
     command = commands("watch.py", "localhost:5000")
     with running(command, tmp_path / "out", cwd=tmp_path, env=environment()) as program:
         assert program.process.wait(PATIENCE) != 0
         assert "localhost:5000" in program.errors()
 
 
-def test_watch_py_with_a_filter_and_the_past(hub_factory: Callable[..., HubProcess], tmp_path: Path) -> None:
+def test_watch_py_with_a_filter_and_past_events(hub_factory: Callable[..., HubProcess], tmp_path: Path) -> None:
     hub = hub_factory().start()
     hub.publish([{"type": kind, "room": room} for kind in ("a_1", "a_2", "b") for room in ("demo", "other")])
     command = [*commands("watch.py", hub.url), "room=demo", "type=a_*", "type=c", "since=all"]
@@ -114,7 +114,7 @@ def test_watch_py_with_a_filter_and_the_past(hub_factory: Callable[..., HubProce
 
 
 def test_eventsource_in_node(hub_factory: Callable[..., HubProcess], tmp_path: Path) -> None:
-    """H41: the npm package `eventsource`, through a kill and a 503."""
+    """H41: with the npm package `eventsource`, through a kill and a 503."""
     hub = hub_factory(HUB_HISTORY=f"sqlite:///{tmp_path}/hub.db").start()
     with copied("node") as folder:
         command = [tool("node"), "eventsource.mjs", f"{hub.url}/api/stream?type=n"]
@@ -124,17 +124,17 @@ def test_eventsource_in_node(hub_factory: Callable[..., HubProcess], tmp_path: P
             program.wait_events(2)
             hub.kill()
             with unavailable(hub.port) as asked:
-                until(lambda: asked, "it to be refused")
+                until(lambda: asked, "the client to be refused")
             hub.start()
             hub.publish({"type": "n", "n": 2})
             program.wait_events(3)
             assert [event["n"] for event in program.events()] == [0, 1, 2]
-            assert "trying again" in program.errors()
+            assert "reconnecting" in program.errors()
     hub.wait_count(0)
 
 
 def test_curl_scripts(hub_factory: Callable[..., HubProcess], tmp_path: Path) -> None:
-    """H29 H30: what one curl posts, the other prints as it happens."""
+    """H29 H30: what post.sh posts, watch.sh prints without delay."""
     hub = hub_factory().start()
     tool("curl")
     scripts, env = EXAMPLES / "curl", environment(HUB_URL=hub.url)
@@ -148,15 +148,15 @@ def test_curl_scripts(hub_factory: Callable[..., HubProcess], tmp_path: Path) ->
         assert [json.loads(a)["clients_notified"] for a in answers] == [1, 1, 0, 1]
         assert [json.loads(a).get("duplicate") for a in answers] == [False, False, True, None]
         last = r'data: \{"type":"agent_speech_finished".*\}\n'
-        until(lambda: re.search(last, program.text()), "the last event, whole")
+        until(lambda: re.search(last, program.text()), "the complete last event")
         assert "Hello from curl" in program.text()
         lines = program.text().splitlines()
         assert all(re.match(r"(data: \{.*\}|id: [0-9a-z]+-\d+|retry: \d+|)$", line) for line in lines)
     hub.wait_count(0)
 
 
-def test_the_line_for_json_alone(hub_factory: Callable[..., HubProcess], tmp_path: Path) -> None:
-    """The comment in watch.sh, as it stands there."""
+def test_the_command_for_json_only(hub_factory: Callable[..., HubProcess], tmp_path: Path) -> None:
+    """The command in watch.sh's comment works as written."""
     hub = hub_factory().start()
     tool("curl")
     line = re.search(r"# Only the JSON: +(.*)", (EXAMPLES / "curl" / "watch.sh").read_text())
@@ -167,23 +167,23 @@ def test_the_line_for_json_alone(hub_factory: Callable[..., HubProcess], tmp_pat
         hub.wait_count(1)
         hub.publish({"type": "test", "n": 1})
         until(lambda: '"n":1' in program.text(), "the event")
-        assert [json.loads(one)["type"] for one in program.text().splitlines()] == ["stream_opened", "test"]
+        assert [json.loads(line)["type"] for line in program.text().splitlines()] == ["stream_opened", "test"]
 
 
 def test_the_seeds_python_script_is_unmodified() -> None:
-    """H31: byte for byte what its author published."""
+    """H31: byte for byte as its author published it."""
     script = (EXAMPLES / "python_listener" / "listen_and_post.py").read_bytes()
     assert hashlib.sha256(script).hexdigest() == "b6322920d3125f3036794aa0d1834167480a772309b8ec3a149a954726c62767"
 
 
 def test_the_seeds_python_script_runs(hub_factory: Callable[..., HubProcess]) -> None:
-    """H03 H31: on the default port, by the name localhost; it also proves that nothing on the wire breaks `line[6:]`."""
+    """H03 H31: on the default port at localhost; it also shows that every data line can be parsed with `line[6:]`."""
     with socket.socket() as probe:
         if probe.connect_ex(("127.0.0.1", 5000)) == 0:
-            pytest.fail("port 5000 is busy on this machine: stop what listens there to run this test")
+            pytest.fail("port 5000 is in use on this machine: stop the program that listens there to run this test")
     hub = hub_factory(PORT="5000").start()
     script = EXAMPLES / "python_listener" / "listen_and_post.py"
-    for _ in range(3):  # it waits two seconds for each thing: a busy machine may take longer, but not each time
+    for _ in range(3):  # it waits only two seconds for each step, which can be too short on a busy machine
         hub.wait_count(0)
         done = subprocess.run(
             [sys.executable, script], capture_output=True, text=True, timeout=PATIENCE * 2, check=True
@@ -199,9 +199,8 @@ def test_the_seeds_python_script_runs(hub_factory: Callable[..., HubProcess]) ->
     assert notified[1:] == ["1"] * 4
 
 
-def test_nothing_is_left_of_a_program(tmp_path: Path) -> None:
-    """What these tests rest upon: `running` ends a whole group."""
+def test_running_ends_the_whole_process_group(tmp_path: Path) -> None:
     command = ["sh", "-c", "sleep 1000 & echo $!; wait"]
     with running(command, tmp_path / "out", cwd=tmp_path, env=environment()) as program:
         child = int(until(program.text, "the child"))
-    until(lambda: not psutil.pid_exists(child), "the child to be gone")
+    until(lambda: not psutil.pid_exists(child), "the child to end")

@@ -1,4 +1,4 @@
-"""The docs quote the samples as they are, and the index names them all."""
+"""The docs quote the current samples, and the index lists all of them."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from ..hubs import ROOT
 from .packages import EXAMPLES, OURS
 
 
-def test_quotes_are_what_the_files_are() -> None:
+def test_quotes_match_the_files() -> None:
     for page, text in quotes().items():
         assert page.read_text() == text, f"{page.name}: run `make docs`"
 
 
-def test_a_quote_is_made_renewed_and_found_missing() -> None:
+def test_quotes_are_inserted_updated_and_checked() -> None:
     page = "before\n\n<!-- from: examples/curl/watch.sh -->\n\nafter\n"
     once = filled(page)
     assert once.startswith("before\n\n<!-- from: examples/curl/watch.sh -->\n```sh\n#!/bin/sh\n")
@@ -28,15 +28,14 @@ def test_a_quote_is_made_renewed_and_found_missing() -> None:
         filled("<!-- from: examples/gone.py -->\n")
 
 
-def test_every_sample_is_shown_and_named() -> None:
+def test_every_sample_is_quoted_and_listed() -> None:
     shown, index = "".join(quotes().values()), (EXAMPLES / "README.md").read_text()
     for folder in (path for path in EXAMPLES.iterdir() if path.is_dir()):
         assert f"]({folder.name}/" in index
         assert f"<!-- from: examples/{folder.name}/" in shown
 
 
-def test_every_sample_is_text_that_a_newcomer_can_take_in() -> None:
-    """Short, and in the house's way of writing JavaScript."""
+def test_samples_are_short_and_follow_the_house_style() -> None:
     skip = OURS("", ["node_modules", ".next", "dist", "__pycache__"])
     for path in EXAMPLES.rglob("*"):
         if path.suffix in LANGUAGES and not skip & set(path.parts):
@@ -47,8 +46,8 @@ def test_every_sample_is_text_that_a_newcomer_can_take_in() -> None:
                 assert not any(line.endswith((" ", "\t")) or "\t" in line for line in text.splitlines()), path
 
 
-def test_the_examples_have_no_packages_in_them() -> None:
-    """Whoever ran one in place: node_modules and builds are ignored, not committed."""
+def test_no_packages_or_builds_are_committed() -> None:
+    """Running a sample in place leaves node_modules and builds behind, which git ignores."""
     tracked = subprocess.run(
         ["git", "ls-files", "examples"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
     )

@@ -1,4 +1,4 @@
-"""examples/react in Chromium, from the dev server (where StrictMode mounts twice) and as built (H27)."""
+"""examples/react in Chromium, from the dev server (where StrictMode mounts twice) and from the build (H27)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def folder() -> Iterator[Path]:
 
 @pytest.fixture
 def serve(folder: Path, tmp_path: Path) -> Iterator[Callable[[str], str]]:
-    """Start Vite's server for "dev" or for "preview"; returns its address."""
+    """Starts Vite's server in the mode "dev" or "preview"; returns its URL."""
     with ExitStack() as stack:
 
         def start(mode: str) -> str:
@@ -44,14 +44,14 @@ def serve(folder: Path, tmp_path: Path) -> Iterator[Callable[[str], str]]:
 
 @pytest.fixture
 def quiet(page: Page) -> Iterator[Page]:
-    """A page on which React has nothing to complain of, such as two events of one key."""
+    """A page that fails the test if React logs an error, such as a duplicate key."""
     complaints: list[str] = []
     page.on("console", lambda message: message.type == "error" and complaints.append(message.text))
     yield page
     assert [text for text in complaints if "net::ERR" not in text and "Failed to load" not in text] == []
 
 
-def state(page: Page, text: str) -> None:
+def expect_state(page: Page, text: str) -> None:
     expect(page.locator("#state")).to_have_text(text)
 
 
@@ -59,42 +59,42 @@ def shown(page: Page) -> list[dict[str, Any]]:
     return [json.loads(text) for text in page.locator("li").all_text_contents()]
 
 
-def shows(page: Page, numbers: list[int]) -> None:
+def expect_numbers(page: Page, numbers: list[int]) -> None:
     expect(page.locator("li")).to_have_count(len(numbers))
     assert [event["n"] for event in shown(page)] == numbers
 
 
 @pytest.mark.parametrize("mode", ["dev", "preview"])
-def test_events_once_in_order_and_unmounting(
+def test_events_arrive_once_in_order_and_unmounting_disconnects(
     mode: str, serve: Callable[[str], str], quiet: Page, hub_factory: Callable[..., HubProcess]
 ) -> None:
-    """H27: {events, isConnected}; every event has an id; unmounting closes the stream and isConnected is false."""
+    """H27: the hook returns events with ids and isConnected; unmounting closes the stream and sets isConnected to false."""
     page, hub = quiet, hub_factory().start()
     page.goto(f"{serve(mode)}?hub={hub.url}")
-    state(page, "connected")
-    hub.wait_count(1)  # one, although StrictMode mounts twice
+    expect_state(page, "connected")
+    hub.wait_count(1)  # only one, although StrictMode mounts twice
 
-    # A burst: all of it, in order, in few renders.
+    # A burst arrives complete and in order, in few renders.
     page.evaluate("""() => {
         window.renders = 0;
         new MutationObserver(() => window.renders++).observe(document.querySelector("ol"), { childList: true });
     }""")
     hub.publish([{"type": "n", "n": n, "room": "demo"} for n in range(200)])
-    shows(page, list(range(200)))
-    assert page.evaluate("window.renders") < 100  # a few where nobody else is busy; without batches at least 200
+    expect_numbers(page, list(range(200)))
+    assert page.evaluate("window.renders") < 100  # a few on an idle machine; without batching at least 200
     for n in range(200, 220):
         hub.publish({"type": "n", "n": n, "room": "demo", "id": "my own", "html": IMG})
-    shows(page, list(range(220)))
+    expect_numbers(page, list(range(220)))
     assert page.title() == "Agent events in React"
 
-    # Mounted again, it goes on where it was.
+    # Mounted again, it resumes.
     page.click("#show")
     hub.wait_count(0)
-    state(page, "disconnected")
+    expect_state(page, "disconnected")
     hub.publish({"type": "n", "n": 220, "room": "demo"})
     page.click("#show")
-    state(page, "connected")
-    shows(page, list(range(221)))
+    expect_state(page, "connected")
+    expect_numbers(page, list(range(221)))
     hub.wait_count(1)
     page.close()
     hub.wait_count(0)
@@ -103,51 +103,51 @@ def test_events_once_in_order_and_unmounting(
 def test_a_restart_and_another_room(
     serve: Callable[[str], str], quiet: Page, hub_factory: Callable[..., HubProcess], tmp_path: Path
 ) -> None:
-    """H27: back by itself, with what it has missed; the list has a limit."""
+    """H27: after a restart it resumes by itself without missing events; another room starts a new list, which has a limit."""
     page, hub = quiet, hub_factory(HUB_HISTORY=f"sqlite:///{tmp_path}/hub.db").start()
     page.goto(f"{serve('preview')}?hub={hub.url}")
-    state(page, "connected")
+    expect_state(page, "connected")
     hub.publish([{"type": "n", "n": n, "room": "demo"} for n in range(3)])
-    shows(page, [0, 1, 2])
+    expect_numbers(page, [0, 1, 2])
 
-    # Killed, and 503s after which a browser gives up.
+    # The hub is killed, followed by 503s, after which EventSource gives up.
     hub.kill()
-    state(page, "disconnected")
+    expect_state(page, "disconnected")
     with unavailable(hub.port) as asked:
-        until(lambda: asked, "the page to come back after a 503")
+        until(lambda: asked, "the page to reconnect after a 503")
     hub.start()
     hub.publish({"type": "n", "n": 3, "room": "demo"})
-    shows(page, [0, 1, 2, 3])
-    state(page, "connected")
+    expect_numbers(page, [0, 1, 2, 3])
+    expect_state(page, "connected")
     expect(page.locator("#gap")).to_have_count(0)
 
-    # Another room: another stream, from now on, and nothing of before.
+    # Another room starts a new stream with live events only, and an empty list.
     page.fill("input", "other")
     page.keyboard.press("Enter")
     expect(page.locator("li")).to_have_count(0)
-    state(page, "connected")
+    expect_state(page, "connected")
     hub.wait_count(1)
     hub.publish([{"type": "n", "n": 500, "room": "demo"}, {"type": "n", "n": 501, "room": "other"}])
-    shows(page, [501])
+    expect_numbers(page, [501])
 
-    # No more than the limit.
+    # The list has at most 1,000 events.
     hub.publish([{"type": "n", "n": n, "room": "other"} for n in range(1500)])
     expect(page.locator("li").last).to_contain_text('"n":1499')
-    shows(page, list(range(500, 1500)))
+    expect_numbers(page, list(range(500, 1500)))
 
 
-def test_a_lost_history_is_said(
+def test_a_lost_history_is_reported(
     serve: Callable[[str], str], quiet: Page, hub_factory: Callable[..., HubProcess]
 ) -> None:
-    """The list begins anew with what the hub has, and `gap` says why."""
+    """The list starts over with the events that the hub has, and `gap` gives the reason."""
     page, hub = quiet, hub_factory().start()
     page.goto(f"{serve('preview')}?hub={hub.url}")
-    state(page, "connected")
+    expect_state(page, "connected")
     hub.publish([{"type": "n", "n": n} for n in range(3)])
-    shows(page, [0, 1, 2])
+    expect_numbers(page, [0, 1, 2])
     hub.stop()
-    state(page, "disconnected")
+    expect_state(page, "disconnected")
     hub.start()
     hub.publish({"type": "n", "n": 3})
     expect(page.locator("#gap")).to_contain_text("unknown_epoch")
-    shows(page, [3])
+    expect_numbers(page, [3])

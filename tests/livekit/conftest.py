@@ -1,4 +1,4 @@
-"""A line to call on: one at a time on a machine, because two calls on two cores delay each other."""
+"""A line for calls. Only one call at a time: two calls on two cores delay each other."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ __all__ = ["new_page"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A call takes half a minute, may have to be made again (`told.undisturbed`), and may have to wait for its turn.
+    """A call takes half a minute, may be repeated (`undisturbed`), and may have to wait for the one before.
 
-    All calls come first: one of pytest-xdist's workers makes them, and no other has to wait.
+    Calls are moved to the front, so that one pytest-xdist worker makes them all and the others need not wait.
     """
     calls = [item for item in items if "open_line" in getattr(item, "fixturenames", ())]
     for item in calls:
@@ -32,11 +32,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture
 def turn(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[None]:
-    """Only one call at a time, whatever the number of pytest-xdist's workers."""
-    addresses = [one.address for ones in psutil.net_if_addrs().values() for one in ones if one.family == socket.AF_INET]
+    """Only one call at a time, whatever the number of pytest-xdist workers."""
+    addresses = [
+        interface.address
+        for interfaces in psutil.net_if_addrs().values()
+        for interface in interfaces
+        if interface.family == socket.AF_INET
+    ]
     if all(address.startswith("127.") for address in addresses):
         pytest.fail(
-            "WebRTC wants a network interface beside the loopback one: ip link add w0 type veth peer name w1; "
+            "WebRTC needs a network interface besides loopback: ip link add w0 type veth peer name w1; "
             "ip address add 192.0.2.1/24 dev w0; ip link set w0 up; ip link set w1 up"
         )
     base = tmp_path_factory.getbasetemp()
@@ -46,7 +51,7 @@ def turn(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[N
 
 @pytest.fixture
 def open_line(turn: None, tmp_path: Path) -> Iterator[Callable[..., Line]]:
-    """Opens lines, with what `Line` takes. All are closed at the end, and nothing is left."""
+    """Opens lines, with the arguments of `Line`. All are closed at the end."""
     opened: list[Line] = []
 
     def make(**options: Any) -> Line:

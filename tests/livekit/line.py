@@ -1,5 +1,5 @@
-"""All that a call needs, each in a process of its own: a hub, a LiveKit server that tells the hub of its rooms, a
-stand-in for OpenAI, and an agent that the hub has started."""
+"""Everything that a call needs, each in its own process: a hub, a LiveKit server that sends it webhooks, a stand-in for
+OpenAI, and an agent that the hub starts."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Event = dict[str, Any]
 
 
 class Watcher:
-    """Somebody who watches the hub's stream all the time, through its restarts."""
+    """A subscriber that watches the hub's stream through its restarts."""
 
     def __init__(self, url: str) -> None:
         self.seen: list[Event] = []
@@ -44,12 +44,11 @@ class Watcher:
 
 
 _OURS = ("AGENT_", "OPENAI_", "LIVEKIT_", "HUB_")
-"""Settings of this shell's that are not for the tests' agents."""
+"""Prefixes of this shell's settings that the tests' agents must not inherit."""
 
 
 class Line:
-    """`any_load`: LiveKit gives calls to a busy worker, too. `environ`: further settings of the hub, which the agent
-    inherits."""
+    """`any_load`: LiveKit gives calls to busy workers too. `environ`: more settings for the hub and its agent."""
 
     def __init__(self, folder: Path, *, any_load: bool = False, **environ: str) -> None:
         self.folder = folder
@@ -74,7 +73,7 @@ class Line:
             del self.hub.environ[name]
 
     def open(self) -> Line:
-        """May fail at any point: `close` ends what is there."""
+        """If it fails halfway, `close` ends what has started."""
         tool("flite")
         self.livekit.start()
         self.hub.start()
@@ -88,7 +87,7 @@ class Line:
             self.watcher.close()
         self.hub.stop()
         for agent in self._agents:
-            # A hub takes its agents along; one that was killed, or has failed the test, does not.
+            # A hub stops its agents when it ends, but not if it was killed.
             try:
                 if agent.is_running():
                     os.killpg(agent.pid, signal.SIGKILL)
@@ -101,7 +100,7 @@ class Line:
     # -- the agent -----------------------------------------------------------------------------------------------------
 
     def start_agent(self, **body: Any) -> dict[str, Any]:
-        """Have the hub start an agent, and wait until it is ready; returns its status."""
+        """Let the hub start an agent, and wait until it is ready. Returns its status."""
         response = requests.post(f"{self.hub.url}/api/agent/start", json=body, timeout=PATIENCE)
         assert response.status_code == 202, response.text
         self._agents.append(psutil.Process(response.json()["pid"]))
@@ -113,17 +112,17 @@ class Line:
             assert status["status"] == state or status["status"] not in ("crashed", "stopped"), status
             return status if status["status"] == state else None
 
-        # To load its library and its models takes ten seconds, of two cores that have nothing else to do.
+        # Loading its library and models takes ten seconds on two idle cores.
         found: dict[str, Any] = until(reached, f"the agent to be {state}", 4 * PATIENCE)
         return found
 
     def status(self) -> dict[str, Any]:
-        """The agent that was started last."""
+        """The status of the agent that was started last."""
         status: dict[str, Any] = self.hub.get("/api/agent/status")["agents"][0]
         return status
 
     def stop_agent(self) -> None:
-        """Have the hub stop it, as a user would."""
+        """Let the hub stop the agent, as a user would."""
         response = requests.post(f"{self.hub.url}/api/agent/stop", timeout=PATIENCE)
         assert response.status_code in (200, 202), response.text
         self.wait_agent("stopped")
@@ -131,7 +130,7 @@ class Line:
     # -- callers -------------------------------------------------------------------------------------------------------
 
     def token(self, room: str, identity: str, agent: str = "") -> dict[str, Any]:
-        """What the hub's token endpoint answers. `agent`: an agent to be dispatched to the room by its name."""
+        """The response of the hub's token endpoint. `agent`: the name of an agent to dispatch to the room."""
         body: dict[str, Any] = {"room_name": room, "participant_identity": identity}
         if agent:
             body["room_config"] = {"agents": [{"agent_name": agent}]}
@@ -141,7 +140,7 @@ class Line:
         return answer
 
     def call(self, room: str, identity: str, agent: str = "") -> Caller:
-        """Somebody calls: with a token from the hub, into a room."""
+        """A caller joins a room, with a token from the hub."""
         token = self.token(room, identity, agent)
         caller = Caller(token["server_url"], token["participant_token"], self.folder / identity)
         self._callers.append(caller)
@@ -151,19 +150,19 @@ class Line:
     # -- what the hub has ----------------------------------------------------------------------------------------------
 
     def events(self) -> list[Event]:
-        """All that has come over the hub's stream, in order: each event with its id as `_id` and `_seen`, when it came."""
+        """All events from the hub's stream, in order, each with its id as `_id` and its time of arrival as `_seen`."""
         assert self.watcher is not None
         return list(self.watcher.seen)
 
-    def kept(self) -> list[Event]:
-        """All that the hub has kept, in order."""
+    def stored(self) -> list[Event]:
+        """All events in the hub's history, in order."""
         response = requests.get(
             f"{self.hub.url}/api/events", headers={"Accept": "application/x-ndjson"}, timeout=PATIENCE
         )
         return [json.loads(line) for line in response.text.splitlines()]
 
     def wait_event(self, kind: str, **fields: Any) -> Event:
-        """The first event of `kind` with such fields; waits for it."""
+        """Wait for the first event of `kind` with these fields."""
 
         def found() -> Event | None:
             return next((e for e in self.events() if e["type"] == kind and e.items() >= fields.items()), None)
@@ -172,7 +171,7 @@ class Line:
         return event
 
     def logs(self) -> str:
-        """The end of each one's log, for a person."""
+        """The end of each process's log, for people to read."""
         logs = [self.livekit.log, self.hub.log, *sorted(self.folder.rglob("ag_*.log"))]
         shown = []
         for log in logs:

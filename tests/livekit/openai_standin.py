@@ -2,7 +2,7 @@
 
 It is not OpenAI, and knows a weather report, a long story and a greeting. It answers as OpenAI's documents say: chat as
 server-sent events with tool calls in pieces and a usage chunk, transcriptions of the WAV it is sent, speech as PCM of
-24 kHz in events or bare. It can be told to fail.
+24 kHz in events or raw. It can fail on request.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class Standin:
         return self._recogniser.text(_from_wav(wav))
 
     def trouble(self, path: str) -> int:
-        """What goes wrong with a request of `path`: a status, or 0. Stalls as long as it is told to."""
+        """The error status for a request of `path`, or 0. Stalls if requested."""
         trouble = self.troubles.get(path)
         if trouble is None or trouble.times <= 0:
             return 0
@@ -290,7 +290,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _error(self, status: int) -> None:
         codes = {401: ("invalid_api_key", "Incorrect API key provided."), 429: ("rate_limit_exceeded", "Rate limit.")}
-        code, message = codes.get(status, ("stand_in", f"The stand-in was told to answer {status}."))
+        code, message = codes.get(status, ("stand_in", f"The stand-in was set to answer {status}."))
         error = {"message": message, "type": "invalid_request_error", "param": None, "code": code}
         self._json(status, {"error": error})
 

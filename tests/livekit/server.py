@@ -1,4 +1,4 @@
-"""A real LiveKit server on loopback, in a process of its own."""
+"""A real LiveKit server on loopback, in its own process."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ SECRET = "a-secret-of-the-tests-that-is-long-enough"
 
 
 class LiveKitServer:
-    """`livekit-server` with one key, reachable from this machine only; reports what happens to `webhooks`.
+    """`livekit-server` with one key, reachable from this machine only. It sends webhooks to the URL `webhooks`.
 
-    It gives no call to a worker that says it is busy: on a machine with two cores that runs tests, every worker that tells
-    its true load is. `any_load`: to such a one, too.
+    It dispatches no calls to workers that report a high load, as all do on two cores that run tests. `any_load`: it
+    dispatches to these too.
     """
 
     def __init__(self, folder: Path, webhooks: str = "", *, any_load: bool = False) -> None:
@@ -34,7 +34,7 @@ class LiveKitServer:
                 "keys": {KEY: SECRET},
                 "rtc": {
                     "udp_port": free_port(),
-                    "tcp_port": 0,  # it would listen on every address
+                    "tcp_port": 0,  # it would listen on all addresses
                     "interfaces": {"includes": ["lo"]},
                     "node_ip": "127.0.0.1",
                     "use_external_ip": False,
@@ -54,7 +54,7 @@ class LiveKitServer:
 
     @property
     def environ(self) -> dict[str, str]:
-        """What a hub or an agent is told of it."""
+        """The settings that a hub or an agent needs to reach it."""
         return {"LIVEKIT_URL": self.url, "LIVEKIT_API_KEY": KEY, "LIVEKIT_API_SECRET": SECRET}
 
     def start(self) -> LiveKitServer:
@@ -71,7 +71,7 @@ class LiveKitServer:
 
     def stop(self) -> None:
         if self._process is not None:
-            self._process.kill()  # it has nothing to lose
+            self._process.kill()  # it keeps no data
             self._process.wait(PATIENCE)
 
     def output(self) -> str:

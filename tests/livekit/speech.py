@@ -1,7 +1,7 @@
-"""Real speech for the tests: said by flite, recognised by pocketsphinx, both without a key or a network.
+"""Real speech for the tests: synthesised by flite, recognised by pocketsphinx, without a key or a network.
 
-`python -m tests.livekit.speech` is the recogniser: a process of its own, because pocketsphinx holds Python's lock while
-it decodes. It reads utterances (four bytes of length, little endian, then PCM) and prints a line of text for each.
+`python -m tests.livekit.speech` runs the recogniser in its own process, because pocketsphinx holds the GIL while it
+decodes. It reads utterances (four bytes of length, little endian, then PCM) and prints one line of text for each.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ..toolchain import tool
 
 Sound = NDArray[np.int16]
 RATE = 16000
-"""What flite says and pocketsphinx understands: 16 bits, mono."""
+"""The sample rate of flite and pocketsphinx; 16 bits, mono."""
 
 
 @cache
@@ -40,7 +40,7 @@ def said(text: str, voice: str = "slt") -> Sound:
 
 
 def resampled(sound: Sound, source: int, target: int) -> Sound:
-    """The same sound at another rate, all of it at once."""
+    """The sound at another sample rate."""
     length = round(len(sound) * target / source)
     if source == target or not length:
         return sound[:length]
@@ -58,13 +58,13 @@ def write_wav(path: Path, sound: Sound, rate: int) -> None:
 
 
 def read_wav(path: Path) -> Sound:
-    """A file of 16 bits, mono, at whatever rate, as RATE."""
+    """Read a 16-bit mono file of any sample rate, as RATE."""
     with wave.open(str(path)) as file:
         return resampled(np.frombuffer(file.readframes(file.getnframes()), np.int16), file.getframerate(), RATE)
 
 
 class Recogniser:
-    """Speech to text in a process of its own. Safe to use from several threads; one utterance at a time."""
+    """Speech to text in another process. Thread-safe; one utterance at a time."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -77,7 +77,7 @@ class Recogniser:
         return self._process.pid
 
     def text(self, sound: Sound) -> str:
-        """What is said in `sound`, which has RATE."""
+        """The words in `sound`, which has RATE."""
         pcm = sound.tobytes()
         with self._lock:
             assert self._process.stdin is not None
@@ -89,7 +89,7 @@ class Recogniser:
         return line.decode().strip()
 
     def file(self, path: str | Path) -> str:
-        """What is said in a WAV file."""
+        """The words in a WAV file."""
         return self.text(read_wav(Path(path)))
 
     def close(self) -> None:
@@ -108,7 +108,7 @@ def words(text: str) -> list[str]:
 
 
 def overlap(expected: str, heard: str) -> float:
-    """The share of the words of `expected` that are in `heard`, in order: 1.0 is all of them."""
+    """The share of the words of `expected` that occur in `heard`, in order; 1.0 means all."""
     wanted = words(expected)
     blocks = SequenceMatcher(None, wanted, words(heard), autojunk=False).get_matching_blocks()
     return sum(block.size for block in blocks) / len(wanted) if wanted else 1.0

@@ -19,8 +19,8 @@ from ..hubs import PATIENCE, ROOT, until
 from ..toolchain import tool
 from . import built
 from .line import Line
+from .session_events import SessionEvents, undisturbed
 from .speech import RATE, overlap, resampled, said, write_wav
-from .told import Told, undisturbed
 
 WATCH = Path(__file__).parent / "page" / "watch.js"
 QUESTION = "Please tell me the weather in London."
@@ -77,9 +77,9 @@ def wait(page: Page, what: str, number: int = 1) -> dict[str, Any]:
 
 @dataclass
 class Call:
-    """One call from the browser: what it noted, and what the hub has told."""
+    """A call from the browser: its notes, and the hub's events."""
 
-    told: Told
+    seen: SessionEvents
     identity: str
     greeting: tuple[dict[str, Any], dict[str, Any]]
     speaking: dict[str, Any]
@@ -87,10 +87,10 @@ class Call:
 
     def assert_understood(self) -> None:
         """The agent heard what was said, and the audio was on time."""
-        (question,) = self.told.finals()
+        (question,) = self.seen.finals()
         assert overlap(QUESTION, question["text"]) >= 0.6
         assert "weather" in question["text"].lower()  # without that word nothing is looked up
-        for reply, heard in zip(self.told.replies(), (self.greeting, self.answer), strict=True):
+        for reply, heard in zip(self.seen.replies(), (self.greeting, self.answer), strict=True):
             reply.assert_heard(*heard)
 
 
@@ -107,37 +107,37 @@ def call(line: Line, page: Page, address: str) -> Call:
     page.close()
     session = line.wait_event("transcript", participant=identity, final=True)["session"]
     line.wait_event("session_ended", session=session)
-    return Call(Told(line.events(), session), identity, greeting, speaking, answer)
+    return Call(SessionEvents(line.events(), session), identity, greeting, speaking, answer)
 
 
 def test_a_browser_calls(
     open_line: Callable[..., Line], new_page: Callable[[], Page], tmp_path: Path, subtests: pytest.Subtests
 ) -> None:
     """The page of the docs hears the greeting, asks, and hears the answer; the hub has both sides. The providers are the local
-    ones: no key, and nothing that pretends to be somebody else's service."""
+    ones: no key, and no stand-in for another service."""
     line = open_line(AGENT_PROVIDERS="local", OPENAI_API_KEY="", OPENAI_BASE_URL="")
     line.start_agent(mode="worker")
     with served(documented(tmp_path, line.hub.url)) as address:
         done = undisturbed(lambda _: call(line, new_page(), address), Call.assert_understood)
-    told = done.told
-    _, weather = told.replies()
-    (question,) = told.finals()
+    seen = done.seen
+    _, weather = seen.replies()
+    (question,) = seen.finals()
 
     with subtests.test("the caller's side"):
         assert (question["room"], question["participant"]) == ("kitchen", done.identity)
         assert question["timestamp"] > done.speaking["time"]
 
     with subtests.test("interims while the caller speaks, and they are of the same utterance"):
-        interims = told.all("transcript", role="user", final=False)
+        interims = seen.all("transcript", role="user", final=False)
         assert interims
         assert {event["utterance"] for event in interims} == {question["utterance"]}
-        assert told.in_order(*interims, question)
+        assert seen.in_order(*interims, question)
 
     with subtests.test("the agent's side, as the browser hears it"):
         done.assert_understood()
-        started, finished = told.one("tool_call_started"), told.one("tool_call_finished")
-        assert told.in_order(question, started, finished, weather.started)
+        started, finished = seen.only("tool_call_started"), seen.only("tool_call_finished")
+        assert seen.in_order(question, started, finished, weather.started)
 
     line.stop_agent()
-    with subtests.test("nobody else was asked"):
+    with subtests.test("no other service was asked"):
         assert line.standin.requests == []

@@ -1,4 +1,4 @@
-"""A call goes on without its hub, which is killed in the middle and comes back: nothing is lost (H16)."""
+"""The hub is killed during a call and comes back: the call goes on, and no event is lost (H16)."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from dataclasses import dataclass
 import pytest
 
 from .line import Line
+from .session_events import SOON, Event, SessionEvents, undisturbed
 from .speech import Recogniser, overlap
-from .told import SOON, Event, Told, undisturbed
 
 
 @dataclass
 class Call:
-    """A call in which the hub was killed: what the caller noted, and what the hub has told since it is back."""
+    """A call in which the hub was killed: the caller's notes, and the hub's events since it is back."""
 
     events: list[Event]
-    told: Told
+    seen: SessionEvents
     greeting: Event
     """When it was over."""
     without: tuple[Event, Event, Event]
@@ -30,8 +30,8 @@ class Call:
         little slower than the second anyway, and beside other work on two cores more than a little."""
         without, again = (answering["time"] - asked["time"] for asked, answering, _ in (self.without, self.again))
         assert without < 2 * again + 1.5
-        hello, first, second = self.told.replies()
-        assert ["weather" in final["text"].lower() for final in self.told.finals()] == [True, True]
+        hello, first, second = self.seen.replies()
+        assert ["weather" in final["text"].lower() for final in self.seen.finals()] == [True, True]
         assert overlap(first.transcript["text"], recogniser.file(self.without[2]["path"])) >= 0.6
         first.assert_heard(*self.without[1:])
         second.assert_heard(*self.again[1:])
@@ -55,7 +55,7 @@ def call(line: Line, room: str) -> Call:
     ended = line.wait_event("session_ended", session=session)
     events = line.events()
     without, again = (question, answering, answer), (asked, replying, reply)
-    return Call(events, Told(events, session), greeting, without, again, ended)
+    return Call(events, SessionEvents(events, session), greeting, without, again, ended)
 
 
 def test_the_hub_is_killed_in_mid_call(
@@ -66,26 +66,26 @@ def test_the_hub_is_killed_in_mid_call(
     line = open_line()
     agent = line.start_agent(mode="worker")
     done = undisturbed(lambda number: call(line, f"weather-{number}"), lambda done: done.assert_prompt(recogniser))
-    events, told = done.events, done.told
+    events, seen = done.events, done.seen
 
     with subtests.test("H16: the conversation has not noticed"):
         done.assert_prompt(recogniser)
-        assert all(event["type"] != "agent_error" for event in told.events)
+        assert all(event["type"] != "agent_error" for event in seen.events)
 
-    with subtests.test("everything is there, in order, once, for whoever watched all the time and for the history"):
-        assert told.events[0]["type"] == "session_started"
-        assert told.events[-1] is done.ended
-        ids = [event["event_id"] for event in told.events]
+    with subtests.test("stream and history have every event once, in order"):
+        assert seen.events[0]["type"] == "session_started"
+        assert seen.events[-1] is done.ended
+        ids = [event["event_id"] for event in seen.events]
         assert len(set(ids)) == len(ids)
-        assert ids == [event["event_id"] for event in line.kept() if event.get("session") == done.ended["session"]]
-        assert told.all("events_dropped") == []
+        assert ids == [event["event_id"] for event in line.stored() if event.get("session") == done.ended["session"]]
+        assert seen.all("events_dropped") == []
         assert not any(event["type"] == "stream_gap" for event in events)
 
     with subtests.test("what was said while the hub was away is as true as the rest"):
-        _, first, second = told.replies()
-        assert len(told.finals()) == 2
-        assert len(told.all("tool_call_started")) == len(told.all("tool_call_finished")) == 2
-        assert told.in_order(told.finals()[0], first.started, first.finished, told.finals()[1], second.started)
+        _, first, second = seen.replies()
+        assert len(seen.finals()) == 2
+        assert len(seen.all("tool_call_started")) == len(seen.all("tool_call_finished")) == 2
+        assert seen.in_order(seen.finals()[0], first.started, first.finished, seen.finals()[1], second.started)
 
     with subtests.test("the new hub knows the agent, and can stop it"):
         status = line.status()

@@ -1,4 +1,4 @@
-"""The one line: an agent as in LiveKit's own quickstart, with `attach(session)` added, started by the hub (H13 H15)."""
+"""LiveKit's quickstart agent with `attach(session)` added, started by the hub (H13 H15)."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import requests
 from ..hubs import PATIENCE, ROOT
 from .line import Line
 from .openai_standin import Trouble
+from .session_events import Event, SessionEvents, undisturbed
 from .speech import Recogniser, overlap
-from .told import Event, Told, undisturbed
 
 AGENT = ROOT / "examples" / "attach" / "agent.py"
 CHAT = "/v1/chat/completions"
@@ -23,22 +23,22 @@ CHAT = "/v1/chat/completions"
 @dataclass
 class Call:
     room: str
-    told: Told
+    seen: SessionEvents
     greeting: tuple[Event, Event]
     asked: Event
     answer: tuple[Event, Event]
 
     def assert_seen(self, recogniser: Recogniser) -> None:
-        """What is heard on either side is told, when it is heard."""
-        hello, reply = self.told.replies()
+        """The hub reports what is heard on either side, when it is heard."""
+        hello, reply = self.seen.replies()
         hello.assert_heard(*self.greeting)
         reply.assert_heard(*self.answer)
         began, ended = self.answer
         assert overlap(reply.transcript["text"], recogniser.file(ended["path"])) >= 0.6
-        (final,) = self.told.finals()
+        (final,) = self.seen.finals()
         assert overlap("Do you like music?", final["text"]) >= 0.6
         waited = began["time"] - self.asked["time"]
-        assert self.told.metrics(reply.transcript)["e2e_latency"] <= waited + 0.3
+        assert self.seen.metrics(reply.transcript)["e2e_latency"] <= waited + 0.3
 
 
 def call(line: Line, room: str) -> Call:
@@ -51,28 +51,28 @@ def call(line: Line, room: str) -> Call:
     caller.leave()
     session = line.wait_event("session_started", room=room)["session"]
     line.wait_event("session_ended", session=session)
-    return Call(room, Told(line.events(), session), greeting, question, answer)
+    return Call(room, SessionEvents(line.events(), session), greeting, question, answer)
 
 
 def test_the_one_line(open_line: Callable[..., Line], recogniser: Recogniser, subtests: pytest.Subtests) -> None:
-    """Somebody else's program is started, becomes ready, is seen, shows its log and is stopped as ours is."""
+    """A user's own program starts, becomes ready, is observed, shows its log and stops like the project's agent."""
     line = open_line(any_load=True, HUB_AGENT=shlex.join([sys.executable, str(AGENT), "dev"]))
     status = line.start_agent()
     done = undisturbed(lambda number: call(line, f"quick-{number}"), lambda done: done.assert_seen(recogniser))
-    told = done.told
+    seen = done.seen
 
     with subtests.test("all it hears and says is seen"):
         done.assert_seen(recogniser)
-        assert told.metrics(told.replies()[1].transcript)["e2e_latency"] > 0
-        assert {event["room"] for event in told.events} == {done.room}
+        assert seen.metrics(seen.replies()[1].transcript)["e2e_latency"] > 0
+        assert {event["room"] for event in seen.events} == {done.room}
 
     with subtests.test("an error of the model's is seen, and that it was none for the caller"):
-        error = told.one("agent_error")
+        error = seen.only("agent_error")
         assert error["recoverable"] is True
         assert error["source"] == "llm"
         assert "sk-of" not in error["message"]
         assert len(line.standin.asked(CHAT)) == 3
-        assert told.in_order(told.finals()[0], error, told.replies()[1].started)
+        assert seen.in_order(seen.finals()[0], error, seen.replies()[1].started)
 
     with subtests.test("ready, status, log and stop are those of any agent"):
         assert line.wait_event("agent_ready")["agent_id"] == status["agent_id"]

@@ -11,8 +11,8 @@ from tools import livekit_client
 
 from . import built
 from .caller import trimmed
+from .session_events import undisturbed
 from .speech import RATE, overlap, resampled, said
-from .told import undisturbed
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def test_overlap(expected: str, heard: str, share: float) -> None:
 
 @pytest.mark.parametrize(("good", "made"), [(0, [0]), (1, [0, 1]), (2, [0, 1, 2]), (9, [0, 1, 2])])
 def test_a_call_that_was_disturbed_is_made_again(good: int, made: list[int]) -> None:
-    """Three times at the most; of the last one the test itself is the judge, and what fails in a call is not judged at all."""
+    """At most three calls; the last is not judged, nor is an exception in a call."""
     calls: list[int] = []
 
     def call(number: int) -> int:
@@ -57,7 +57,7 @@ def test_resampling_keeps_the_sound() -> None:
     assert len(resampled(tone[:0], RATE, 48000)) == 0
 
 
-def test_trimming_leaves_what_is_audible() -> None:
+def test_trimming_keeps_the_audible_part() -> None:
     speech = said("Hello.")
     quiet = np.zeros(RATE, np.int16)
     whole = trimmed(np.concatenate([quiet, speech, quiet]))
@@ -65,8 +65,8 @@ def test_trimming_leaves_what_is_audible() -> None:
     assert len(trimmed(quiet)) == 0
 
 
-def test_what_is_missing_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A person's tests are skipped, with the command that helps; those of CI fail."""
+def test_missing_tools_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a developer's machine the tests are skipped with the command that helps; in CI they fail."""
     monkeypatch.setattr(built, "CACHE", tmp_path)
     monkeypatch.setattr(livekit_client, "CACHE", tmp_path)
     monkeypatch.delenv("CI", raising=False)
@@ -82,7 +82,7 @@ def test_what_is_missing_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_a_build_that_fails_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The tool's last words are shown, and the next try begins anew."""
+    """The tool's last output is shown, and nothing is left for the next attempt."""
     go = tmp_path / "bin" / "go"
     go.parent.mkdir()
     go.write_text("#!/bin/sh\necho no network\nexit 1\n")

@@ -15,8 +15,8 @@ from ..hubs import PATIENCE, HubProcess
 from . import built
 from .line import Line
 from .server import KEY, SECRET
+from .session_events import SessionEvents
 from .test_browser import WATCH, browser, context, wait
-from .told import Told
 
 __all__ = ["browser", "context"]
 
@@ -51,7 +51,7 @@ HELD_BACK = """() => {
     if (target.textContent === "Hear the agent") HTMLMediaElement.prototype.play = play;
   }, true);
 }"""
-"""As a browser that gives no microphone, and plays nothing until somebody asks for it."""
+"""A browser without a microphone that plays no audio without a click."""
 
 
 LEVELS = """() => {
@@ -120,10 +120,12 @@ def test_talking_from_the_page(
     with subtests.test("the agent's greeting is heard, and its text is in the page's conversation"):
         wait(page, "heard_started")
         expect(page.locator("#call .people")).to_have_text(re.compile("^agent "))
-        # A reader is told no states.
+        # Screen readers do not announce states.
         expect(page.locator("#call [role=status]")).to_have_text(["connected", "agent"], use_inner_text=True)
         page.wait_for_function("levels.heard > 0.3")
-        assert page.evaluate("[...document.querySelectorAll('audio')].some((one) => !one.paused && one.srcObject)")
+        assert page.evaluate(
+            "[...document.querySelectorAll('audio')].some((audio) => !audio.paused && audio.srcObject)"
+        )
         wait(page, "heard_ended")
         expect(agent.first).not_to_be_empty()
         assert "room=kitchen" in page.url
@@ -159,9 +161,9 @@ def test_talking_from_the_page(
         expect(bar).to_be_hidden()
         session = line.wait_event("transcript", role="user", final=True)["session"]
         line.wait_event("session_ended", session=session)
-        told = Told(line.events(), session)
-        assert {event["participant"] for event in told.finals()} == {told.finals()[0]["participant"]}
-        assert told.finals()[-1]["text"] == "Thank you very much"
+        seen = SessionEvents(line.events(), session)
+        assert {event["participant"] for event in seen.finals()} == {seen.finals()[0]["participant"]}
+        assert seen.finals()[-1]["text"] == "Thank you very much"
 
     page.evaluate(HELD_BACK)
     with subtests.test("the worker that is there is used"):
@@ -174,13 +176,13 @@ def test_talking_from_the_page(
         expect(page.locator("#call .people")).to_have_text(re.compile("^agent"), timeout=AN_AGENT_TAKES)
 
     with subtests.test("without a microphone the call goes on; what the browser does not play, a click does"):
-        expect(bar.get_by_role("alert")).to_contain_text("The browser does not let this page use the microphone")
+        expect(bar.get_by_role("alert")).to_contain_text("This page may not use the microphone")
         bar.get_by_role("button", name="Hear the agent").click()
         expect(bar.get_by_role("button", name="Hear the agent")).to_be_hidden()
 
     with subtests.test("a room that is deleted ends the call with a sentence"):
         delete_room(line, "cellar")
-        expect(bar.get_by_role("alert")).to_have_text("The call is over: the room was deleted.")
+        expect(bar.get_by_role("alert")).to_have_text("The call has ended: the room was deleted.")
         expect(bar.get_by_role("button", name="Leave")).to_be_hidden()
         bar.get_by_role("button", name="Close").click()
         expect(bar).to_be_hidden()
@@ -189,7 +191,7 @@ def test_talking_from_the_page(
 
 
 def test_where_no_agent_comes_one_is_sent_in(open_line: Callable[..., Line], new_page: Callable[[], Page]) -> None:
-    """A worker would not come to a room that is there already; an agent for this one room does."""
+    """A worker does not join a room that exists already; an agent for this one room does."""
     built.module()
     line = open_line(AGENT_PROVIDERS="local", OPENAI_API_KEY="", OPENAI_BASE_URL="")
     page = opened(new_page(), line.hub)
@@ -197,8 +199,8 @@ def test_where_no_agent_comes_one_is_sent_in(open_line: Callable[..., Line], new
     page.fill("#talk-room", "attic")
     page.click("#talk-go")
     joined(page, "attic")
-    expect(page.locator("#call .people")).to_have_text("nobody else is here yet")
-    expect(page.get_by_role("alert").filter(has_text="No agent has come")).to_be_visible()
+    expect(page.locator("#call .people")).to_have_text("waiting for others to join")
+    expect(page.get_by_role("alert").filter(has_text="No agent has joined")).to_be_visible()
     page.click("text=Start an agent for this room")
     expect(page.locator("#call .people")).to_have_text(re.compile("^agent"), timeout=AN_AGENT_TAKES)
     expect(page.locator("#call [role=alert]")).to_be_hidden()
@@ -225,7 +227,7 @@ def test_a_microphone_that_comes_late_or_goes(open_line: Callable[..., Line], ne
     joined(page, "a / b? <img src=x onerror=alert(1)> é")
     for _ in range(2):  # and twice is once
         page.evaluate(
-            "[...document.querySelectorAll('#call button')].find((one) => one.textContent === 'Leave').click()"
+            "[...document.querySelectorAll('#call button')].find((button) => button.textContent === 'Leave').click()"
         )
     expect(page.locator("#call")).to_be_hidden()
     page.evaluate("allow()")
@@ -239,13 +241,13 @@ def test_a_microphone_that_comes_late_or_goes(open_line: Callable[..., Line], ne
     expect(mute).to_have_text("Mute")
     page.evaluate(UNPLUGGED)
     expect(mute).to_have_text("Unmute")
-    expect(page.locator("#call [role=alert]")).to_contain_text("No microphone was found")
+    expect(page.locator("#call [role=alert]")).to_contain_text("No microphone found")
 
     line.livekit.stop()
     expect(page.locator("#call .phase")).to_have_text("reconnecting")
     page.fill("#call input", "Are you there?")
     page.keyboard.press("Enter")
-    expect(page.locator("#call [role=alert]")).to_contain_text("It is not sent")
+    expect(page.locator("#call [role=alert]")).to_contain_text("Not sent")
     assert page.input_value("#call input") == "Are you there?"
     page.locator("#call").get_by_role("button", name="Leave").click()
     expect(page.locator("#call")).to_be_hidden()
@@ -257,7 +259,7 @@ def test_without_livekit_the_dialog_names_the_settings(
     page = opened(new_page(), hub_factory(LIVEKIT_API_KEY=KEY).start())
     dialog = page.locator("#talk-dialog")
     expect(dialog).to_contain_text("LIVEKIT_URL and LIVEKIT_API_SECRET are not set")
-    expect(dialog).to_contain_text("docs/talking.md")
+    expect(dialog.locator("a")).to_have_attribute("href", re.compile("/docs/guide/talking$"))
     page.keyboard.press("Escape")
     expect(dialog).to_be_hidden()
     assert page.evaluate("document.activeElement.id") == "talk"
@@ -284,7 +286,7 @@ def test_a_livekit_server_that_is_not_there(
     page = opened(new_page(), hub_factory(**LIVEKIT).start())
     page.uncheck("#talk-agent")
     page.click("#talk-go")
-    expect(page.locator("#talk-dialog output")).to_contain_text("LiveKit at ws://127.0.0.1:1 cannot be joined")
+    expect(page.locator("#talk-dialog output")).to_contain_text("Cannot connect to LiveKit at ws://127.0.0.1:1")
     expect(page.locator("#call")).to_be_hidden()
 
 
@@ -300,7 +302,7 @@ def test_without_livekit_client_the_dialog_says_how_to_get_it(
     expect(page.locator("#talk-dialog pre")).to_have_text(".venv/bin/python -m tools.livekit_client")
 
 
-@pytest.mark.parametrize("path", ["/static/vendor/livekit-client.esm.mjs", "/static/talk.js"])
+@pytest.mark.parametrize("path", ["/static/vendor/livekit-client.esm.mjs", "/static/views/talk.js"])
 def test_modules_have_a_type_that_browsers_take(hub: HubProcess, path: str) -> None:
     built.module()
     answer = requests.get(f"{hub.url}{path}", timeout=PATIENCE)

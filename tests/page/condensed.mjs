@@ -1,9 +1,9 @@
-// Reads lines `{"all": [event, …], "condensed": [event, …]}`, and answers each with what the page makes of both.
+// Reads lines `{"all": [event, …], "condensed": [event, …]}`, and answers each with the page's sessions and items of both.
 
 import { createInterface } from "node:readline";
 
-import { parts } from "../../static/agent-text.js";
-import { State } from "../../static/state.js";
+import { parts } from "../../static/model/agent-text.js";
+import { State } from "../../static/model/state.js";
 
 function seen(events) {
   const state = new State();
@@ -14,6 +14,7 @@ function seen(events) {
   const items = state.items.map(({ kind, session, at, role, participant, agent, text, interim, generated, said, interrupted, position, generating, speaking, lost, name, given, running, finished, output, failed, duration, title, metrics, ...item }) => ({
     kind, at, role, participant, agent, text, interim, said, interrupted, position, generating, speaking, lost, name, given, running, finished, output, failed, duration, title, metrics,
     where: session && [session.room, session.name],
+    unsaid: item.reply?.unsaid === true,
     shown: role === "agent" ? parts({ ...item, generated, said, interrupted, position, interim }) : null,
   }));
   return { sessions: sessions.sort((a, b) => JSON.stringify([a.room, a.name]).localeCompare(JSON.stringify([b.room, b.name]))), items };

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { parts } from "../../static/agent-text.js";
-import { State } from "../../static/state.js";
+import { audible, parts, speaker, unsaid } from "../../static/model/agent-text.js";
+import { State } from "../../static/model/state.js";
 
 const state = (events, limits) => {
   const made = new State(limits);
@@ -16,11 +16,11 @@ const delta = (text, offset, utterance = "a1") => ({ type: "agent_text_delta", d
 test("interims are replaced by their final, in their place", () => {
   const made = state([
     user("What", { final: false, utterance: "u1" }),
-    user("Somebody else", { participant: "other" }),
+    user("Another caller", { participant: "other" }),
     user("What is", { final: false, utterance: "u1" }),
     user("What is it?", { final: true, utterance: "u1" }),
   ]);
-  assert.deepEqual(said(made), ["What is it?", "Somebody else"]);
+  assert.deepEqual(said(made), ["What is it?", "Another caller"]);
   assert.ok(made.items.every((item) => !item.interim));
 });
 
@@ -33,8 +33,8 @@ test("an empty final takes its interim back", () => {
   assert.deepEqual(said(state([user("Hm", { final: false }), user("")])), []);
 });
 
-test("two finals of one utterance are both there", () => {
-  assert.deepEqual(said(state([user("One.", { utterance: "u" }), user("Two.", { utterance: "u" })])), ["One.", "Two."]);
+test("the last final of one utterance counts", () => {
+  assert.deepEqual(said(state([user("One.", { utterance: "u" }), user("One. Two.", { utterance: "u" })])), ["One. Two."]);
 });
 
 test("agent text grows with its deltas", () => {
@@ -60,7 +60,7 @@ test("a lost delta shows, and the complete text mends it", () => {
   assert.equal(made.items[0].lost, 0);
 });
 
-test("a delta that comes again, or anew, is not doubled", () => {
+test("a repeated or rewritten delta is not doubled", () => {
   assert.deepEqual(said(state([delta("It is", 0), delta(" bad", 5), delta(" sunny", 5)])), ["It is sunny"]);
 });
 
@@ -129,6 +129,17 @@ test("tools: started, finished, failed, and finished without a beginning", () =>
   assert.deepEqual([h.name, h.output], ["h", { b: 2 }]);
 });
 
+test("tools: a correction replaces the result of its call", () => {
+  const finished = { type: "tool_call_finished", call_id: "1", name: "f" };
+  const made = state([
+    { type: "tool_call_started", call_id: "1", name: "f" },
+    { ...finished, output: "over to B" },
+    { ...finished, output: "it did not happen", is_error: true, correction: true },
+    { ...finished, call_id: "2", output: "new", correction: true },
+  ]);
+  assert.deepEqual(made.items.map((item) => [item.output, item.failed]), [["it did not happen", true], ["new", false]]);
+});
+
 test("latencies go to the reply they belong to", () => {
   const made = state([delta("One", 0, "a1"), delta("Two", 0, "a2"), { type: "turn_metrics", utterance: "a1", e2e_latency: 0.9 }, { type: "turn_metrics", e2e_latency: 0.8 }]);
   assert.deepEqual(made.items.map((item) => item.metrics.e2e_latency), [0.9, 0.8]);
@@ -141,7 +152,7 @@ test("a room's events before its session was known become that session's", () =>
   assert.deepEqual([session.room, session.name], ["r", "s"]);
 });
 
-test("events of nobody's session make none, unknown types make no items", () => {
+test("events without a session make none, unknown types make no items", () => {
   const made = state([{ type: "test", message: "x" }, { type: "agent_process_started", agent: "a", pid: 1 }, { type: "mine", room: "r" }]);
   assert.deepEqual([...made.sessions.values()].map((one) => one.room), ["r"]);
   assert.deepEqual(made.items.map((item) => item.kind), ["note"]);
@@ -217,7 +228,7 @@ test("an interim without its final is not rewritten by what is said later", () =
   assert.deepEqual(said(made), ["Old", "New one"]);
 });
 
-test("text that began before anybody looked has lost nothing", () => {
+test("text that began before the page was opened has lost nothing", () => {
   const made = state([delta(" sunny", 5), delta(" today", 11)]);
   assert.deepEqual([said(made), made.items[0].lost], [["… sunny today"], 0]);
 });
@@ -289,4 +300,69 @@ test("an agent's process that is gone ends what it had begun, and nothing else",
   ]);
   const of = (name) => [...made.sessions.values()].find((one) => one.name === name);
   assert.deepEqual([of("s").ended, of("s").agentSpeaking, of("t").ended], [true, false, false]);
+});
+
+const spokenAt = (made) => made.items.filter((item) => item.kind === "said").map((item) => item.text ?? parts(item).spoken);
+
+test("what was never heard is shown as written, not as said", () => {
+  const voice = [{ type: "agent_speech_started", utterance: "a0" }, { type: "agent_speech_finished", utterance: "a0", position: 1 }];
+  for (const end of [
+    { type: "agent_text_unsaid", utterance: "a1", generated: "One two" },
+    { type: "agent_speech_finished", utterance: "a1", interrupted: true, position: 0 },
+    { type: "session_ended" },
+  ]) {
+    const made = state([...voice, delta("One two", 0), end]);
+    const item = made.items.find((one) => one.role === "agent");
+    assert.deepEqual([parts(item), unsaid(item), item.generating], [{ spoken: "", rest: "One two" }, true, false]);
+    assert.equal(audible(item, 100), "");
+  }
+});
+
+test("a late question stands before its answer, and the page can tell where", () => {
+  const made = state([
+    { type: "user_speech_started", timestamp: 1 }, { type: "user_speech_finished", timestamp: 2 },
+    { ...delta("Sunny", 0), timestamp: 3 }, { type: "agent_speech_started", utterance: "a1", timestamp: 3.5 },
+    user("Weather?", { utterance: "u1", timestamp: 4 }),
+  ]);
+  assert.deepEqual(spokenAt(made), ["Weather?", "Sunny"]);
+  assert.ok(made.items[0].rank < made.items[1].rank);
+  assert.deepEqual(made.items.map((item) => item.at), [1, 3.5]);
+});
+
+test("a draft moves to where it is heard", () => {
+  const made = state([{ ...delta("One", 0), timestamp: 1 }, user("Wait", { timestamp: 2 })]);
+  made.take();
+  made.apply({ type: "agent_speech_started", utterance: "a1", timestamp: 3 });
+  assert.deepEqual(spokenAt(made), ["Wait", "One"]);
+  assert.deepEqual([...made.take().placed], [made.items[1]]);
+});
+
+test("nothing stays open when the session ends", () => {
+  const made = state([user("Well", { final: false }), user("I", { final: false, participant: "b", utterance: "u" }), { type: "session_ended" }]);
+  assert.ok(made.items.filter((item) => item.kind === "said").every((item) => !item.interim && item.unconfirmed));
+});
+
+test("captions do not run ahead of the voice", () => {
+  const text = "It will be sunny in the morning, and windy until the late evening.";
+  const made = state([delta(text, 0)]);
+  const [item] = made.items;
+  assert.equal(audible(item, 0), text); // nothing has been heard of this agent so far: its text is read
+  made.apply({ type: "agent_speech_started", utterance: "a1", timestamp: 10 });
+  const shown = [0, 1, 2, 3, 10].map((elapsed) => audible(item, elapsed));
+  assert.deepEqual(shown.slice(0, 2), ["It", "It will be sunny"]);
+  assert.ok(shown.every((value, n) => text.startsWith(value) && value.length >= (shown[n - 1] ?? "").length));
+  assert.equal(shown[4], text);
+  made.apply({ type: "user_state_changed", new_state: "listening", timestamp: 11 }); // the page came late: the events tell
+  assert.equal(audible(item, 0), shown[1]);
+  made.apply({ type: "agent_speech_finished", utterance: "a1", interrupted: true, position: 2, timestamp: 12 });
+  assert.equal(audible(item, 50), shown[2]);
+  made.apply({ type: "transcript", role: "agent", utterance: "a1", text: "It will be", interrupted: true });
+  assert.equal(audible(item, 50), "It will be");
+  const slow = state([{ ...delta("今日はとても良い天気ですね、散歩に行きましょう", 0) }, { type: "agent_speech_started", utterance: "a1" }]).items[0];
+  assert.ok(audible(slow, 1).length <= 8);
+});
+
+test("two people at one microphone have names", () => {
+  const [one, other] = state([user("Hi", { speaker_id: "S1" }), user("Ho", { participant: undefined, speaker_id: "S2" })]).items;
+  assert.deepEqual([speaker(one), speaker(other)], ["caller (S1)", "S2"]);
 });

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from event_hub.sessions import Condenser
+from event_hub.sessions import Condenser, Session
 
 from ..toolchain import tool
-from ..unit.streams import Event, streams, told
+from ..unit.streams import Event, streams, told, whole
 
 HERE = Path(__file__).parent
 Seen = Callable[[list[Event], list[Event]], tuple[Any, Any]]
@@ -78,6 +78,40 @@ def test_the_page_and_the_hub_know_the_same_sessions(page: Seen, events: list[Ev
             state["agent_speaking"],
             state["user_speaking"],
         )
+
+
+def lines(items: list[dict[str, Any]], session: Session) -> list[tuple[Any, ...]]:
+    """The page's conversation of a session: who, the words that were heard, the others, and whether it goes on."""
+    found = []
+    for item in items:
+        if item["kind"] != "said" or item["where"] != [session.room, session.session]:
+            continue
+        shown = item["shown"] or {"spoken": item["text"], "rest": ""}
+        if item["shown"]:
+            final = item.get("said") is not None and not item.get("interim")
+        else:
+            final = not item["interim"]
+        found.append(line(item.get("role"), shown["spoken"], shown["rest"], None if item["unsaid"] else final))
+    return [one for one in found if one[1] or one[2]]
+
+
+def line(role: str | None, spoken: str, rest: str, final: bool | None) -> tuple[Any, ...]:
+    """`final` is None for what was never said. Of a text that is being said, the hub has all that was written."""
+    return role, spoken, "" if spoken or final else rest, final
+
+
+@given(events=streams())
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_the_page_and_the_hub_tell_the_same_conversation(page: Seen, events: list[Event]) -> None:
+    """The same utterances in the same order, with the same words heard, and the same unsaid."""
+    seen, _ = page(events, [])
+    for session in told(events).newest():
+        conversation = [
+            line(item.get("role"), item.get("text", ""), item.get("generated", ""), item.get("final"))
+            for item in whole(events, session).document()["conversation"]
+            if item["kind"] in ("said", "unsaid")
+        ]
+        assert lines(seen["items"], session) == [one for one in conversation if one[1] or one[2]]
 
 
 def test_most_of_a_real_conversation_is_not_needed(page: Seen) -> None:

@@ -1,4 +1,4 @@
-"""The page's pure modules, in Node: what turns events into state, and what keeps and words them."""
+"""The page's pure modules, tested in Node."""
 
 from __future__ import annotations
 

@@ -47,17 +47,17 @@ def test_a_log_is_cut_while_the_program_writes(tmp_path: Path) -> None:
         log.cut()
         assert log.path.stat().st_size <= KEPT + 100
         os.write(writer, "the next line →".encode())
-        assert log.tail(1, MASK) == ["the next line →"], "it goes on at the new end"
+        assert log.tail(1, MASK) == ["the next line →"], "the program appends to the shortened file"
         kept = log.path.read_text().splitlines()
-        assert "cut older lines off" in kept[0]
-        assert kept[1].startswith("line "), "no line is cut in two"
+        assert "the hub removed older lines" in kept[0]
+        assert kept[1].startswith("line "), "it starts with a whole line"
         assert kept[-2].startswith(f"line {MOST // 50 - 1:6d}")
     finally:
         os.close(writer)
     assert log.path.stat().st_mode & 0o777 == 0o600
 
 
-def test_what_is_not_there_is_empty(tmp_path: Path) -> None:
+def test_a_missing_log_is_empty(tmp_path: Path) -> None:
     log = LogFile(tmp_path / "a.log")
     log.cut()
     assert log.tail(5, MASK) == []
@@ -100,7 +100,7 @@ def test_what_is_not_there_is_empty(tmp_path: Path) -> None:
         ("windows\r", "windows"),
     ],
 )
-def test_what_is_shown(line: str, seen: str) -> None:
+def test_a_line_as_it_is_shown(line: str, seen: str) -> None:
     assert shown(line, MASK) == seen
 
 
@@ -144,12 +144,12 @@ PATHOLOGICAL = [
 
 
 @pytest.mark.parametrize("text", PATHOLOGICAL, ids=range(len(PATHOLOGICAL)))
-def test_hiding_takes_time_that_grows_with_the_text_and_no_faster(text: str) -> None:
-    """A program must not be able to hold the hub up with what it prints (quadratic: sixteen times as long for four)."""
+def test_masking_takes_linear_time(text: str) -> None:
+    """A program must not be able to block the hub by its output. (Quadratic time would be 16 times as long for 4.)"""
 
     def takes(size: int) -> float:
         def once() -> float:
-            began = time.thread_time()  # what neighbours take of the machine is not counted
+            began = time.thread_time()  # not affected by other processes
             MASK(text * (size // len(text)))
             shown(text * (size // len(text)), MASK)
             return time.thread_time() - began
@@ -161,7 +161,7 @@ def test_hiding_takes_time_that_grows_with_the_text_and_no_faster(text: str) -> 
     assert long < 1.0
 
 
-def test_what_a_program_reports_is_one_short_line() -> None:
+def test_a_reported_message_becomes_one_short_line() -> None:
     assert sentence("a\nforged line\x1b[31m of s3cr3t-value\r\n", MASK) == "a forged line of ***"
     assert sentence("x" * 65_000, MASK) == "x" * LONGEST_SENTENCE + "…"
     for nothing in (None, 5, "", " \n", ["x"]):
@@ -172,19 +172,19 @@ def test_what_a_program_reports_is_one_short_line() -> None:
 
 
 @pytest.mark.parametrize("before", range(15))
-def test_no_half_of_a_secret_is_shown_where_the_read_begins(tmp_path: Path, before: int) -> None:
-    """In the middle of a line that is longer than what is read; and after such a line was cut."""
+def test_half_a_secret_at_the_start_of_the_read_part_is_not_shown(tmp_path: Path, before: int) -> None:
+    """In a line that is longer than the part that is read, and after such a line was cut."""
     log = LogFile(tmp_path / "a.log")
     for size in (KEPT // 8, KEPT):
         log.path.write_bytes(b"A" * 100_000 + b"s3cr3t-value" + b"B" * (size - before) + b"\n")
         (line,) = log.tail(50 if size < KEPT else 60, MASK)
-        assert line.startswith("... (the beginning of this line is cut off) B")
+        assert line.startswith("... (the start of this line is missing) B")
     log.path.write_bytes(b"A" * MOST + b"s3cr3t-value" + b"B" * (KEPT - before))
     log.cut()
     assert "B" * 100 in log.tail(60, MASK)[-1]
     assert not any(part in line for line in log.tail(60, MASK) for part in ("alue", "lueB", "ueB", "eB"))
 
 
-def test_a_log_that_is_no_file_is_empty(tmp_path: Path) -> None:
+def test_a_log_that_is_not_a_file_is_empty(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.log")
     assert LogFile(tmp_path / "a.log").tail(5, MASK) == []

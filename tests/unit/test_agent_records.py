@@ -1,4 +1,4 @@
-"""What is kept on disk of each agent: read whatever lies there, written whole or not at all."""
+"""Agents' records on disk: any content can be read, and writes are atomic."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from event_hub.server.agents.record import Folder, Record
+from event_hub.server.agents.record import AgentRecord, Folder
 from event_hub.server.agents.states import State
 
 GOOD: dict[str, Any] = {"agent_id": "ag_1", "mode": "worker", "command": ["x"], "started": 1.0, "since": 1.0}
@@ -31,13 +31,13 @@ BAD: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("wrong", BAD, ids=str)
-def test_a_broken_record_is_left_out(tmp_path: Path, wrong: dict[str, Any]) -> None:
+def test_an_invalid_record_is_skipped(tmp_path: Path, wrong: dict[str, Any]) -> None:
     (tmp_path / "ag_1.json").write_text(json.dumps({**GOOD, **wrong}))
     (tmp_path / "ag_3.json").write_text(json.dumps({**GOOD, "agent_id": "ag_3"}))
     assert [record.agent_id for record in Folder(tmp_path).read()] == ["ag_3"]
 
 
-def test_what_is_no_file_is_in_nobodys_way(tmp_path: Path) -> None:
+def test_entries_that_are_not_files_are_ignored(tmp_path: Path) -> None:
     for name in ("old.log", "ag_2.json", "ag_3.new"):
         (tmp_path / name).mkdir()
     os.mkfifo(tmp_path / "ag_4.json")
@@ -57,12 +57,12 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.M
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    folder, record = Folder(tmp_path), Record("ag_1", "worker", ["x"], 1.0, 1.0)
+    folder, record = Folder(tmp_path), AgentRecord("ag_1", "worker", ["x"], 1.0, 1.0)
     folder.write(record)
     monkeypatch.setattr(Path, "replace", full)
     record.state = State.READY
     with pytest.raises(OSError, match="No space") as caught:
         folder.write(record)
-    assert str(caught.value.filename).startswith(str(tmp_path)), "it says that the folder is to be mended"
+    assert str(caught.value.filename).startswith(str(tmp_path)), "the error names the folder"
     assert [path.name for path in tmp_path.iterdir()] == ["ag_1.json"]
     assert folder.read()[0].state is State.STARTING

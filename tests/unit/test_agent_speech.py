@@ -1,24 +1,23 @@
-"""event_hub.livekit's pure parts: what LiveKit tells of a reply, in whatever order it can, becomes sensible events (D08)."""
+"""event_hub.livekit.agent_speech: LiveKit's reports on a reply, in any order, become consistent events (D08)."""
 
 from __future__ import annotations
 
 import itertools
 from typing import Any
 
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+import pytest
 
 from event_hub.events import check
 from event_hub.livekit.agent_speech import AgentSpeech
-from event_hub.livekit.user_speech import UserSpeech
 
 
 class Seen:
     def __init__(self, *, audio: bool = True, segments: bool = False) -> None:
         self.events: list[dict[str, Any]] = []
+        self.current: str | None = None
+        """The id of the SpeechHandle that is being said."""
         names = itertools.count(1)
-        self.speech = AgentSpeech(self._emit, lambda: f"u{next(names)}")
+        self.speech = AgentSpeech(self._emit, lambda: f"u{next(names)}", lambda: self.current)
         self.speech.audio, self.speech.segments = audio, segments
 
     def _emit(self, event: dict[str, Any]) -> None:
@@ -52,7 +51,7 @@ def test_a_spoken_reply() -> None:
     assert (finished["position"], finished["interrupted"], finished["timestamp"]) == (1.5, False, 11.5)
 
 
-def test_cut_off_by_the_user_the_item_says_what_was_heard() -> None:
+def test_after_an_interruption_the_item_has_what_was_heard() -> None:
     seen = Seen()
     seen.speech.text("Once upon a time there was a fox.")
     seen.speech.playback_started(1.0)
@@ -63,18 +62,18 @@ def test_cut_off_by_the_user_the_item_says_what_was_heard() -> None:
     assert seen.of("agent_speech_finished")[0]["interrupted"] is True
 
 
-def test_a_false_interruption_that_is_resumed_is_no_finish() -> None:
+def test_a_false_interruption_that_is_resumed_does_not_finish_the_reply() -> None:
     seen = Seen()
     seen.speech.text("A long story.")
     seen.speech.playback_started(1.0)
-    seen.speech.rested(1.5)  # speaking → listening: somebody coughed, the audio only pauses
+    seen.speech.rested(1.5)  # speaking → listening: the user coughed, and the audio only pauses
     assert seen.kinds() == ["text_delta", "speech_started"]
     seen.speech.playback_finished(2.0, False, None, 3.5)
     seen.speech.item("A long story.", False, 3.5)
     assert seen.kinds()[2:] == ["speech_finished", "transcript"]
 
 
-def test_several_segments_are_one_pair() -> None:
+def test_several_segments_make_one_speech_pair() -> None:
     seen = Seen()
     for text in ("First. ", "Second."):
         seen.speech.text(text)
@@ -87,7 +86,7 @@ def test_several_segments_are_one_pair() -> None:
     assert [event["text"] for event in seen.of("agent_text_complete")] == ["First. ", "First. Second."]
 
 
-def test_a_realtime_models_messages_are_replies_of_their_own_and_their_items_come_late() -> None:
+def test_a_realtime_models_messages_are_separate_replies_whose_items_arrive_late() -> None:
     seen = Seen(segments=True)
     for text in ("First.", "Second."):
         seen.speech.text(text)
@@ -100,7 +99,7 @@ def test_a_realtime_models_messages_are_replies_of_their_own_and_their_items_com
     assert [event["text"] for event in seen.of("transcript")] == ["First.", "Second."]
 
 
-def test_without_an_item_what_was_heard_is_what_was_said() -> None:
+def test_without_an_item_the_transcript_is_what_was_heard() -> None:
     seen = Seen()
     seen.speech.text("Not for the history.")
     seen.speech.playback_started(1.0)
@@ -115,13 +114,15 @@ def test_text_that_was_never_heard_was_not_said() -> None:
     seen = Seen()
     seen.speech.text("Never ")
     seen.speech.flush()
-    seen.speech.playback_finished(0.0, True, "", 1.0)  # cut off before the first sound
+    seen.speech.playback_finished(0.0, True, "", 1.0)  # interrupted before the first sound
     seen.speech.rested(1.0)
-    seen.speech.settle(all=True, now=2.0)
     assert seen.kinds() == ["text_delta", "text_complete"]
+    seen.speech.settle(all=True, now=2.0)
+    assert seen.kinds() == ["text_delta", "text_complete", "text_unsaid"]
+    assert seen.events[-1]["generated"] == "Never "
 
 
-def test_a_text_session_is_not_audible() -> None:
+def test_a_text_session_has_no_speech_pair() -> None:
     seen = Seen(audio=False)
     seen.speech.text("Hi.")
     seen.speech.flush()
@@ -129,20 +130,20 @@ def test_a_text_session_is_not_audible() -> None:
     assert seen.kinds() == ["text_delta", "text_complete", "transcript"]
 
 
-def test_an_empty_flush_says_nothing() -> None:
+def test_an_empty_flush_emits_nothing() -> None:
     seen = Seen()
     seen.speech.flush()
     assert seen.events == []
 
 
-def test_an_item_without_anything_before_it_is_said_all_the_same() -> None:
+def test_an_item_without_earlier_events_becomes_a_transcript() -> None:
     seen = Seen()
     seen.speech.item("From before we were attached.", False, 1.0)
     assert seen.kinds() == ["transcript"]
 
 
-def test_drafts_of_the_model_of_which_only_one_is_said() -> None:
-    """T24: the raw text, where several replies are written at once and one of them is given up."""
+def test_two_drafts_of_which_one_is_said() -> None:
+    """T24: raw text; two replies are written at once, and one of them is given up."""
     seen = Seen()
     seen.speech.raw = True
     first, second = seen.speech.draft(), seen.speech.draft()
@@ -165,7 +166,7 @@ def test_drafts_of_the_model_of_which_only_one_is_said() -> None:
     assert seen.of("agent_speech_started")[0]["utterance"] == second.id
 
 
-def test_a_draft_that_nobody_says_is_no_speech_and_takes_no_other_replys() -> None:
+def test_an_unsaid_draft_is_not_mistaken_for_another_reply() -> None:
     seen = Seen()
     seen.speech.raw = True
     for _ in range(20):
@@ -187,8 +188,8 @@ def test_a_draft_that_nobody_says_is_no_speech_and_takes_no_other_replys() -> No
     assert [event["text"] for event in seen.of("transcript")] == ["Something that no model wrote.", "Answer to two."]
 
 
-def test_two_replies_that_begin_alike() -> None:
-    """The first has no item: the second's is not taken for it, and the order stays."""
+def test_two_replies_that_start_alike() -> None:
+    """The first has no item; the second's item is not attributed to it, and the order is kept."""
     seen = Seen()
     for text, has_item in (("Hold on, please. I look. It takes longer.", False), ("Hold on, please. I look.", True)):
         seen.speech.text(text)
@@ -204,7 +205,7 @@ def test_two_replies_that_begin_alike() -> None:
     ]
 
 
-def test_a_character_that_is_split_over_two_pieces_is_one() -> None:
+def test_a_character_that_is_split_over_two_pieces_is_joined() -> None:
     seen = Seen()
     for piece in ("Sun ", "\ud83d", "\ude0e!"):
         seen.speech.text(piece)
@@ -213,146 +214,108 @@ def test_a_character_that_is_split_over_two_pieces_is_one() -> None:
     assert deltas[-1]["delta"].encode("utf-16", "surrogatepass").decode("utf-16") == "😎!"
 
 
-class AnyOrder(RuleBasedStateMachine):
-    """Whatever LiveKit does in whatever order: no exception, and events that go together."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.seen = Seen()
-        self.now = 1000.0
-
-    @rule(text=st.sampled_from(["Hello ", "there. ", "It is sunny. "]))
-    def text(self, text: str) -> None:
-        self.seen.speech.text(text)
-
-    @rule()
-    def flush(self) -> None:
-        self.seen.speech.flush()
-
-    @rule()
-    def started(self) -> None:
-        self.now += 1
-        self.seen.speech.playback_started(self.now)
-
-    @rule(position=st.floats(0, 10), interrupted=st.booleans(), heard=st.none() | st.just("Hello"))
-    def finished(self, position: float, interrupted: bool, heard: str | None) -> None:
-        self.now += 1
-        self.seen.speech.playback_finished(position, interrupted, heard, self.now)
-
-    @rule(text=st.sampled_from(["Hello there. ", "It is sunny. ", ""]), interrupted=st.booleans())
-    def item(self, text: str, interrupted: bool) -> None:
-        self.seen.speech.item(text, interrupted, self.now)
-
-    @rule()
-    def rested(self) -> None:
-        self.seen.speech.rested(self.now)
-
-    @rule(segments=st.booleans(), audio=st.booleans())
-    def outputs(self, segments: bool, audio: bool) -> None:
-        self.seen.speech.segments, self.seen.speech.audio = segments, audio
-
-    @rule(all=st.booleans())
-    def settle(self, all: bool) -> None:
-        self.seen.speech.settle(all=all, now=self.now)
-        if all:
-            assert len(self.seen.of("agent_speech_started")) == len(self.seen.of("agent_speech_finished"))
-
-    @invariant()
-    def belongs_together(self) -> None:
-        offsets: dict[str, int] = {}
-        state: dict[str, str] = {}
-        for event in self.seen.events:
-            kind, utterance = event["type"], event["utterance"]
-            if kind == "agent_text_delta":
-                assert event["offset"] == offsets.get(utterance, 0)
-                offsets[utterance] = event["offset"] + len(event["delta"])
-            elif kind == "agent_speech_started":
-                assert utterance not in state
-                state[utterance] = "started"
-            elif kind == "agent_speech_finished":
-                assert state[utterance] == "started"
-                state[utterance] = "finished"
-        said = [event["utterance"] for event in self.seen.of("transcript")]
-        assert len(said) == len(set(said))
+@pytest.mark.parametrize(
+    ("position", "started", "heard", "ends"),
+    [
+        (0.0, False, None, "agent_text_unsaid"),
+        (0.0, False, "", "agent_text_unsaid"),
+        (0.0, True, None, "agent_text_unsaid"),  # playback had started
+        (0.0, True, "", "agent_text_unsaid"),
+        (0.3, True, "", "agent_text_unsaid"),  # no word yet
+        (0.3, True, "Never", "transcript"),
+        (0.3, True, None, "transcript"),  # LiveKit does not know how much was heard, and keeps all of the text
+    ],
+)
+def test_interrupted_and_without_an_item(position: float, started: bool, heard: str | None, ends: str) -> None:
+    seen = Seen()
+    seen.speech.text("Never mind.")
+    seen.speech.flush()
+    if started:
+        seen.speech.playback_started(1.0)
+    seen.speech.playback_finished(position, True, heard, 1.0 + position)
+    seen.speech.rested(1.5)
+    seen.speech.settle()
+    seen.speech.settle(all=True, now=2.0)
+    assert [event["type"] for event in seen.events if "agent_speech" not in event["type"]][2:] == [ends]
+    assert len(seen.of("agent_speech_started")) == len(seen.of("agent_speech_finished")) == started
 
 
-TestAnyOrder = AnyOrder.TestCase
-TestAnyOrder.settings = settings(max_examples=60)
+def test_a_committed_reply_was_said_even_at_position_0() -> None:
+    """The item is the authority: LiveKit commits one once playback has started."""
+    seen = Seen()
+    seen.speech.text("Never mind.")
+    seen.speech.playback_started(1.0)
+    seen.speech.playback_finished(0.0, True, None, 1.0)
+    seen.speech.item("Never mind.", True, 1.0, began=0.9)
+    seen.speech.settle(all=True, now=2.0)
+    assert "text_unsaid" not in seen.kinds()
+    assert (seen.events[-1]["text"], seen.events[-1]["began"]) == ("Never mind.", 0.9)
 
 
-# -- the user ----------------------------------------------------------------------------------------------------------
+def test_an_item_without_words_ends_the_utterance_as_unsaid() -> None:
+    seen = Seen()
+    seen.speech.text(" ")
+    seen.speech.item(" ", False, 1.0)
+    assert seen.kinds() == ["text_delta", "text_unsaid"]
 
 
-def user() -> tuple[UserSpeech, list[dict[str, Any]]]:
-    events: list[dict[str, Any]] = []
-    names = itertools.count(1)
-
-    def emit(event: dict[str, Any]) -> None:
-        check(event)
-        events.append(event)
-
-    return UserSpeech(emit, lambda: f"u{next(names)}"), events
-
-
-def test_interims_and_their_final_are_one_utterance() -> None:
-    speech, events = user()
-    speech.state("speaking", 1.0)
-    for text, final in (("What", False), ("What is", False), ("What is it?", True), ("And", False)):
-        speech.transcribed(text, final, 1.5, language="en", speaker_id=None)
-    speech.state("listening", 2.0)
-    assert [e["type"] for e in events] == ["user_speech_started", *["transcript"] * 4, "user_speech_finished"]
-    assert [(e["utterance"], e["final"]) for e in events[1:5]] == [
-        ("u1", False), ("u1", False), ("u1", True), ("u2", False),
-    ]  # fmt: skip
-    assert "speaker_id" not in events[1]
-    assert events[1]["language"] == "en"
+def test_a_reply_right_after_an_unheard_one_is_another_utterance() -> None:
+    """Interrupted before its first audio while the agent keeps thinking: only the next speech shows that it has ended."""
+    seen = Seen()
+    seen.current = "speech_1"
+    seen.speech.text("Your balance is four hundred crowns.")
+    seen.speech.playback_finished(0.0, True, "", 1.0)
+    seen.current = "speech_2"
+    seen.speech.text("All right.")
+    seen.speech.playback_started(2.0)
+    seen.speech.speech_done("speech_1", 2.1)
+    seen.speech.playback_finished(0.5, False, "All right.", 2.5)
+    assert seen.speech.item("All right.", False, 2.6) == "u2"
+    seen.speech.speech_done("speech_2", 2.7)
+    assert [(e["utterance"], e["generated"]) for e in seen.of("agent_text_unsaid")] == [
+        ("u1", "Your balance is four hundred crowns.")
+    ]
+    assert seen.kinds().count("transcript") == 1
 
 
-def test_away_is_no_speech_and_nothing_recognised_is_no_transcript() -> None:
-    speech, events = user()
-    speech.state("away", 1.0)
-    speech.state("listening", 2.0)
-    speech.transcribed("  ", True, 2.0)
-    assert events == []
+@pytest.mark.parametrize("order", [("a", "b"), ("b", "a")])
+@pytest.mark.parametrize("prefix", ["", "Well, "], ids=["as written", "changed by a transcription node"])
+def test_queued_replies_whose_audio_starts_before_their_text(order: tuple[str, str], prefix: str) -> None:
+    """Two identical drafts are written before their turn comes; the one with the higher priority is said first."""
+    seen = Seen()
+    seen.speech.raw = True
+    drafts = {}
+    for speech in ("a", "b"):
+        drafts[speech] = seen.speech.draft(speech)
+        seen.speech.draft_text(drafts[speech], "It is sunny.")
+        seen.speech.draft_ended(drafts[speech], True)
+    for at, speech in enumerate(order):
+        seen.current = speech
+        seen.speech.playback_started(at)
+        seen.speech.text(f"{prefix}It is sunny.")
+        seen.speech.flush()
+        seen.speech.playback_finished(0.5, False, None, at + 0.5)
+        assert seen.speech.item(f"{prefix}It is sunny.", False, at + 0.5) == drafts[speech].id
+        seen.speech.speech_done(speech, at + 0.6)
+    assert "text_unsaid" not in seen.kinds()
+    started = [event["utterance"] for event in seen.of("agent_speech_started")]
+    assert started == [drafts[speech].id for speech in order]
 
 
-def test_what_was_said_is_not_told_twice_and_what_was_typed_is_told_once() -> None:
-    speech, events = user()
-    speech.transcribed("What is it?", True, 1.0)
-    speech.transcribed("I mean now.", True, 1.5)
-    assert speech.item("typed in between", False, 1.7) == "u3"
-    assert (events[-1]["text"], events[-1]["typed"], events[-1]["final"]) == ("typed in between", True, True)
-    assert speech.item("[redacted]", True, 2.0) == "u2", "the agent's own code may change what was said"
-    assert len(events) == 3
-    speech.transcribed("Yes", True, 3.0)
-    speech.item("Yes", False, 4.0)
-    assert [event.get("typed") for event in events[3:]] == [None, True]
-
-
-def test_a_second_stretch_of_speech_is_another_utterance() -> None:
-    speech, events = user()
-    speech.state("speaking", 1.0)
-    speech.transcribed("Hm", False, 1.1)
-    speech.state("listening", 1.5)
-    speech.state("speaking", 2.0)
-    speech.transcribed("What", False, 2.1)
-    speech.state("listening", 3.0)
-    speech.transcribed("What is it?", True, 3.1)
-    assert [e["utterance"] for e in events if e["type"] == "transcript"] == ["u1", "u2", "u2"]
-
-
-def test_the_end_of_the_session_ends_what_the_user_says() -> None:
-    speech, events = user()
-    speech.close(1.0)
-    speech.state("speaking", 2.0)
-    speech.close(3.0)
-    assert [event["type"] for event in events] == ["user_speech_started", "user_speech_finished"]
-
-
-@given(st.lists(st.tuples(st.text(max_size=8), st.booleans())), st.text(max_size=20), st.booleans())
-def test_any_text_of_the_users_is_taken(heard: list[tuple[str, bool]], item: str, spoken: bool) -> None:
-    speech, events = user()
-    for text, final in heard:
-        speech.transcribed(text, final, 1.0)
-    speech.item(item, spoken, 2.0)
-    assert all(event["text"].strip() for event in events)
+def test_a_draft_is_unsaid_when_its_speech_is_done_without_it() -> None:
+    """A preemptive generation is replaced by another that starts alike."""
+    seen = Seen()
+    seen.speech.raw = True
+    first, second = seen.speech.draft("a"), seen.speech.draft("b")
+    for draft, whole in ((first, False), (second, True)):
+        seen.speech.draft_text(draft, "It is ")
+        seen.speech.draft_ended(draft, whole)
+    assert "text_unsaid" not in seen.kinds(), "its text may still be said"
+    seen.speech.speech_done("a", 1.0)
+    assert [e["utterance"] for e in seen.of("agent_text_unsaid")] == [first.id]
+    seen.current = "b"
+    seen.speech.text("It is ")
+    assert seen.speech.item("It is", True, 2.0) == second.id
+    seen.current = "c"
+    seen.speech.text("Something that no model wrote.")  # say()
+    assert seen.speech.item("Something that no model wrote.", False, 3.0) not in (first.id, second.id)

@@ -1,4 +1,4 @@
-"""The launcher's table of states: complete, without dead ends, and what the docs draw."""
+"""The launcher's table of states: complete, without dead ends, and fully shown in the docs."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ def reachable(start: State) -> set[State]:
     return found
 
 
-def test_what_is_derived_from_the_table() -> None:
+def test_the_sets_derived_from_the_table() -> None:
     assert {State.STARTING, State.READY, State.STOPPING} == RUNNING
     assert set(State) - LIVE == {State.STOPPED, State.CRASHED}
     assert set(MEANING) == set(State)
 
 
-def test_every_state_is_reached_and_every_one_leads_to_an_end() -> None:
+def test_every_state_is_reachable_and_leads_to_a_final_one() -> None:
     assert reachable(State.STARTING) == set(State)
     for state in State:
         assert reachable(state) & (set(State) - LIVE), state
 
 
-def test_whatever_runs_can_end_can_be_stopped_and_may_be_gone() -> None:
+def test_a_running_program_can_end_be_stopped_or_be_gone() -> None:
     for state in RUNNING:
         for trigger in (Trigger.STOP, Trigger.ENDED, Trigger.GONE):
             assert follow(state, trigger), (state, trigger)
     assert all(follow(state, Trigger.STOP) for state in LIVE)
 
 
-def test_what_was_asked_to_stop_never_starts_again() -> None:
+def test_a_stopping_agent_never_starts_again() -> None:
     assert reachable(State.STOPPING) == {State.STOPPING, State.STOPPED}
 
 
@@ -49,7 +49,7 @@ def test_any_walk_stays_within_the_table(triggers: list[Trigger]) -> None:
         if after is None:
             continue
         if after is State.READY:
-            assert trigger is Trigger.REPORTED_READY, "READY is what the program reports, nothing else"
+            assert trigger is Trigger.REPORTED_READY, "only a report of the program leads to READY"
         if after is State.STARTING:
             assert (state, trigger) == (State.RESTARTING, Trigger.DUE)
         stopped |= trigger is Trigger.STOP
@@ -57,7 +57,7 @@ def test_any_walk_stays_within_the_table(triggers: list[Trigger]) -> None:
         state = after
 
 
-def test_the_docs_show_all_of_it() -> None:
+def test_the_docs_show_the_whole_table() -> None:
     table, diagram = markdown(), mermaid()
     for state in State:
         assert f"| `{state}` |" in table

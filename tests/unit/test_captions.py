@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from event_hub.events.captions import READABLE, Cue, cues, srt, txt, vtt
+from event_hub.sessions.captions import READABLE, Cue, cues, srt, txt, vtt
 
 
 def heard(text: str, at: float, *, final: bool = True, **more: Any) -> dict[str, Any]:
@@ -42,11 +42,11 @@ def test_speech_that_names_no_utterance_counts_for_the_one_it_led_to() -> None:
         event("session_started", 0),
         event("user_speech_started", 5, participant="ann"),  # a cough
         event("user_speech_finished", 5.5, participant="ann"),
-        event("user_speech_started", 20, participant="bob"),  # somebody else
+        event("user_speech_started", 20, participant="bob"),  # another person
         event("user_speech_started", 30, participant="ann"),
         heard("Hel", 30.8, final=False, participant="ann", utterance="u"),
         heard("Hello.", 32, participant="ann", utterance="u"),
-        event("user_speech_started", 40),  # by nobody named
+        event("user_speech_started", 40),  # without a name
         heard("Bye.", 42, participant="bob"),
     ]
     assert spans(events) == [(30, 32, "Hello."), (20, 42, "Bye.")][::-1]
@@ -54,13 +54,13 @@ def test_speech_that_names_no_utterance_counts_for_the_one_it_led_to() -> None:
     assert spans(without_bob) == [(30, 32, "Hello."), (40, 42, "Bye.")]
 
 
-def test_several_finals_of_one_utterance_follow_each_other() -> None:
+def test_the_last_final_of_an_utterance_counts() -> None:
     events = [
         heard("One", 1, final=False, utterance="u"),
         heard("One.", 3, utterance="u"),
         heard("Two.", 6, utterance="u"),
     ]
-    assert spans(events) == [(0, 2, "One."), (2, 5, "Two.")]
+    assert spans(events) == [(0, 5, "Two.")]
 
 
 def test_a_beginning_that_nothing_tells_is_estimated_from_the_length() -> None:

@@ -1,4 +1,4 @@
-"""Where a hub is, what opens it, how long to wait for it, and how its errors read."""
+"""The client's small parts: addresses and keys, backoff, the waker, error messages, event ids."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from event_hub.client import Hub, HubError, NotAHub, Refused, Unreachable, subscribe
 from event_hub.client.address import hub_key, hub_url
-from event_hub.client.backoff import LONGEST_WISH, Backoff
-from event_hub.client.ids import new_id
+from event_hub.client.backoff import MAX_REQUESTED, Backoff
+from event_hub.client.event_ids import new_id
 from event_hub.client.waker import Waker
 
 
@@ -29,7 +29,7 @@ from event_hub.client.waker import Waker
         ("10.0.0.1", "http://10.0.0.1"),
     ],
 )
-def test_what_a_hubs_url_may_be(given: str, url: str) -> None:
+def test_valid_urls(given: str, url: str) -> None:
     assert hub_url(given) == url
 
 
@@ -52,7 +52,7 @@ def test_what_a_hubs_url_may_be(given: str, url: str) -> None:
         "localhost\n:5000",
     ],
 )
-def test_a_bad_url_is_told_what_a_good_one_looks_like(given: str) -> None:
+def test_invalid_urls_are_refused_with_examples(given: str) -> None:
     for use in (hub_url, Hub, subscribe):
         with pytest.raises(ValueError, match="looks like http://localhost:5000"):
             use(given)
@@ -61,13 +61,13 @@ def test_a_bad_url_is_told_what_a_good_one_looks_like(given: str) -> None:
 @pytest.mark.parametrize(
     "given", ["http://me:secret@hub.example.org", "secret@hub.example.org", "http://me:secret@hub:x"]
 )
-def test_a_secret_in_a_url_is_neither_taken_nor_shown(given: str) -> None:
+def test_a_password_in_a_url_is_refused_and_not_shown(given: str) -> None:
     with pytest.raises(ValueError) as caught:
         hub_url(given)
     assert "secret" not in str(caught.value)
 
 
-def test_the_environment_is_asked_for_what_is_not_given(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_provides_the_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HUB_URL", raising=False)
     monkeypatch.delenv("HUB_KEY", raising=False)
     assert (hub_url(), hub_key()) == ("http://localhost:5000", None)
@@ -80,30 +80,32 @@ def test_the_environment_is_asked_for_what_is_not_given(monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize("key", ["two words", "schlüssel", "line\nbreak"])
-def test_a_key_that_no_header_carries_is_not_shown(key: str) -> None:
+def test_a_key_that_fits_no_header_is_refused_and_not_shown(key: str) -> None:
     with pytest.raises(ValueError) as caught:
         hub_key(key)
     assert key not in str(caught.value)
 
 
 @pytest.mark.parametrize("last", ["7-1\r\nX-Evil: 1", "ü"])
-def test_an_id_that_no_header_carries(last: str) -> None:
+def test_an_id_that_fits_no_header_is_refused(last: str) -> None:
     with pytest.raises(ValueError, match="last_event_id"):
         subscribe(last_event_id=last)
 
 
 @given(st.lists(st.one_of(st.none(), st.floats(0, 1e9)), max_size=60))
-def test_waits_double_up_to_the_most_and_are_never_shorter_than_asked(wishes: list[float | None]) -> None:
+def test_delays_double_up_to_the_limit_and_are_at_least_as_long_as_requested(requests: list[float | None]) -> None:
     backoff = Backoff(0.2, 10.0)
-    for tries, wish in enumerate(wishes):
-        wait = backoff.next(wish)
-        full = min(10.0, 0.2 * 2**tries)
-        assert max(full / 2, min(wish or 0, LONGEST_WISH)) <= wait <= max(full, LONGEST_WISH if wish else 0)
+    for retries, requested in enumerate(requests):
+        delay = backoff.next(requested)
+        full = min(10.0, 0.2 * 2**retries)
+        assert (
+            max(full / 2, min(requested or 0, MAX_REQUESTED)) <= delay <= max(full, MAX_REQUESTED if requested else 0)
+        )
     backoff.reset()
     assert backoff.next() <= 0.2
 
 
-def test_a_waker_remembers_one_call_and_no_more() -> None:
+def test_a_waker_remembers_a_single_call() -> None:
     waker = Waker()
     assert not waker.wait(0)
     waker.wake()
@@ -116,7 +118,7 @@ def test_a_waker_remembers_one_call_and_no_more() -> None:
     other.join()
 
 
-def test_errors_read_as_sentences_that_say_what_to_do() -> None:
+def test_error_messages_say_what_to_do() -> None:
     gone = Unreachable("http://localhost:5000", "connection refused")
     assert str(gone) == (
         "No hub answers at http://localhost:5000 (connection refused): start one with `event-hub serve`, or set HUB_URL."
@@ -133,11 +135,11 @@ def test_errors_read_as_sentences_that_say_what_to_do() -> None:
         False,
         False,
     )
-    assert str(refused) == "The hub refuses (422 bad_event): text: is missing. Correct it."
+    assert str(refused) == "The hub refused the request (422 bad_event): text: is missing. Correct it."
     assert all(isinstance(error, HubError) for error in (gone, page, refused))
 
 
-def test_a_strange_problem_is_still_an_error() -> None:
+def test_a_malformed_problem_is_still_an_error() -> None:
     refused = Refused(503, {"code": 7, "detail": None, "index": True, "retry": "yes", "title": "Down"}, 2.0)
     assert (refused.code, refused.detail, refused.index, refused.retry, refused.again) == (
         "unknown",
@@ -148,7 +150,7 @@ def test_a_strange_problem_is_still_an_error() -> None:
     )
 
 
-def test_ids_differ_whatever_the_program_does_to_chance() -> None:
+def test_ids_differ_even_if_the_program_seeds_random() -> None:
     ids = set()
     for _ in range(1000):
         random.seed(7)
@@ -157,9 +159,9 @@ def test_ids_differ_whatever_the_program_does_to_chance() -> None:
     assert all(len(id) == 32 and int(id, 16) for id in ids)
 
 
-def test_a_forked_child_has_chances_of_its_own() -> None:
+def test_a_forked_child_is_seeded_again() -> None:
     script = (
-        "import os; from event_hub.client.ids import _random; r, w = os.pipe(); pid = os.fork()\n"
+        "import os; from event_hub.client.event_ids import _random; r, w = os.pipe(); pid = os.fork()\n"
         "if pid == 0: os.write(w, b'%d' % _random.getrandbits(64)); os._exit(0)\n"
         "os.waitpid(pid, 0); print(int(os.read(r, 99)) != _random.getrandbits(64))"
     )

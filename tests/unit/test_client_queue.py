@@ -1,4 +1,4 @@
-"""The publisher's queue: bounded, in order, and what gives way leaves a mark in its place."""
+"""The publisher's queue: bounded, in order, with markers in place of dropped events."""
 
 from __future__ import annotations
 
@@ -8,65 +8,71 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from event_hub.client.queue import CLOSED, QUEUE_FULL, TOO_LARGE, Dropped, Queue
+from event_hub.client.queue import CLOSED, QUEUE_FULL, TOO_LARGE, DropMarker, Queue
 
 
-def test_events_come_out_in_order_and_within_the_bounds_of_a_batch() -> None:
+def test_events_are_taken_in_order_and_within_the_limits_of_a_batch() -> None:
     queue = Queue(10, 100)
     for event in (b"a", b"bb", b"ccc", b"d" * 20):
         queue.put(event)
     assert queue.take(3, 3) == [b"a", b"bb"]
     assert queue.take(3, 3) == [b"ccc"]
-    assert queue.take(3, 3) == [b"d" * 20]  # the first comes however large it is
+    assert queue.take(3, 3) == [b"d" * 20]  # the first is taken whatever its size
     assert queue.take(3, 3) == []
     assert (queue.events, queue.bytes) == (4, 26)
     queue.settle(4, 26)
     assert (queue.events, queue.bytes) == (0, 0)
 
 
-def test_the_oldest_gives_way_and_one_mark_says_how_many() -> None:
+def test_the_oldest_are_dropped_and_a_single_marker_counts_them() -> None:
     queue = Queue(3, 100)
     for event in (b"1", b"2", b"3", b"4", b"5"):
         queue.put(event)
-    assert queue.take(9, 99) == [Dropped(2, QUEUE_FULL), b"3", b"4", b"5"]
+    assert queue.take(9, 99) == [DropMarker(2, QUEUE_FULL), b"3", b"4", b"5"]
     assert queue.dropped == {QUEUE_FULL: 2}
 
 
-def test_what_is_being_sent_stays_and_the_mark_comes_after_it() -> None:
+def test_events_being_sent_are_not_dropped() -> None:
     queue = Queue(3, 100)
     for event in (b"1", b"2", b"3"):
         queue.put(event)
     assert queue.take(2, 99) == [b"1", b"2"]
     queue.put(b"4")
     queue.put(b"5")
-    assert queue.take(9, 99) == [Dropped(2, QUEUE_FULL), b"5"]
+    assert queue.take(9, 99) == [DropMarker(2, QUEUE_FULL), b"5"]
 
 
-def test_a_new_event_gives_way_itself_when_everything_older_is_being_sent() -> None:
+def test_a_new_event_is_dropped_if_all_older_ones_are_being_sent() -> None:
     queue = Queue(1, 100)
     queue.put(b"1")
     queue.take(9, 99)
     queue.put(b"2")
-    assert queue.take(9, 99) == [Dropped(1, QUEUE_FULL)]
+    assert queue.take(9, 99) == [DropMarker(1, QUEUE_FULL)]
 
 
-def test_an_event_larger_than_the_queue_does_not_empty_it() -> None:
+def test_an_event_larger_than_the_queue_drops_no_other() -> None:
     queue = Queue(9, 5)
     queue.put(b"1")
     queue.put(b"x" * 6)
     queue.put(b"x" * 6)
     queue.put(b"2")
-    assert queue.take(9, 99) == [b"1", Dropped(2, TOO_LARGE), b"2"]
+    assert queue.take(9, 99) == [b"1", DropMarker(2, TOO_LARGE), b"2"]
 
 
-def test_marks_of_one_reason_meet_when_what_lay_between_them_gives_way() -> None:
+def test_markers_of_the_same_reason_are_merged() -> None:
     queue = Queue(2, 5)
     for event in (b"1", b"x" * 6, b"2", b"3", b"x" * 6, b"4"):
         queue.put(event)
-    assert queue.take(9, 99) == [Dropped(2, QUEUE_FULL), Dropped(1, TOO_LARGE), b"3", Dropped(1, TOO_LARGE), b"4"]
+    assert queue.take(9, 99) == [
+        DropMarker(2, QUEUE_FULL),
+        DropMarker(1, TOO_LARGE),
+        b"3",
+        DropMarker(1, TOO_LARGE),
+        b"4",
+    ]
 
 
-def test_abandoned_it_counts_what_was_being_sent_too() -> None:
+def test_abandoning_also_drops_events_being_sent() -> None:
     queue = Queue(9, 99)
     for event in (b"1", b"2", b"3"):
         queue.put(event)
@@ -77,13 +83,13 @@ def test_abandoned_it_counts_what_was_being_sent_too() -> None:
 
 
 class AgainstAModel(RuleBasedStateMachine):
-    """Whatever happens: what was put is waiting, being sent, settled or counted in a mark, in the order of putting."""
+    """Every event put is waiting, being sent, settled or counted in a marker, in the order in which it was put."""
 
     def __init__(self) -> None:
         super().__init__()
         self.queue = Queue(4, 20)
         self.number = 0
-        self.out: list[bytes | Dropped] = []
+        self.out: list[bytes | DropMarker] = []
         self.sending: deque[bytes] = deque()
 
     @rule(size=st.integers(2, 25))
@@ -113,19 +119,19 @@ class AgainstAModel(RuleBasedStateMachine):
         assert self.queue.bytes <= 20
 
     @invariant()
-    def nothing_is_lost_without_a_word(self) -> None:
+    def nothing_is_lost_silently(self) -> None:
         rest = Queue(4, 20)
         rest._entries = self.queue._entries.copy()
         expected = 0
         for entry in [*self.out, *rest.take(10**6, 10**6)]:
-            if isinstance(entry, Dropped):
+            if isinstance(entry, DropMarker):
                 assert entry.count >= 1
                 expected += entry.count
             else:
                 assert int(entry.partition(b":")[0]) == expected
                 expected += 1
         assert expected == self.number == self.queue.put_count
-        marked = sum(entry.count for entry in [*self.out, *self.queue._entries] if isinstance(entry, Dropped))
+        marked = sum(entry.count for entry in [*self.out, *self.queue._entries] if isinstance(entry, DropMarker))
         assert marked == self.queue.dropped.total()
 
 

@@ -21,7 +21,8 @@ json_values = st.recursive(
 DESIGN_TYPES = """agent_ready session_started session_ended transcript agent_text_delta agent_text_complete agent_speech_started
 agent_speech_finished user_speech_started user_speech_finished agent_state_changed user_state_changed tool_call_started tool_call_updated
 tool_call_finished turn_metrics usage_updated agent_handoff agent_false_interruption agent_error agent_process_started
-agent_process_exited events_dropped""".split()
+agent_process_exited events_dropped agent_text_unsaid user_turn_completed user_transcription_timeout overlapping_speech
+speech_created sip_dtmf_received metrics_collected agent_config_update""".split()
 SEEDS: list[dict[str, Any]] = [
     {
         "type": "transcript",
@@ -132,4 +133,42 @@ def test_what_is_no_object_is_refused(value: Any) -> None:
 
 
 def test_null_counts_as_absent_and_big_integers_pass() -> None:
-    check({"type": "transcript", "text": "", "final": None, "room": None, "n": 10**40, "timestamp": 10**12})
+    check({"type": "transcript", "text": "", "final": None, "room": None, "n": 10**40, "timestamp": 10**10})
+
+
+@pytest.mark.parametrize("model", [*KNOWN.values(), LiveKitWebhook], ids=lambda m: m.__name__)
+def test_null_counts_as_absent_in_every_optional_field(model: Any) -> None:
+    optional = {field.alias or name for name, field in model.model_fields.items() if not field.is_required()}
+    assert optional
+    for name in optional:
+        check({**model.example, name: None})
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (1695123456789, "1695123456789 looks like milliseconds: divide it by 1,000"),
+        (1695123456789.5, "1695123456789.5 looks like milliseconds: divide it by 1,000"),
+        (1e11, "looks like milliseconds: divide it by 1,000"),
+        (1695123456789012, "looks like microseconds: divide it by 1,000,000"),
+        (1695123456789012345, "looks like nanoseconds: divide it by 1,000,000,000"),
+        (1e30, "must be in epoch seconds"),
+        (10**400, "valid number"),
+    ],
+)
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"type": "x", "timestamp": 1.0},
+        {"type": "livekit_room_started", "timestamp": 1.0},
+        {"type": "transcript", "text": "a", "began": 1.0},
+        {"type": "user_transcription_timeout", "vad_speech_started_at": 1.0},
+    ],
+    ids=lambda event: list(event)[-1],
+)
+def test_points_in_time_are_seconds(event: dict[str, Any], value: float, words: str) -> None:
+    field = list(event)[-1]
+    check({**event, field: 99_999_999_999.9})
+    error = refusal({**event, field: value})
+    assert error.field == field
+    assert words in error.reason

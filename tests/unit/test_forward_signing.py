@@ -1,4 +1,4 @@
-"""Signatures: what Standard Webhooks' own library says of ours, and what no secret is (H35)."""
+"""Webhook signatures: Standard Webhooks' own library accepts them, and invalid secrets are refused (H35)."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ def headers(secret: str, body: bytes, at: int | None = None) -> dict[str, str]:
     return {"webhook-id": "msg_x-1_x-2", "webhook-timestamp": str(at), "webhook-signature": signature}
 
 
-def test_a_signature_that_was_worked_out_by_others() -> None:
-    """The example of the standard's own libraries."""
+def test_the_standards_published_example() -> None:
+    """The example used by the standard's own libraries."""
     text = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
     made = signatures(keys(text), "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, b'{"test": 2432232314}')
     assert made == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
 
 
 @given(st.binary(min_size=24, max_size=64), st.text())
-def test_the_standards_own_library_agrees(key: bytes, text: str) -> None:
+def test_the_standards_library_verifies_our_signatures(key: bytes, text: str) -> None:
     body = text.encode("utf-8", "replace")
     secret = "whsec_" + base64.b64encode(key).decode()
     Webhook(secret).verify(body, headers(secret, body), json_parse=False)
@@ -36,14 +36,14 @@ def test_the_standards_own_library_agrees(key: bytes, text: str) -> None:
         Webhook(secret).verify(body + b" ", headers(secret, body), json_parse=False)
 
 
-def test_what_is_old_or_of_another_is_refused() -> None:
+def test_old_or_foreign_signatures_fail_verification() -> None:
     secret, other = new_secret(), new_secret()
     for wrong in (headers(other, b"{}"), headers(secret, b"{}", int(time.time()) - 3600)):
         with pytest.raises(WebhookVerificationError):
             Webhook(secret).verify(b"{}", wrong)
 
 
-def test_while_secrets_are_changed_either_will_do() -> None:
+def test_during_key_rotation_both_secrets_verify() -> None:
     old, new = new_secret(), new_secret()
     signed = headers(f"{new}\n {old}", b"{}")
     assert len(signed["webhook-signature"].split(" ")) == 2
@@ -51,33 +51,33 @@ def test_while_secrets_are_changed_either_will_do() -> None:
         Webhook(secret).verify(b"{}", signed)
 
 
-def test_new_secrets_are_different_and_long() -> None:
+def test_new_secrets_are_unique_and_long() -> None:
     secrets = {new_secret() for _ in range(100)}
     assert len(secrets) == 100
     assert {len(keys(secret)[0]) for secret in secrets} == {32}
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
-        ("hushhushhush", "secret 1 does not begin with whsec_"),
-        ("whsec_hush!", "secret 1 is no base64"),
+        ("hushhushhush", "secret 1 does not start with whsec_"),
+        ("whsec_hush!", "secret 1 is not valid base64"),
         ("whsec_aHVzaA==", "secret 1 has 4 bytes"),
         ("whsec_" + base64.b64encode(b"hush" * 17).decode(), "secret 1 has 68 bytes"),
         (f"whsec_{'A' * 32} whsec_aHVzaA==", "secret 2 has 4 bytes"),
         ("whsec_", "secret 1 has 0 bytes"),
-        ("whsec_hüsh", "secret 1 is no base64"),
+        ("whsec_hüsh", "secret 1 is not valid base64"),
     ],
 )
-def test_what_is_no_secret_is_said_without_telling_it(text: str, said: str) -> None:
+def test_refusals_of_invalid_secrets_do_not_reveal_them(text: str, message: str) -> None:
     with pytest.raises(ValueError) as caught:
         keys(text)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert "hush" not in str(caught.value)
     assert "aHVza" not in str(caught.value)
 
 
-def test_without_its_padding_it_is_the_same_secret() -> None:
+def test_base64_padding_is_optional() -> None:
     secret = "whsec_" + base64.b64encode(b"x" * 25).decode()
     assert keys(secret.rstrip("=")) == keys(secret)
 
@@ -99,6 +99,6 @@ def test_without_its_padding_it_is_the_same_secret() -> None:
         ("Sat, 99 Nov 2026 18:00:30 GMT", None),
     ],
 )
-def test_how_long_a_receiver_asks_to_wait(text: str, wait: float | None) -> None:
-    """Seconds or a date; an hour at the most. `now` is 18:00 on 21 November 2026."""
+def test_retry_after(text: str, wait: float | None) -> None:
+    """Seconds or a date, capped at an hour. `now` is 18:00 on 21 November 2026."""
     assert retry_after(text, 1795284000.0) == wait

@@ -1,4 +1,4 @@
-"""livekit-client is fetched once, as pinned; where it cannot be had, that is one line and no failure (H17)."""
+"""livekit-client is fetched once, at the pinned version; if that fails, one line is printed and nothing breaks (H17)."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ dist.mkdir(parents=True)
 for name in ("livekit-client.esm.mjs", "livekit-client.umd.js", "../LICENSE"):
     (dist / name).write_text(name)
 """
-"""A program that does what npm does, without a network."""
+"""A program that does what npm does, without network access."""
 
 
 @pytest.fixture(autouse=True)
-def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def temporary_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "static").mkdir()
     monkeypatch.setattr(livekit_client, "CACHE", tmp_path / "var" / "livekit-client")
     monkeypatch.setattr(livekit_client, "VENDOR", tmp_path / "static" / "vendor")
@@ -41,7 +41,7 @@ def npm(folder: Path, code: str) -> list[str]:
     return [sys.executable, "-I", str(program)]
 
 
-def test_it_is_fetched_once_and_again_when_the_pin_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_package_is_fetched_again_only_if_the_pin_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     command = npm(tmp_path, PACKAGE)
     vendor = tmp_path / "static" / "vendor"
     for _ in range(2):
@@ -52,7 +52,7 @@ def test_it_is_fetched_once_and_again_when_the_pin_changes(tmp_path: Path, monke
         "livekit-client.LICENSE",
         "livekit-client.json",
     }
-    (vendor / "livekit-client.esm.mjs").unlink()  # somebody has tidied up
+    (vendor / "livekit-client.esm.mjs").unlink()  # deleted by the user
     assert livekit_client.install(command) == ""
     assert (vendor / "livekit-client.esm.mjs").exists()
     assert (tmp_path / "calls").read_text() == "x\n"
@@ -73,13 +73,15 @@ def test_it_is_fetched_once_and_again_when_the_pin_changes(tmp_path: Path, monke
     ("code", "sentence"),
     [
         ("print('npm error code ENOTFOUND\\nnpm error network request failed'); raise SystemExit(1)", "network request failed"),
-        ("raise SystemExit(1)", "it has said nothing"),
+        ("raise SystemExit(1)", "it printed no message"),
         ("import time; time.sleep(60)", "within 0.5 s"),
-        ("import sys; sys.stdout.buffer.write(b'npm error \\xff no'); sys.exit(1)", "npm has failed: \ufffd no"),
+        ("import sys; sys.stdout.buffer.write(b'npm error \\xff no'); sys.exit(1)", "npm failed: \ufffd no"),
         ("pass", "No such file"),
     ],
 )  # fmt: skip
-def test_what_fails_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, sentence: str) -> None:
+def test_a_failure_is_reported_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, sentence: str
+) -> None:
     monkeypatch.setattr(livekit_client, "PATIENCE", 0.5 if "sleep" in code else 30.0)
     error = livekit_client.install(npm(tmp_path, code))
     assert sentence in error
@@ -88,18 +90,18 @@ def test_what_fails_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     assert list((tmp_path / "var" / "livekit-client").iterdir()) == []
 
 
-def test_without_npm_the_command_says_so_and_does_not_fail(
+def test_missing_npm_is_reported_and_not_an_error(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(livekit_client, "_npm", lambda: None)
     assert livekit_client.main() == 0
     output = capsys.readouterr().out
-    assert "npm is missing" in output
+    assert "npm is not installed" in output
     assert output.count("\n") == 1
 
 
-def test_the_pin_is_exact_and_names_no_address() -> None:
-    """One version for the page and the tests; where npm fetches from is its user's choice."""
+def test_the_pin_is_an_exact_version_without_a_registry() -> None:
+    """The page and the tests use the same version; the user's npm settings choose the registry."""
     assert re.fullmatch(r"\d+\.\d+\.\d+", livekit_client.version())
     lock = json.loads((livekit_client.PIN / "package-lock.json").read_text())
     packages = {name: package for name, package in lock["packages"].items() if name}
@@ -107,24 +109,22 @@ def test_the_pin_is_exact_and_names_no_address() -> None:
     assert all("integrity" in package and "resolved" not in package for package in packages.values())
 
 
-def test_an_npm_that_hangs_is_ended_with_all_that_it_has_started(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Many an npm is a script that starts Node."""
+def test_a_hung_npm_is_killed_with_its_child_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """npm is often a script that starts Node."""
     monkeypatch.setattr(livekit_client, "PATIENCE", 1.0)
     code = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import time; time.sleep(61)'])"
     assert "within 1 s" in livekit_client.install(npm(tmp_path, code))
-    started = "import time; time.sleep(61)"  # it has had its SIGKILL, and may need a moment to go
+    child = "import time; time.sleep(61)"  # it has been sent SIGKILL, and may need a moment to end
     until(
-        lambda: not any(started in (one.info["cmdline"] or []) for one in psutil.process_iter(["cmdline"])),
-        "what npm has started to be gone",
+        lambda: not any(child in (process.info["cmdline"] or []) for process in psutil.process_iter(["cmdline"])),
+        "npm's child process to end",
     )
 
 
-def test_what_is_there_is_enough(
+def test_an_installed_copy_is_enough(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Without npm and without var/, the page has Talk all the same; half a file is none."""
+    """The page can place calls without npm and without var/; a damaged file is replaced."""
     module = tmp_path / "static" / "vendor" / "livekit-client.esm.mjs"
     assert livekit_client.install(npm(tmp_path, PACKAGE)) == ""
     module.write_text("half")
@@ -137,18 +137,18 @@ def test_what_is_there_is_enough(
     assert capsys.readouterr().out == ""
     module.write_text("of another version")
     livekit_client.main()
-    assert "another livekit-client than the pinned one: npm is missing" in capsys.readouterr().out
+    assert "a livekit-client other than the pinned version: npm is not installed" in capsys.readouterr().out
 
 
-def test_several_at_once(tmp_path: Path) -> None:
-    """As of two `make run`: each has it in the end, and nothing else is left."""
+def test_concurrent_installations(tmp_path: Path) -> None:
+    """As with two `make run` at the same time: all succeed, and no temporary files remain."""
     npm(tmp_path, PACKAGE)
     code = f"""
 import sys
 from pathlib import Path
-from tools import livekit_client as one
-one.CACHE, one.VENDOR = Path({str(tmp_path / "var")!r}), Path({str(tmp_path / "static" / "vendor")!r})
-sys.exit(one.install([sys.executable, "-I", {str(tmp_path / "npm.py")!r}]) or 0)
+from tools import livekit_client
+livekit_client.CACHE, livekit_client.VENDOR = Path({str(tmp_path / "var")!r}), Path({str(tmp_path / "static" / "vendor")!r})
+sys.exit(livekit_client.install([sys.executable, "-I", {str(tmp_path / "npm.py")!r}]) or 0)
 """
     for _ in range(3):
         shutil.rmtree(tmp_path / "var", ignore_errors=True)

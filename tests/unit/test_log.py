@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from event_hub.server.filters import Filter
-from event_hub.server.log import Log, View
+from event_hub.server.streaming.log import Log, View
 
 RING = 10
 RING_BYTES = 400
@@ -25,6 +25,11 @@ FILTERS = [
     Filter.of(rooms=["*"]),
     Filter.of(types=["x*"], sessions=["*s"]),
 ]
+
+
+def bracketed(frame: bytes) -> bytes:
+    """A framing of a transport's own."""
+    return b"<%s>" % frame
 
 
 class Reader:
@@ -101,30 +106,32 @@ class LogMachine(RuleBasedStateMachine):
             return
         reader = self.readers[data.draw(st.integers(0, len(self.readers) - 1))]
         view = reader.view
-        gap = view.gap(reader.position)
-        if gap:
+        overrun = view.overrun(reader.position)
+        if overrun:
             before = reader.taken[-1] if reader.taken else reader.wanted_after
-            skipped = [o for o in self.wanted(reader) if before < o <= gap.through]
-            assert gap.missed == len(skipped)
-            assert skipped[-1] == gap.through
+            skipped = [o for o in self.wanted(reader) if before < o <= overrun.through]
+            assert overrun.missed == len(skipped)
+            assert skipped[-1] == overrun.through
             reader.taken += skipped
-            reader.missed += gap.missed
+            reader.missed += overrun.missed
             reader.position = view.first
         if reader.position >= view.head:
             assert reader.position == view.head
             return
-        chunk, position = view.read(reader.position, limit)
-        assert len(chunk) <= limit or position == reader.position + 1
+        batch = view.read(reader.position, limit)
+        assert batch.start == reader.position
+        assert batch.size <= limit or batch.position == reader.position + 1
+        assert batch.offset == view.offset_at(batch.position)
+        chunk = batch.joined(bracketed)
+        assert batch.joined() == chunk.replace(b"<", b"").replace(b">", b"")
         sent = data.draw(st.integers(0, len(chunk)))
-        if sent == len(chunk):
-            rest = b""
-        else:
-            position, rest = view.after(reader.position, sent)
+        count, rest = batch.split(sent, bracketed)
+        position = reader.position + count
         whole = chunk[:sent] + rest
         assert chunk.startswith(whole)
-        got = [int(piece.split(b":")[0]) for piece in whole.split(b";")[:-1]]
+        got = [int(piece.split(b":")[0].lstrip(b"<")) for piece in whole.split(b">")[:-1]]
         assert len(got) == position - reader.position
-        assert whole.endswith(b";") or not whole
+        assert whole.endswith(b">") or not whole
         reader.taken += got
         reader.position = position
         if got:
@@ -155,8 +162,8 @@ class LogMachine(RuleBasedStateMachine):
     @invariant()
     def nothing_is_lost_before_it_was_offered(self) -> None:
         for reader in self.readers:
-            gap = reader.view.gap(reader.position)
-            assert gap is None or gap.through <= self.log.settled
+            overrun = reader.view.overrun(reader.position)
+            assert overrun is None or overrun.through <= self.log.settled
 
 
 TestLog = LogMachine.TestCase

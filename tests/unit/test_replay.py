@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+from typing import Any
 
 import pytest
 
-from event_hub.server.broadcast import Broadcast, Subscriber
-from event_hub.server.errors import HubError
+from event_hub.server.counters import Counters
+from event_hub.server.errors import RequestError
 from event_hub.server.filters import Filter
-from event_hub.server.history import Draft, Retention
+from event_hub.server.history import Draft, HistoryPage, HistoryReader, Retention
 from event_hub.server.history.memory import MemoryHistory
-from event_hub.server.log import Log
-from event_hub.server.metrics import Figures
-from event_hub.server.replay import PAGE, Replay, Start, Wish, find_start
-from event_hub.sse import Decoder, chunk, frame
+from event_hub.server.streaming.broadcast import Broadcast
+from event_hub.server.streaming.log import Batch, Log
+from event_hub.server.streaming.replay import Replay
+from event_hub.server.streaming.start import PAGE, Start, StartRequest, find_start
+from event_hub.server.streaming.subscriber import Subscriber
+from event_hub.sse import Decoder, frame
 
 
 class Reader(Subscriber):
@@ -27,19 +31,22 @@ class Reader(Subscriber):
         self.fails = fails
         self.got: list[bytes] = []
 
-    def take(self, chunk: bytes, position: int, offset: int, now: float) -> None:
+    def take(self, batch: Batch, now: float) -> None:
         if self.fails:
             raise MemoryError
-        self.got.append(chunk)
-        self.position, self.offset, self.last = position, offset, now
+        self.got.append(batch.joined())
+        self.position, self.offset, self.last = batch.position, batch.offset, now
 
-    def write(self, data: bytes, now: float) -> None:
-        self.got.append(data)
+    def write(self, frame: bytes, now: float) -> None:
+        self.got.append(frame)
         self.last = now
 
     def finish(self, retry_ms: int) -> None: ...
 
     def drop(self) -> None: ...
+
+    def has_vanished(self, seconds: float) -> bool:
+        return False
 
     def address(self) -> None: ...
 
@@ -50,8 +57,9 @@ class House:
     def __init__(self) -> None:
         self.history = MemoryHistory(Retention(None, None))
         self.log = Log(ring=100, ring_bytes=1 << 20)
-        self.figures = Figures()
-        self.broadcast = Broadcast(self.log, self.history.epochs, self.figures, heartbeat=15, stall=60)
+        self.reader = HistoryReader(self.history, self.log)
+        self.counters = Counters()
+        self.broadcast = Broadcast(self.log, self.history.epochs, self.counters, heartbeat=15, stall=60)
 
     def publish(self, count: int, room: str | None = None) -> None:
         for _ in range(count):
@@ -59,7 +67,7 @@ class House:
             self.history.append([Draft("n", room, None, None, data)], float(self.history.head))
             offset = self.history.head
             with self.broadcast.lock:
-                self.broadcast.publish(offset, chunk(frame(self.history.epochs.current, offset, data)), "n", room, None)
+                self.broadcast.publish(offset, frame(self.history.epochs.current, offset, data), "n", room, None)
             self.broadcast.wake()
 
     def give_up(self, through: int) -> None:
@@ -69,7 +77,7 @@ class House:
         assert self.history.floor == through
 
     def replay(self, start: Start, filter: Filter = Filter()) -> Replay:
-        return Replay(self.history, self.broadcast, filter, start, lambda: 1.0)
+        return Replay(self.reader, self.broadcast, filter, start, lambda: 1.0)
 
 
 def numbers(data: bytes) -> list[int | str]:
@@ -81,13 +89,29 @@ def test_retention_that_overtakes_a_replay_is_told_each_time() -> None:
     house.publish(100)
     pages = house.replay(Start(0)).pages(Reader())
     house.give_up(20)
-    first = next(pages)
+    (first,) = next(pages)
     assert json.loads(next(iter(Decoder().feed(first))).data)["missed"] == 20
     house.give_up(50)  # while the gap was being sent
-    second = next(pages)
+    (second,) = next(pages)
     gap = json.loads(next(iter(Decoder().feed(second))).data)
     assert (gap["type"], gap["missed"]) == ("stream_gap", 30)
-    assert numbers(b"".join(pages)) == list(range(51, 101))
+    assert numbers(b"".join(itertools.chain.from_iterable(pages))) == list(range(51, 101))
+
+
+def test_retention_during_a_read_is_reported() -> None:
+    """The floor moves after the replay has checked it, and before the history reads."""
+    house = House()
+    house.publish(100)
+    after = house.history.after
+
+    def overtaken(*arguments: Any) -> HistoryPage:
+        house.history.after = after  # type: ignore[method-assign]
+        house.give_up(40)
+        return after(*arguments)
+
+    house.history.after = overtaken  # type: ignore[method-assign]
+    got = numbers(b"".join(itertools.chain.from_iterable(house.replay(Start(0)).pages(Reader()))))
+    assert got == ["stream_gap", *range(41, 101)]
 
 
 def test_pages_then_live_without_a_hole() -> None:
@@ -95,9 +119,9 @@ def test_pages_then_live_without_a_hole() -> None:
     house.publish(PAGE + 50)
     reader = Reader()
     pages = house.replay(Start(0)).pages(reader)
-    got = numbers(next(pages))
+    got = numbers(b"".join(next(pages)))
     house.publish(30)
-    got += numbers(b"".join(pages))
+    got += numbers(b"".join(itertools.chain.from_iterable(pages)))
     assert reader.view is not None
     house.publish(5)
     house.broadcast.flush()
@@ -107,7 +131,7 @@ def test_pages_then_live_without_a_hole() -> None:
 
 
 def test_one_that_resumes_does_not_silence_the_heartbeats_of_others() -> None:
-    """A blocked newcomer behind the head must not leave its view waiting for a flush that nobody asks for."""
+    """A blocked newcomer behind the head must not leave its view waiting for a flush that never comes."""
     house = House()
     other = Reader()
     assert house.replay(Start(0)).attach_now(other)
@@ -135,31 +159,31 @@ def test_one_that_raises_does_not_starve_the_other_views() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wish", "offset"),
+    ("request_", "offset"),
     [
-        (Wish(), 10),
-        (Wish(since="all"), 2),
-        (Wish(replay=3), 7),
-        (Wish(replay=99), 2),
-        (Wish(since="4s"), 6),
-        (Wish(since="1000000005"), 10),
-        (Wish(last_id="{epoch}-5", since="all", replay=1), 5),
-        (Wish(since="{epoch}-5", replay=1), 5),
+        (StartRequest(), 10),
+        (StartRequest(since="all"), 2),
+        (StartRequest(replay=3), 7),
+        (StartRequest(replay=99), 2),
+        (StartRequest(since="4s"), 6),
+        (StartRequest(since="1000000005"), 10),
+        (StartRequest(last_id="{epoch}-5", since="all", replay=1), 5),
+        (StartRequest(since="{epoch}-5", replay=1), 5),
     ],
 )
-def test_where_a_stream_begins(wish: Wish, offset: int) -> None:
+def test_where_a_stream_begins(request_: StartRequest, offset: int) -> None:
     house = House()
     house.publish(10)
     house.give_up(2)
     epoch = house.history.epochs.current
-    wish = Wish(wish.last_id.format(epoch=epoch), wish.since.format(epoch=epoch), wish.replay)
-    assert find_start(wish, Filter(), house.history, 10.0).offset == offset
+    asked = StartRequest(request_.last_id.format(epoch=epoch), request_.since.format(epoch=epoch), request_.replay)
+    assert find_start(asked, Filter(), house.reader, 10.0).offset == offset
 
 
 @pytest.mark.parametrize("since", ["x", "5", "-5m", "5 minutes", "2026-01-01", "a-b", "all ", "\0"])
 def test_since_nonsense(since: str) -> None:
     if since == "5":
         return  # five seconds
-    with pytest.raises(HubError) as caught:
-        Wish(since=since).check()
+    with pytest.raises(RequestError) as caught:
+        StartRequest(since=since).check()
     assert caught.value.kind.code == "bad_cursor"

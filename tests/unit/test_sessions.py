@@ -10,8 +10,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from event_hub.events import captions
-from event_hub.sessions import Sessions, belongs
+from event_hub.sessions import Sessions, belongs, captions
 from event_hub.sessions.latency import breakdown, union
 from event_hub.sessions.transcripts import entries, markdown
 
@@ -232,7 +231,7 @@ def test_without_figures_the_events_tell_how_long_it_took() -> None:
 
 
 def test_of_two_who_speak_at_once_the_last_to_end_is_answered() -> None:
-    """The end of the one is not the end of the other: that would be a latency that nobody had to bear."""
+    """Each speaker ends for themselves: only the last end begins the wait."""
     for last in ("ada", "bob"):
         first = {"ada": "bob", "bob": "ada"}[last]
         talk = Talk()("user_speech_started", participant="ada", timestamp=1000.0)

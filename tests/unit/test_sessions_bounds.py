@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import time
 
-from event_hub.events import captions
-from event_hub.sessions import Condenser, Samples, Spoken
-from event_hub.sessions.shelf import SIZE
-from event_hub.sessions.transcripts import KEPT
-from event_hub.sessions.turns import REMEMBERED, UTTERANCES
+from event_hub.sessions import Condenser, Samples, Spoken, captions
+from event_hub.sessions.bounded_list import SIZE
+from event_hub.sessions.captions import KEPT
+from event_hub.sessions.turns import UTTERANCES
+from event_hub.sessions.utterance import REMEMBERED
 
 from .streams import Talk, spoken, told
 

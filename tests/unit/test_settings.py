@@ -1,4 +1,4 @@
-"""Settings: read once, checked together, every wrong one named."""
+"""Settings are read once and checked together, and every wrong one is named."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ def load(**environ: str) -> Settings:
     return Settings.load(environ, dotenv=None)
 
 
-def test_defaults_are_the_designs() -> None:
+def test_defaults_match_the_design() -> None:
     settings = load()
     assert (settings.host, settings.port, settings.history) == ("localhost", 5000, "sqlite:///var/hub.db")
     assert settings.addresses == ["127.0.0.1", "::1"]
     assert (settings.heartbeat, settings.stall, settings.drain) == (15, 60, 10)
     assert (settings.max_event, settings.max_body, settings.ring) == (64 * 1024, 8 * 1024**2, 10_000)
-    assert settings.kept == Retention(7 * 86400, 10**9)
-    assert load(HUB_HISTORY="memory:").kept == Retention(7 * 86400, 64 * 10**6)
-    assert load(HUB_RETENTION="2h").kept == Retention(7200, None)
-    assert load(HUB_RETENTION="5MB").kept == Retention(None, 5_000_000)
+    assert settings.effective_retention == Retention(7 * 86400, 10**9)
+    assert load(HUB_HISTORY="memory:").effective_retention == Retention(7 * 86400, 64 * 10**6)
+    assert load(HUB_RETENTION="2h").effective_retention == Retention(7200, None)
+    assert load(HUB_RETENTION="5MB").effective_retention == Retention(None, 5_000_000)
 
 
-def test_every_wrong_one_is_named_in_one_message() -> None:
+def test_one_message_names_every_wrong_setting() -> None:
     with pytest.raises(SettingsError) as caught:
         load(
             PORT="99999",
@@ -53,12 +53,12 @@ def test_every_wrong_one_is_named_in_one_message() -> None:
     assert "HUB_AUTH=open" in str(caught.value)
 
 
-def test_an_event_must_fit_a_body() -> None:
+def test_max_body_must_exceed_max_event() -> None:
     with pytest.raises(SettingsError, match="HUB_MAX_BODY"):
         load(HUB_MAX_EVENT="9MiB")
 
 
-def test_an_address_beyond_loopback_is_open_only_in_so_many_words() -> None:
+def test_a_host_beyond_loopback_requires_hub_auth_open() -> None:
     with pytest.raises(SettingsError, match="HUB_AUTH=open"):
         load(HUB_HOST="0.0.0.0")
     assert load(HUB_HOST="0.0.0.0", HUB_AUTH="open").addresses == ["0.0.0.0"]
@@ -66,9 +66,9 @@ def test_an_address_beyond_loopback_is_open_only_in_so_many_words() -> None:
         load(HUB_AUTH="opne")
 
 
-def test_keys_that_nobody_would_ask_for_are_refused() -> None:
-    """Whoever sets a key believes that the hub is closed."""
-    with pytest.raises(SettingsError, match="HUB_PUBLISH_KEYS: this version knows no credentials"):
+def test_keys_are_refused_because_they_would_not_be_checked() -> None:
+    """A user who sets a key believes that the hub requires it."""
+    with pytest.raises(SettingsError, match="HUB_PUBLISH_KEYS: this version has neither credentials nor rate limits"):
         load(HUB_PUBLISH_KEYS="secret")
 
 
@@ -84,9 +84,9 @@ def test_dotenv_is_read_and_the_environment_wins(tmp_path: Path) -> None:
     assert (settings.port, settings.ring, settings.stall) == (7000, 500, 60)
 
 
-def test_a_slip_in_a_name_is_pointed_out() -> None:
+def test_misspelled_names_get_a_suggestion() -> None:
     assert Settings.unknown({"HUB_HEARTBEET": "1", "HUB_URL": "x", "HUB_RING": "9", "HOME": "/"}, dotenv=None) == [
-        "HUB_HEARTBEET is no setting; do you mean HUB_HEARTBEAT?"
+        "HUB_HEARTBEET is not a setting; did you mean HUB_HEARTBEAT?"
     ]
 
 
@@ -105,14 +105,14 @@ def test_sizes(text: str, value: int) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "x", "-1s", "1y", "1 2", "∞", "1e3s"])
-def test_what_is_neither(text: str) -> None:
+def test_malformed_durations_and_sizes_are_refused(text: str) -> None:
     with pytest.raises(ValueError):
         seconds(text)
     with pytest.raises(ValueError):
         size(text)
 
 
-def test_what_the_file_limit_allows() -> None:
+def test_the_file_limit_determines_the_connection_limits() -> None:
     settings = load()
     assert settings.subscriber_limit(20_064) == 16_000
     assert settings.connection_limit(20_064) == 4_000
@@ -120,29 +120,29 @@ def test_what_the_file_limit_allows() -> None:
     assert load(HUB_MAX_SUBSCRIBERS="5").subscriber_limit(20_000) == 5
 
 
-def test_the_agents_settings() -> None:
+def test_agent_settings() -> None:
     settings = load(HUB_AGENT="python 'my agent.py'", HUB_AGENT_GRACE="1m", PATH="/bin")
     assert (settings.agent, settings.agent_state, settings.agent_grace) == ("python 'my agent.py'", "var/agents", 60)
     assert dict(settings.environ) == {"HUB_AGENT": "python 'my agent.py'", "HUB_AGENT_GRACE": "1m", "PATH": "/bin"}
-    with pytest.raises(SettingsError, match="HUB_AGENT=python 'x: is no command line"):
+    with pytest.raises(SettingsError, match="HUB_AGENT=python 'x: is not a command line"):
         load(HUB_AGENT="python 'x")
 
 
-def test_livekits_settings_and_a_secret_that_is_never_shown() -> None:
+def test_livekit_settings_hide_the_secret() -> None:
     settings = load(LIVEKIT_URL="wss://x.livekit.cloud", LIVEKIT_API_SECRET="hush")
     assert settings.livekit_missing == ["LIVEKIT_API_KEY"]
     assert "hush" not in repr(settings) + str(settings) + settings.model_dump_json()
-    with pytest.raises(SettingsError, match="LIVEKIT_URL=livekit.example: is no LiveKit server") as caught:
+    with pytest.raises(SettingsError, match="LIVEKIT_URL=livekit.example: is not a LiveKit server") as caught:
         load(LIVEKIT_URL="livekit.example", LIVEKIT_API_SECRET="hush")
     assert "hush" not in str(caught.value)
 
 
-def test_where_a_program_on_this_machine_finds_the_hub() -> None:
+def test_the_loopback_url() -> None:
     for host, url in (("localhost", "127.0.0.1"), ("0.0.0.0", "127.0.0.1"), ("::", "[::1]"), ("::1", "[::1]")):
         assert load(HUB_HOST=host, HUB_AUTH="open").loopback_url(5001) == f"http://{url}:5001"
 
 
-def test_origins_are_as_browsers_send_them() -> None:
+def test_origins_are_normalised_as_browsers_send_them() -> None:
     settings = load(HUB_CORS_ORIGINS="*, https://Ops.Example:443/ ,http://a.example:80,http://[::1]:5000,null")
     assert settings.cors_origins == ("*", "https://ops.example", "http://a.example", "http://[::1]:5000", "null")
 
@@ -161,12 +161,12 @@ def test_origins_are_as_browsers_send_them() -> None:
         "https://[evil",
     ],
 )
-def test_what_is_no_origin_is_refused(origin: str) -> None:
+def test_malformed_origins_are_refused(origin: str) -> None:
     with pytest.raises(SettingsError, match="HUB_CORS_ORIGINS"):
         load(HUB_CORS_ORIGINS=origin)
 
 
 @pytest.mark.parametrize("command", ["agent \udcff", "agent \0", "'open"])
-def test_a_command_line_that_cannot_be_written_is_refused(command: str) -> None:
-    with pytest.raises(SettingsError, match="is no command line"):
+def test_malformed_command_lines_are_refused(command: str) -> None:
+    with pytest.raises(SettingsError, match="is not a command line"):
         load(HUB_AGENT=command)

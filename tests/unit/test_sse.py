@@ -1,4 +1,4 @@
-"""Frames and ids: what is encoded is what is decoded, under any chunking (D03)."""
+"""Frames and ids decode to what was encoded, under any chunking (D03)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from event_hub import sse
-from event_hub.server import notices
+from event_hub.server.gap import Gap
+from event_hub.server.streaming import notices
 from event_hub.sse import Cursor, Decoder
 
 epochs = st.text("0123456789abcdef", min_size=8, max_size=8)
@@ -63,21 +64,21 @@ def test_decoder_follows_the_standard() -> None:
     assert decoder.retry == 9
 
 
-def test_a_cr_at_the_end_of_a_chunk_is_no_second_line_break() -> None:
+def test_crlf_split_across_chunks_is_one_line_break() -> None:
     decoder = Decoder()
     got = [*decoder.feed(b"data: a\r"), *decoder.feed(b"\ndata: b\r\n\r\n")]
     assert [m.data for m in got] == ["a\nb"]
 
 
 @given(epochs, st.integers(0, 10**18 - 1))
-def test_cursors_are_read_as_they_are_written(epoch: str, offset: int) -> None:
+def test_cursors_round_trip(epoch: str, offset: int) -> None:
     cursor = Cursor(epoch, offset)
     assert Cursor.parse(str(cursor)) == cursor
     assert len(str(cursor)) < 64
 
 
 @given(st.text())
-def test_what_is_no_cursor_is_none(text: str) -> None:
+def test_malformed_cursors_parse_to_none(text: str) -> None:
     cursor = Cursor.parse(text)
     assert cursor is None or str(cursor).split("-")[0] == text.split("-")[0]
     for wrong in (
@@ -97,15 +98,15 @@ def test_what_is_no_cursor_is_none(text: str) -> None:
         assert Cursor.parse(wrong) is None
 
 
-def test_notices_are_frames_of_the_hubs_own_types() -> None:
-    """What the hub says is in the vocabulary, in the shape that the vocabulary says."""
+def test_notices_match_the_hub_only_types() -> None:
+    """Each notice validates against the model of its event type."""
     from event_hub.events import HUB_ONLY
 
     cursor = Cursor("0a1b2c3d", 7)
     stream = (
         notices.opened(cursor, 1.0, resumed=True, replayed=None, spread=0.5)
-        + notices.gap(None, None, cursor, "unknown_epoch", 2.0)
-        + notices.gap(3, "0a1b2c3d-4", cursor, "too_slow", 2.0)
+        + notices.gap(Gap(None, None, cursor, "unknown_epoch"), 2.0)
+        + notices.gap(Gap(3, Cursor("0a1b2c3d", 4), cursor, "too_slow"), 2.0)
         + notices.heartbeat(cursor, 3.0)
         + notices.closing(cursor, 4.0, retry_ms=777)
     )

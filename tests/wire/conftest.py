@@ -1,4 +1,4 @@
-"""What the tests of the clients share."""
+"""Fixtures for the tests over real sockets."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from .receivers import SECRET, Receiver, receiver
 
 @pytest.fixture
 def stalled() -> Iterator[str]:
-    """Accepts and never answers."""
+    """The URL of a server that accepts connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
 @pytest.fixture
 def launching(hub_factory: Callable[..., HubProcess]) -> Iterator[Callable[..., HubProcess]]:
-    """A started hub with the program; nothing of its agents is left at the end."""
+    """Starts hubs with the program as their agent, and checks that no agent process is left at the end."""
     with nothing_left() as hubs:
 
         def make(*behaviour: str, **options: Any) -> HubProcess:
@@ -35,9 +35,9 @@ def launching(hub_factory: Callable[..., HubProcess]) -> Iterator[Callable[..., 
 
 @pytest.fixture
 def forwarder(hub_factory: Callable[..., HubProcess], tmp_path: Path) -> Callable[..., HubProcess]:
-    """A hub, not started, that forwards to the targets named, with a history that lasts."""
+    """Makes hubs (not started yet) that forward to the given targets and have a persistent history."""
 
-    def make(*targets: str, **options: str) -> HubProcess:
+    def make(*targets: str, **options: Any) -> HubProcess:
         environ = {
             "HUB_HISTORY": f"sqlite:///{tmp_path}/hub.db",
             "HUB_FORWARD": " ".join(targets),
@@ -50,6 +50,6 @@ def forwarder(hub_factory: Callable[..., HubProcess], tmp_path: Path) -> Callabl
 
 
 @pytest.fixture
-def there() -> Iterator[Receiver]:
-    with receiver() as one:
-        yield one
+def target() -> Iterator[Receiver]:
+    with receiver() as running:
+        yield running

@@ -1,4 +1,4 @@
-"""Webhook receivers for the tests of forwarding: real HTTP servers that check every signature, and misbehave when told."""
+"""Webhook receivers for the forwarding tests: real HTTP servers that check every signature and can be made to misbehave."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from standardwebhooks.webhooks import Webhook
 from ..hubs import HubProcess, until
 
 CERTIFICATE = Path(__file__).with_name("localhost.pem")
-"""Of localhost, with its key, signed by itself: nobody trusts it, so it is no secret."""
+"""A self-signed certificate for localhost, with its key. No client trusts it, so it need not be secret."""
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYqr"
 
 
 class Delivery(NamedTuple):
-    """One request: when (monotonic), its path, headers and body, and what it was answered with; 0: with nothing."""
+    """One request: its time (monotonic), path, headers, body, and the status it was answered with (0: no answer)."""
 
     at: float
     path: str
@@ -39,22 +39,23 @@ class Delivery(NamedTuple):
 
     @property
     def events(self) -> list[dict[str, Any]]:
-        return [{**one["event"], "_id": one["id"]} for one in json.loads(self.body)["data"]["events"]]
+        return [{**item["event"], "_id": item["id"]} for item in json.loads(self.body)["data"]["events"]]
 
 
 class Receiver:
-    """Answers 204, or what `answers` says for the next requests: a status, `chunked` (200), `close`, `reset`, or a status with headers."""
+    """Answers 204 unless `answers` has something for the next request: a status, `chunked` (200), `close`, `reset`, or a
+    tuple of status and headers."""
 
     def __init__(self, port: int = 0, certificate: Path | None = None) -> None:
         self.deliveries: list[Delivery] = []
         self.answers: list[Any] = []
-        self.always: Any = 204
+        self.default_answer: Any = 204
         self.connections = 0
-        self.wrong: list[str] = []
-        self.largest = 10**9
-        """Bytes of a body; more is 413."""
-        self.slow = 0.0
-        """Seconds that an answer takes."""
+        self.bad_signatures: list[str] = []
+        self.max_body = 10**9
+        """Maximum size of a body in bytes; a larger one is answered with 413."""
+        self.delay = 0.0
+        """Delay before each answer, in seconds."""
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -65,14 +66,14 @@ class Receiver:
                 super().setup()
 
             def do_POST(self) -> None:
-                outer.take(self)
+                outer.handle(self)
 
             def log_message(self, format: str, *args: Any) -> None:
                 pass
 
         self.server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
         self.server.daemon_threads = True
-        self.server.handle_error = lambda *_: None  # type: ignore[method-assign]  # the hub was killed in mid-request
+        self.server.handle_error = lambda *_: None  # type: ignore[method-assign]  # a hub killed in mid-request is expected
         scheme = "http"
         if certificate is not None:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -84,21 +85,21 @@ class Receiver:
         self.thread = threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True)
         self.thread.start()
 
-    def take(self, request: BaseHTTPRequestHandler) -> None:
+    def handle(self, request: BaseHTTPRequestHandler) -> None:
         length = int(request.headers["Content-Length"])
         body = request.rfile.read(length)
-        if len(body) < length:  # the hub was killed in the middle of it
+        if len(body) < length:  # the hub was killed in mid-request
             request.close_connection = True
             return
         headers = {name.lower(): value for name, value in request.headers.items()}
         try:
             Webhook(SECRET).verify(body, headers)
         except Exception as error:
-            self.wrong.append(repr(error))
-        time.sleep(self.slow)
-        answer = self.answers.pop(0) if self.answers else self.always
+            self.bad_signatures.append(repr(error))
+        time.sleep(self.delay)
+        answer = self.answers.pop(0) if self.answers else self.default_answer
         status, more = answer if isinstance(answer, tuple) else (answer, {})
-        if len(body) > self.largest:
+        if len(body) > self.max_body:
             status = 413
         number = status if isinstance(status, int) else 200 if status == "chunked" else 0
         self.deliveries.append(Delivery(time.monotonic(), request.path, headers, body, number))
@@ -124,13 +125,13 @@ class Receiver:
             request.wfile.write(b"done\n")
 
     @property
-    def taken(self) -> list[dict[str, Any]]:
-        """The events of all requests that were answered with 2xx, in order."""
-        return [event for one in self.deliveries if 200 <= one.status < 300 for event in one.events]
+    def accepted(self) -> list[dict[str, Any]]:
+        """The events of all requests answered with 2xx, in order."""
+        return [event for delivery in self.deliveries if 200 <= delivery.status < 300 for event in delivery.events]
 
     @property
     def numbers(self) -> list[Any]:
-        return [event.get("n", event["type"]) for event in self.taken]
+        return [event.get("n", event["type"]) for event in self.accepted]
 
     def wait(self, numbers: list[Any]) -> None:
         until(lambda: len(self.numbers) >= len(numbers), f"{len(numbers)} events, not {len(self.numbers)}")
@@ -144,13 +145,13 @@ class Receiver:
 
 @contextmanager
 def receiver(port: int = 0, certificate: Path | None = None) -> Iterator[Receiver]:
-    """A receiver for as long as it lasts; every request must have been signed as the standard says."""
-    one = Receiver(port, certificate)
+    """Run a receiver; at the end, every signature must have been valid."""
+    running = Receiver(port, certificate)
     try:
-        yield one
+        yield running
     finally:
-        one.stop()
-    assert one.wrong == []
+        running.stop()
+    assert running.bad_signatures == []
 
 
 def forwards(hub: HubProcess) -> list[dict[str, Any]]:
@@ -159,28 +160,28 @@ def forwards(hub: HubProcess) -> list[dict[str, Any]]:
 
 
 def settled(hub: HubProcess) -> None:
-    """Wait until every target has everything."""
-    until(lambda: all(one["lag"] == 0 and one["state"] == "ok" for one in forwards(hub)), "all to be forwarded")
+    """Wait until every target has all events."""
+    until(lambda: all((target["lag"], target["state"]) == (0, "ok") for target in forwards(hub)), "all to be forwarded")
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
-    """What is in a file of JSON lines; the last one must be whole, as soon as what is being written is."""
+    """The events in a file of JSON lines, read once its last line is complete."""
     text = ""
 
     def whole() -> bool:
         nonlocal text
         try:
             text = path.read_text()
-        except FileNotFoundError:  # it is just being put aside, or not there yet
+        except FileNotFoundError:  # it is being rotated, or does not exist yet
             text = ""
-        except UnicodeDecodeError:  # half a character
+        except UnicodeDecodeError:  # it ends within a character
             return False
         return text == "" or text.endswith("\n")
 
-    until(whole, f"the last line of {path.name} to be whole")
+    until(whole, f"the last line of {path.name} to be complete")
     return [json.loads(line) for line in text.split("\n")[:-1]]
 
 
 def rotated(path: Path) -> list[Path]:
-    """The file and those that were put aside, oldest first."""
+    """The rotated files, oldest first, then the file itself."""
     return [*sorted(path.parent.glob(f"{path.stem}-*{path.suffix}")), path]

@@ -1,4 +1,4 @@
-"""Who may start and stop agents, read their logs and get tokens: programs and pages of this machine."""
+"""Access to start, stop, logs and tokens: only for programs and pages on this machine."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ CONTROL = [
 
 @pytest.fixture(scope="module")
 def quiet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubProcess]:
-    """A hub that can start nothing: only who may is of interest."""
+    """A hub that cannot start agents, because only access is tested."""
     with HubProcess(
         tmp_path_factory.mktemp("quiet"), HUB_AGENT="no-such-program", HUB_CORS_ORIGINS="*,https://ops.example"
     ) as hub:
@@ -45,7 +45,7 @@ def quiet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubProcess]:
 
 @pytest.mark.parametrize("origin", STRANGERS)
 @pytest.mark.parametrize(("method", "path"), CONTROL)
-def test_pages_of_elsewhere_may_control_nothing(quiet: HubProcess, origin: str, method: str, path: str) -> None:
+def test_foreign_pages_are_refused(quiet: HubProcess, origin: str, method: str, path: str) -> None:
     answer = requests.request(method, f"{quiet.url}{path}", headers={"Origin": origin}, timeout=PATIENCE)
     assert (answer.status_code, answer.json()["code"]) == (403, "forbidden_origin")
     assert "HUB_CORS_ORIGINS" in answer.json()["advice"]
@@ -53,7 +53,7 @@ def test_pages_of_elsewhere_may_control_nothing(quiet: HubProcess, origin: str, 
 
 @pytest.mark.parametrize("origin", [*NEIGHBOURS, "https://ops.example", None])
 @pytest.mark.parametrize(("method", "path"), CONTROL)
-def test_pages_of_this_machine_named_ones_and_no_browser_may(
+def test_local_pages_listed_origins_and_programs_are_allowed(
     quiet: HubProcess, origin: str | None, method: str, path: str
 ) -> None:
     answer = requests.request(
@@ -62,8 +62,8 @@ def test_pages_of_this_machine_named_ones_and_no_browser_may(
     assert answer.status_code in (200, 503)
 
 
-def test_a_name_that_was_pointed_at_this_machine_may_not(quiet: HubProcess) -> None:
-    """DNS rebinding: the page is of the same origin as it sees it."""
+def test_a_foreign_name_for_this_machine_is_refused(quiet: HubProcess) -> None:
+    """DNS rebinding: to the browser, the page has the same origin as the hub."""
     name = f"evil.example:{quiet.port}"
     headers = {"Host": name, "Origin": f"http://{name}"}
     assert requests.post(f"{quiet.url}/api/agent/start", headers=headers, timeout=PATIENCE).status_code == 403
@@ -75,8 +75,8 @@ def test_a_name_that_was_pointed_at_this_machine_may_not(quiet: HubProcess) -> N
     assert requests.post(f"{quiet.url}/api/agent/stop", headers=headers, timeout=PATIENCE).status_code == 200
 
 
-def test_a_page_of_this_machine_can_read_the_answer(hub_factory: Callable[..., HubProcess]) -> None:
-    """Even where HUB_CORS_ORIGINS is a list that it is not on."""
+def test_a_local_page_can_read_the_response(hub_factory: Callable[..., HubProcess]) -> None:
+    """Even if HUB_CORS_ORIGINS does not list it."""
     hub = hub_factory(HUB_CORS_ORIGINS="https://ops.example").start()
     headers = {"Origin": "http://localhost:3000", "Access-Control-Request-Method": "POST"}
     preflight = {**headers, "Access-Control-Request-Headers": "content-type"}
@@ -91,7 +91,7 @@ def test_a_page_of_this_machine_can_read_the_answer(hub_factory: Callable[..., H
     assert "Access-Control-Allow-Origin" not in evil.headers
 
 
-def test_others_see_the_status_without_log_lines(launching: Callable[..., HubProcess]) -> None:
+def test_foreign_pages_see_the_status_without_log_lines(launching: Callable[..., HubProcess]) -> None:
     hub = launching("ready")
     started(hub)
     reaches(hub, "ready")
@@ -100,13 +100,13 @@ def test_others_see_the_status_without_log_lines(launching: Callable[..., HubPro
     assert answer.json()["agents"][0]["log"] == []
 
 
-def test_open_to_all_the_rule_for_pages_stays(hub_factory: Callable[..., HubProcess]) -> None:
+def test_the_rule_for_pages_applies_to_an_open_hub_too(hub_factory: Callable[..., HubProcess]) -> None:
     hub = hub_factory(HUB_HOST="0.0.0.0", HUB_AUTH="open", HUB_AGENT="no-such-program").start()
     for own, status in (("hub.example.org:5000", 403), (f"localhost:{hub.port}", 200), (f"192.0.2.7:{hub.port}", 200)):
         headers = {"Host": own, "Origin": f"http://{own}"}
         assert requests.post(f"{hub.url}/api/agent/stop", headers=headers, timeout=PATIENCE).status_code == status
         answer = requests.get(f"{hub.url}/api/agent/logs", headers={"Host": own}, timeout=PATIENCE)
-        assert answer.status_code == status, "a name may have been pointed at this machine (DNS rebinding)"
+        assert answer.status_code == status, "a foreign name may point to this machine (DNS rebinding)"
     no_page = {"Host": "hub.example.org:5000"}
     assert requests.post(f"{hub.url}/api/agent/stop", headers=no_page, timeout=PATIENCE).status_code == 200
     evil = {"Host": "hub.example.org:5000", "Origin": "https://evil.example"}
@@ -118,7 +118,7 @@ def test_open_to_all_the_rule_for_pages_stays(hub_factory: Callable[..., HubProc
     assert requests.post(f"{hub.url}/api/agent/stop", headers=own, timeout=PATIENCE).status_code == 200
 
 
-def test_a_named_origin_is_no_pattern(hub_factory: Callable[..., HubProcess]) -> None:
+def test_a_listed_origin_is_not_a_pattern(hub_factory: Callable[..., HubProcess]) -> None:
     hub = hub_factory(HUB_CORS_ORIGINS="https://ops.example,http://[2001:db8::1]:5000").start()
     for path in ("/api/events", "/api/agent/status"):
         for origin in ("https://ops.example", "http://[2001:db8::1]:5000"):

@@ -1,4 +1,4 @@
-"""The launcher over HTTP, with real child programs: start, states, status, logs, stop, and who may do it (H13)."""
+"""The launcher over HTTP, with real programs: start, states, status, logs and stop (H13)."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ JWT = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiJtZSIsIm5hbWUiOiJtZSJ9.c2l
 
 
 @pytest.mark.parametrize("server", SERVERS)
-def test_a_conversation_with_the_launcher(launching: Callable[..., HubProcess], server: str) -> None:
-    """Start, ready, stop, on every server; H13: no body, JSON back, a second start starts none."""
+def test_start_status_and_stop(launching: Callable[..., HubProcess], server: str) -> None:
+    """On every server. H13: no body is needed, the response is JSON, and a second start starts nothing."""
     hub = launching("ready", server=server)
     assert hub.get("/api/agent/status") == {"status": "none", "agents": []}
     with hub.stream("?type=agent_*&type=session_*") as stream:
@@ -55,13 +55,13 @@ def test_a_conversation_with_the_launcher(launching: Callable[..., HubProcess], 
     assert started(hub)["agent_id"] != agent_id
 
 
-def test_stop_answers_at_once(launching: Callable[..., HubProcess]) -> None:
+def test_stop_responds_at_once(launching: Callable[..., HubProcess]) -> None:
     hub = launching("stubborn", HUB_AGENT_GRACE="60s")
     agent_id = started(hub)["agent_id"]
     reaches(hub, "ready")
     answer = stop(hub, agent_id, "0s")
     assert (answer.status_code, answer.json()["status"]) == (202, "stopping")
-    assert start(hub).json()["detail"].endswith("start again when it is gone")
+    assert start(hub).json()["detail"].endswith("start again once it has ended")
     for process in processes(hub):
         process.kill()
     reaches(hub, "stopped")
@@ -87,7 +87,7 @@ def test_two_starts_at_the_same_instant(launching: Callable[..., HubProcess]) ->
     assert len(history(hub, "agent_process_started")) == 1
 
 
-def test_what_the_program_is_given(launching: Callable[..., HubProcess]) -> None:
+def test_the_programs_environment_and_arguments(launching: Callable[..., HubProcess]) -> None:
     hub = launching("echo", "an argument")
     started(hub, mode="room", room="Zoë's room", instructions="Say „ü“\nand 'quote' $HOME.")
     (echo,) = until(lambda: history(hub, "echo"), "the echo")
@@ -111,7 +111,7 @@ def test_what_the_program_is_given(launching: Callable[..., HubProcess]) -> None
     assert (given["HUB_AGENT_MODE"], given["HUB_AGENT_ROOM"], given["HUB_AGENT_INSTRUCTIONS"]) == ("worker", None, None)
 
 
-def test_several_at_once_and_no_more_than_eight(launching: Callable[..., HubProcess]) -> None:
+def test_at_most_eight_run_at_once(launching: Callable[..., HubProcess]) -> None:
     hub = launching(HUB_AGENT=TINY)
     ids = [started(hub, mode="room", room=f"room {n}")["agent_id"] for n in range(8)]
     refused = start(hub, mode="room", room="one more")
@@ -136,7 +136,7 @@ def test_several_at_once_and_no_more_than_eight(launching: Callable[..., HubProc
     assert listed[0]["room"] == "later 14"
     folder = Path(hub.environ["HUB_AGENT_STATE"]) / str(hub.port)
     kept = {path.stem for path in folder.iterdir()} - {"lock"}
-    assert kept == {one["agent_id"] for one in listed}
+    assert kept == {facts["agent_id"] for facts in listed}
 
 
 # -- modes and settings ------------------------------------------------------------------------------------------------
@@ -144,7 +144,7 @@ def test_several_at_once_and_no_more_than_eight(launching: Callable[..., HubProc
 KEYS = {"LIVEKIT_URL": "ws://127.0.0.1:1", "LIVEKIT_API_KEY": "devkey", "LIVEKIT_API_SECRET": "s" * 32}
 
 
-def test_some_settings_missing_names_each(launching: Callable[..., HubProcess]) -> None:
+def test_every_missing_setting_is_named(launching: Callable[..., HubProcess]) -> None:
     hub = launching(LIVEKIT_URL="ws://127.0.0.1:1", AGENT_STT="deepgram")
     for body in ({}, {"mode": "worker"}, {"mode": "room", "room": "r"}):
         problem = start(hub, **body).json()
@@ -171,12 +171,12 @@ def test_room_mode_needs_a_room(launching: Callable[..., HubProcess]) -> None:
 @pytest.mark.parametrize(
     ("command", "hint"),
     [
-        ("no-such-program --now", "no-such-program is not a program"),
+        ("no-such-program --now", "no-such-program is not an executable program"),
         ("python -m no_such_module", "no module no_such_module"),
-        (f"{ROOT}/README.md", "is not a program that can be run"),
+        (f"{ROOT}/README.md", "is not an executable program"),
     ],
 )
-def test_a_program_that_is_not_there(launching: Callable[..., HubProcess], command: str, hint: str) -> None:
+def test_a_program_that_does_not_exist(launching: Callable[..., HubProcess], command: str, hint: str) -> None:
     hub = launching(HUB_AGENT=command)
     answer = start(hub)
     problem = answer.json()
@@ -251,27 +251,27 @@ def test_bad_input(hub: HubProcess, path: str, kind: str, sent: Any, status: int
     assert hub.get("/api/agent/status") == {"status": "none", "agents": []}
 
 
-def test_a_slip_is_pointed_out(hub: HubProcess) -> None:
-    assert start(hub, mod="worker").json()["detail"] == "mod: is not known here; do you mean mode?"
-    assert "known are mode, room, instructions" in start(hub, colour="red").json()["detail"]
+def test_a_typo_is_pointed_out(hub: HubProcess) -> None:
+    assert start(hub, mod="worker").json()["detail"] == "mod: is unknown; do you mean mode?"
+    assert "the fields are mode, room, instructions, restart" in start(hub, colour="red").json()["detail"]
 
 
-def test_advice_is_of_this_address(hub: HubProcess) -> None:
+def test_the_advice_fits_the_route(hub: HubProcess) -> None:
     text = requests.post(f"{hub.url}/api/agent/start", data="mode=worker", timeout=PATIENCE).json()
-    assert text["advice"].startswith("Send it with -H 'Content-Type: application/json'")
+    assert text["advice"].startswith("Send JSON with -H 'Content-Type: application/json'")
     assert "of events" not in text["title"]
     big = requests.post(f"{hub.url}/api/agent/start", json={"instructions": "i" * (1 << 20)}, timeout=PATIENCE).json()
     assert big["advice"].startswith("Send less")
     there = requests.post(f"{hub.url}/api/agent/stop?agent_id=ag_1", timeout=PATIENCE).json()
     assert there["detail"].startswith('agent_id belongs in the body, as JSON: {"agent_id": …}')
     none = requests.get(f"{hub.url}/api/agent/status?room=x", timeout=PATIENCE).json()
-    assert none["detail"].endswith("; here there are none")
+    assert none["detail"].endswith("; this path has no parameters")
 
 
 # -- logs --------------------------------------------------------------------------------------------------------------
 
 
-def test_logs_show_no_secret_and_no_control_character(launching: Callable[..., HubProcess]) -> None:
+def test_logs_show_no_secrets_and_no_control_characters(launching: Callable[..., HubProcess]) -> None:
     hub = launching("secrets", JWT, OPENAI_API_KEY="sk-proj-1234567890abcdef", **KEYS)
     agent_id = started(hub)["agent_id"]
     reaches(hub, "ready")
@@ -296,8 +296,8 @@ def test_logs_show_no_secret_and_no_control_character(launching: Callable[..., H
     assert [json.loads(row)["line"] for row in rows] == lines[-2:]
 
 
-def test_a_line_that_takes_long_to_look_at(launching: Callable[..., HubProcess]) -> None:
-    """64 KB in which a token could begin everywhere, as a line of the log and as a report: nobody waits."""
+def test_a_line_that_is_slow_to_mask(launching: Callable[..., HubProcess]) -> None:
+    """64 KB in which a token could begin anywhere, as a line of the log and as a report: the hub does not stall."""
     code = "print('eyJ-' * 16000, flush=True); import signal; signal.pause()"
     hub = launching(HUB_AGENT=shlex.join(["python", "-I", "-S", "-c", code]))
     agent_id = started(hub)["agent_id"]
@@ -308,20 +308,20 @@ def test_a_line_that_takes_long_to_look_at(launching: Callable[..., HubProcess])
     assert len(agent(hub)["error"]) == 501
     hub.publish([{"type": "agent_ready", "agent_id": agent_id, "message": f"m{n}"} for n in range(5000)])
     assert agent(hub)["message"] == "m4999"
-    assert time.monotonic() - began < 15, "a second is what it takes; a look that goes back takes minutes"
+    assert time.monotonic() - began < 15, "it takes about a second; with a backtracking pattern it would take minutes"
 
 
-def test_logs_of_nobody_are_empty(hub: HubProcess) -> None:
+def test_without_agents_the_logs_are_empty(hub: HubProcess) -> None:
     answer = requests.get(f"{hub.url}/api/agent/logs", timeout=PATIENCE)
     assert (answer.status_code, answer.text) == (200, "")
 
 
-# -- what it costs who does not use it ---------------------------------------------------------------------------------
+# -- without agents ----------------------------------------------------------------------------------------------------
 
 
-def test_nothing_is_there_before_the_first_start(hub_factory: Callable[..., HubProcess]) -> None:
+def test_nothing_exists_before_the_first_start(hub_factory: Callable[..., HubProcess]) -> None:
     hub = hub_factory().start()
-    hub.publish({"type": "agent_ready", "agent_id": "ag_of_nobody"})
+    hub.publish({"type": "agent_ready", "agent_id": "ag_unknown"})
     assert hub.get("/api/agent/status")["status"] == "none"
     assert not Path(hub.environ["HUB_AGENT_STATE"]).exists()
     assert "agent" in hub.get("/api/config")["features"]
@@ -330,7 +330,7 @@ def test_nothing_is_there_before_the_first_start(hub_factory: Callable[..., HubP
         assert "livekit" not in maps.read_text()
 
 
-def test_a_report_of_somebody_else_changes_nothing(launching: Callable[..., HubProcess]) -> None:
+def test_a_report_from_another_program_changes_nothing(launching: Callable[..., HubProcess]) -> None:
     hub = launching("silent")
     agent_id = started(hub)["agent_id"]
     for other in ("ag_other", None, agent_id.upper()):
@@ -345,10 +345,10 @@ def test_a_report_of_somebody_else_changes_nothing(launching: Callable[..., HubP
 def test_dotenv_reaches_the_agent_and_the_environment_wins(
     launching: Callable[..., HubProcess], tmp_path: Path
 ) -> None:
-    """The hub's `.env` is that of its working folder: here one of its own."""
+    """The hub reads the `.env` of its working folder."""
     hub = launching("echo")
     hub.stop()
-    (tmp_path / ".env").write_text("FROM_DOTENV=yes\nHUB_AGENT=no-such-program\nHUB_AGENT_ROOM=nobody's\n")
+    (tmp_path / ".env").write_text("FROM_DOTENV=yes\nHUB_AGENT=no-such-program\nHUB_AGENT_ROOM=unused\n")
     hub.arguments, hub.cwd = [str(ROOT / "flask_server.py")], tmp_path
     hub.start()
     started(hub)

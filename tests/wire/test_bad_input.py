@@ -1,4 +1,4 @@
-"""`POST /api/agent/data` over real sockets: bad input that must cost nobody anything (H39 D07)."""
+"""`POST /api/agent/data` over real sockets: bad input is refused and affects nothing else (H39 D07)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ..hubs import PATIENCE, HubProcess, Stream
 
 @pytest.fixture(autouse=True)
 def watched(hub: HubProcess) -> Iterator[Stream]:
-    """A subscriber looks on: it gets the good event before and the one after, and nothing between."""
+    """A subscriber receives the good event before the test and the one after it, and nothing in between."""
     with hub.stream("?type=good&type=bad*&type=transcript&room=*") as rooms, hub.stream() as everything:
         rooms.next()
         everything.next()
@@ -30,7 +30,7 @@ def watched(hub: HubProcess) -> Iterator[Stream]:
         while event["type"] == "heartbeat":
             event = everything.next()
         assert event["_id"] == after, event
-        assert int(after.split("-")[1]) - int(before.split("-")[1]) == 1, "something was kept"
+        assert int(after.split("-")[1]) - int(before.split("-")[1]) == 1, "something was stored"
 
 
 def post(
@@ -75,7 +75,7 @@ BAD_BODIES: dict[str, tuple[bytes, str]] = {
     "UTF-16": ('{"type":"bad"}'.encode("utf-16"), "bad_json"),
     "byte order mark": (b'\xef\xbb\xbf{"type":"bad"}', "bad_json"),
     "raw line break": (b'{"type":"bad","a":"\n"}', "bad_json"),
-    "gzip that nobody announced": (gzip.compress(b'{"type":"bad"}'), "bad_json"),
+    "gzip without Content-Encoding": (gzip.compress(b'{"type":"bad"}'), "bad_json"),
     "null": (b"null", "bad_event"),
     "number": (b"5", "bad_event"),
     "text": (b'"bad"', "bad_event"),
@@ -83,9 +83,9 @@ BAD_BODIES: dict[str, tuple[bytes, str]] = {
     "list of lists": (b"[[]]", "bad_event"),
     "no type": (b"{}", "bad_event"),
     "empty type": (b'{"type":""}', "bad_event"),
-    "type no text": (b'{"type":5}', "bad_event"),
+    "type not a string": (b'{"type":5}', "bad_event"),
     "type of 65 characters": (b'{"type":"' + b"b" * 65 + b'"}', "bad_event"),
-    "last type counts": (b'{"type":"bad","type":"heartbeat"}', "hub_only_type"),
+    "duplicate key: last one counts": (b'{"type":"bad","type":"heartbeat"}', "hub_only_type"),
     "heartbeat": (b'{"type":"heartbeat","timestamp":1,"cursor":"x"}', "hub_only_type"),
     "stream_opened": (b'{"type":"stream_opened"}', "hub_only_type"),
     "stream_gap": (b'{"type":"stream_gap"}', "hub_only_type"),
@@ -101,7 +101,7 @@ BAD_BODIES: dict[str, tuple[bytes, str]] = {
 
 
 @pytest.mark.parametrize("name", BAD_BODIES)
-def test_bad_bodies(hub: HubProcess, name: str) -> None:
+def test_bad_bodies_are_refused(hub: HubProcess, name: str) -> None:
     body, code = BAD_BODIES[name]
     problem = refused(post(hub, body), code)
     if name == "batch with one bad event":
@@ -122,7 +122,7 @@ def test_bad_bodies(hub: HubProcess, name: str) -> None:
         (b'{"type":"bad"}\n' + b"[" * 5000, "bad_json", 1),
     ],
 )
-def test_bad_lines(hub: HubProcess, body: bytes, code: str, index: int) -> None:
+def test_bad_ndjson_lines_are_refused(hub: HubProcess, body: bytes, code: str, index: int) -> None:
     assert refused(post(hub, body, "application/x-ndjson"), code)["index"] == index
 
 
@@ -137,17 +137,17 @@ def test_bad_lines(hub: HubProcess, body: bytes, code: str, index: int) -> None:
         ";",
     ],
 )
-def test_wrong_content_types(hub: HubProcess, content_type: str | None) -> None:
+def test_wrong_content_types_are_refused(hub: HubProcess, content_type: str | None) -> None:
     problem = refused(post(hub, b'{"type":"bad"}', content_type), "unsupported_media_type")
     assert "Content-Type: application/json" in problem["advice"]
 
 
-def test_compressed_bodies_are_not_taken(hub: HubProcess) -> None:
+def test_compressed_bodies_are_refused(hub: HubProcess) -> None:
     refused(post(hub, gzip.compress(b'{"type":"bad"}'), **{"Content-Encoding": "gzip"}), "unsupported_encoding")
 
 
 def raw(hub: HubProcess, data: bytes, *, finish: bool = False) -> bytes:
-    """Send bytes as they are; returns everything that comes back until the other side closes."""
+    """Send raw bytes; returns everything received until the server closes the connection."""
     with socket.create_connection(("127.0.0.1", hub.port), timeout=PATIENCE) as connection:
         try:
             connection.sendall(data)
@@ -184,16 +184,18 @@ HEAD = b"POST /api/agent/data HTTP/1.1\r\nHost: x\r\nContent-Type: application/j
     ],
     ids=range(11),
 )
-def test_bytes_that_are_no_good_request(hub: HubProcess, data: bytes, status: int) -> None:
+def test_malformed_requests_are_refused(hub: HubProcess, data: bytes, status: int) -> None:
     answer = raw(hub, data, finish=True)
     if b"\r\n\r\n" not in data:
-        assert answer == b"" or answer[9:10] == b"4"  # no head at all: gunicorn's parsers differ in whether they answer
+        assert (
+            answer == b"" or answer[9:10] == b"4"
+        )  # without a complete head, whether there is an answer depends on gunicorn's parser
     else:
         assert answer.startswith(b"HTTP/1.1 %d " % status) or (status == 400 and answer[9:10] == b"4"), answer[:200]
 
 
-def test_the_rest_of_a_broken_body_is_no_request(hub: HubProcess) -> None:
-    """Or whoever is let through by a proxy to send a body could send requests of their own."""
+def test_the_rest_of_a_broken_body_is_not_read_as_a_request(hub: HubProcess) -> None:
+    """Otherwise a client allowed by a proxy to send a body could smuggle requests past it."""
     smuggled = b'POST /api/agent/data HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 14\r\n\r\n{"type":"bad"}'
     keep_alive = HEAD.replace(b"Connection: close\r\n", b"")
     for broken in (b"2\r\n{}XX", b"2\r\n{}\r\n0\r\nbad trailer\r\n\r\n", b"zz\r\n", b"2;a\rb\r\n{}\r\n0\r\n\r\n"):
@@ -203,7 +205,7 @@ def test_the_rest_of_a_broken_body_is_no_request(hub: HubProcess) -> None:
         assert b"bad_body" in answer
 
 
-def test_what_is_wrong_a_hundred_thousand_times_is_told_once(hub: HubProcess) -> None:
+def test_many_identical_mistakes_are_reported_once(hub: HubProcess) -> None:
     body = b'{"type":"usage_updated","model_usage":[' + b",".join([b"1"] * 1_000_000) + b"]}"
     refused(post(hub, body), "event_too_large")
     body = b'{"type":"usage_updated","model_usage":[' + b",".join([b"1"] * 30_000) + b"]}"
@@ -213,22 +215,21 @@ def test_what_is_wrong_a_hundred_thousand_times_is_told_once(hub: HubProcess) ->
 @pytest.mark.parametrize(
     "piece", [b"1;" + b"a" * 65536, b"1\r\nx\r\n" * 10_000], ids=["endless extension", "tiny chunks"]
 )
-def test_chunks_that_are_all_wrapping(hub_factory: Any, piece: bytes) -> None:
-    """One client sends as fast as it can; others are served all the while, and in the end it is cut off: at the latest
-    when its body has taken too long."""
+def test_chunks_of_mostly_framing_do_not_starve_others(hub_factory: Any, piece: bytes) -> None:
+    """While one client sends as fast as it can, others are served; it is cut off, at the latest at the body timeout."""
     hub = hub_factory(HUB_BODY_TIMEOUT="3s").start()
     served = 0
     answers: list[bytes] = []
 
     def attack() -> None:
-        while served < 5:  # again and again: who is cut off may be so before anybody else has had a turn
+        while served < 5:  # repeatedly: it may be cut off before another client has been served
             with socket.create_connection(("127.0.0.1", hub.port), timeout=PATIENCE) as connection:
                 try:
                     connection.sendall(HEAD + b"Transfer-Encoding: chunked\r\n\r\n")
                     for _ in range(300):
                         connection.sendall(piece)
                     answers.append(connection.recv(65536))
-                except ConnectionError:  # it has not even looked at the answer
+                except ConnectionError:  # reset before the answer could be read
                     answers.append(b"")
 
     attacker = threading.Thread(target=attack)
@@ -244,12 +245,12 @@ def test_chunks_that_are_all_wrapping(hub_factory: Any, piece: bytes) -> None:
     assert all(answer[:13] in (b"", b"HTTP/1.1 400 ", b"HTTP/1.1 408 ") for answer in answers), answers
 
 
-def test_a_body_that_breaks_off(hub: HubProcess) -> None:
+def test_a_truncated_body_is_refused(hub: HubProcess) -> None:
     raw(hub, HEAD + b'Content-Length: 100\r\n\r\n{"type":"bad"}', finish=True)
 
 
-def test_a_body_that_never_ends(hub: HubProcess) -> None:
-    """Chunk after chunk: at the limit it is told so, and the connection ends."""
+def test_an_endless_body_is_cut_off_at_the_limit(hub: HubProcess) -> None:
+    """The client gets a 413, and the connection is closed."""
     with socket.create_connection(("127.0.0.1", hub.port), timeout=PATIENCE) as connection:
         connection.sendall(HEAD + b'Transfer-Encoding: chunked\r\n\r\n2\r\n["\r\n')
         chunk = b"10000\r\n" + b"x" * 65536 + b"\r\n"
@@ -269,14 +270,14 @@ def test_a_body_that_never_ends(hub: HubProcess) -> None:
         assert answer == b"" or answer.startswith(b"HTTP/1.1 413 ")
 
 
-def test_curl_sees_why_its_body_is_too_large(hub: HubProcess) -> None:
-    """A client that sends all of a body somewhat over the limit gets to see the answer, not a reset connection."""
+def test_a_client_that_sends_a_too_large_body_sees_why_it_is_refused(hub: HubProcess) -> None:
+    """After sending all of a body slightly over the limit, as curl does, it gets the answer instead of a reset connection."""
     answer = raw(hub, HEAD + b"Content-Length: %d\r\n\r\n" % (9 << 20) + b"x" * (9 << 20))
     assert answer.startswith(b"HTTP/1.1 413 ")
     assert b"body_too_large" in answer
 
 
-def test_a_body_that_comes_too_slowly(hub_factory: Any) -> None:
+def test_a_slow_body_times_out(hub_factory: Any) -> None:
     slow = hub_factory(HUB_BODY_TIMEOUT="300ms").start()
     answer = raw(slow, HEAD + b'Content-Length: 100\r\n\r\n{"type"')
     assert answer.startswith(b"HTTP/1.1 408 ")

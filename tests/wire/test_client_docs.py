@@ -1,4 +1,4 @@
-"""The examples in docs/client.md and in the client's docstrings, run against a real hub."""
+"""Run the examples in docs/client.md and in the client's docstrings against a real hub."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MODULES = [
 
 
 @pytest.fixture(autouse=True)
-def _at_home(hub: HubProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+def _default_hub(hub: HubProcess, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HUB_URL", hub.url)
     monkeypatch.delenv("HUB_KEY", raising=False)
 
@@ -38,7 +38,7 @@ def test_the_page() -> None:
     text = (ROOT / "docs" / "client.md").read_text()
     test = doctest.DocTestParser().get_doctest(text, {}, "docs/client.md", "docs/client.md", 0)
     assert run([test]) == text.count("\n>>> ")
-    assert text.count("```python\n>>> ") == text.count("```python")  # every block is run
+    assert text.count("```python\n>>> ") == text.count("```python")  # every block is an example
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)
@@ -47,12 +47,12 @@ def test_the_docstrings(module: ModuleType) -> None:
     run(doctest.DocTestFinder(exclude_empty=True).find(module, extraglobs=names))
 
 
-def test_everything_public_has_a_docstring_and_the_page_names_it() -> None:
+def test_every_public_name_has_a_docstring_and_is_on_the_page() -> None:
     text = (ROOT / "docs" / "client.md").read_text()
     for name in event_hub.client.__all__:
-        thing = getattr(event_hub.client, name)
-        assert thing.__doc__, name
+        public = getattr(event_hub.client, name)
+        assert public.__doc__, name
         assert name in text or name in ("Posted", "Stats", "Subscription"), name
-        for attribute, value in vars(thing).items() if isinstance(thing, type) else ():
+        for attribute, value in vars(public).items() if isinstance(public, type) else ():
             if callable(value) and not attribute.startswith("_"):
                 assert value.__doc__, f"{name}.{attribute}"

@@ -20,8 +20,8 @@ def room() -> str:
     return f"room-{uuid.uuid4().hex[:8]}"
 
 
-def test_what_is_posted_is_what_is_read(hub: HubProcess, room: str) -> None:
-    """Integers of any size, text in any script, the order of the fields, nested values."""
+def test_posted_events_are_read_back_unchanged(hub: HubProcess, room: str) -> None:
+    """Integers of any size, text in any script, field order, nested values."""
     events: list[dict[str, Any]] = [
         {"type": "odd", "room": room, "z": 1, "n": 10**40, "m": -(2**63) - 1, "a": [1.5, None, {"b": False}]},
         {"type": "odd", "room": room, "text": "Grüße 👋 \u2028 \x00 日本語 \\ \" '", "ключ": "значение"},
@@ -36,19 +36,19 @@ def test_what_is_posted_is_what_is_read(hub: HubProcess, room: str) -> None:
         assert list(received.event)[: len(given)] == list(given)
         assert received.type == "odd"
     assert '"n":10000000000000000000000000000000000000000,' in read[0].raw
-    assert "event_id" not in events[0]  # what was given is not changed
+    assert "event_id" not in events[0]  # the caller's event is not modified
 
 
-def test_one_event_a_model_and_nothing(hub: HubProcess, room: str) -> None:
+def test_a_single_event_a_model_and_an_empty_batch(hub: HubProcess, room: str) -> None:
     with Hub(hub.url) as client:
         assert client.post({"type": "one", "room": room}).accepted == 1
         assert client.post(Transcript(type="transcript", text="Hello", room=room)).accepted == 1
         assert client.post([]) == Posted(0, 0, 0, None, None)
         read = [received.event for received in client.newest(9, room=room)]
-    assert set(read[1]) == {"type", "text", "room", "event_id", "timestamp"}  # no nulls for what was not given
+    assert set(read[1]) == {"type", "text", "room", "event_id", "timestamp"}  # no nulls for unset fields
 
 
-def test_the_same_event_twice_is_kept_once(hub: HubProcess, room: str) -> None:
+def test_an_event_posted_twice_is_stored_once(hub: HubProcess, room: str) -> None:
     with Hub(hub.url) as client:
         event = {"type": "one", "room": room, "event_id": uuid.uuid4().hex}
         first = client.post(event)
@@ -57,7 +57,7 @@ def test_the_same_event_twice_is_kept_once(hub: HubProcess, room: str) -> None:
         assert len(client.newest(9, room=room)) == 2
 
 
-def test_a_refusal_names_event_and_field_and_nothing_is_kept(hub: HubProcess, room: str) -> None:
+def test_a_refusal_names_event_and_field_and_nothing_is_stored(hub: HubProcess, room: str) -> None:
     with Hub(hub.url) as client:
         with pytest.raises(Refused) as caught:
             client.post([{"type": "one", "room": room}, {"type": "transcript", "text": 7, "room": room}])
@@ -65,22 +65,22 @@ def test_a_refusal_names_event_and_field_and_nothing_is_kept(hub: HubProcess, ro
         assert (error.status, error.code, error.index, error.field) == (422, "bad_event", 1, "text")
         assert (error.retry, error.retry_after) == (False, None)
         assert error.advice and error.advice in str(error) and "\n" not in str(error)
-        for wrong in ("heartbeat", "two words"):
+        for invalid in ("heartbeat", "two words"):
             with pytest.raises(Refused):
-                client.post({"type": wrong})
+                client.post({"type": invalid})
         with pytest.raises(Refused, match="bad_cursor"):
             list(client.events(after="nonsense"))
         assert client.newest(9, room=room) == []
 
 
 @pytest.mark.parametrize("event", [{"type": "x", "o": object()}, {"type": "x", "t": "\ud800"}, "text", 7, None])
-def test_what_cannot_be_written_as_json_is_told_before_it_is_sent(hub: HubProcess, event: Any) -> None:
+def test_an_event_that_is_not_json_is_refused_before_sending(hub: HubProcess, event: Any) -> None:
     with Hub(hub.url) as client, pytest.raises(InvalidEvent):
         client.post([event])
 
 
 def test_batches_fit_the_hub(hub_factory: Callable[..., HubProcess]) -> None:
-    """Of the hub's own limits and ours the smaller; what no batch can carry spoils only its own."""
+    """The smaller of the hub's limits and ours apply; an oversized event is refused alone."""
     hub = hub_factory(HUB_MAX_EVENT="1KiB", HUB_MAX_BODY="8KiB").start()
     small = [{"type": "n", "n": n, "text": "x" * 300} for n in range(100)]
     events = [*small[:50], {"type": "n", "n": "large", "text": "x" * 1100}, *small[50:]]
@@ -96,14 +96,14 @@ def test_batches_fit_the_hub(hub_factory: Callable[..., HubProcess]) -> None:
     assert read == list(range(100))
 
 
-def test_batches_have_at_most_500_events_and_no_empty_one(hub: HubProcess) -> None:
+def test_batches_have_at_most_500_events_and_are_never_empty(hub: HubProcess) -> None:
     with Hub(hub.url) as client:
         assert [len(batch) for batch in client.batches({"type": "n"} for _ in range(1100))] == [500, 500, 100]
         assert list(client.batches([])) == []
 
 
 def test_the_whole_history_over_many_pages_while_others_publish(hub: HubProcess, room: str) -> None:
-    """Everything up to the beginning, each once and in order, however many come meanwhile; and then it ends."""
+    """Yields each event stored at the start once and in order, and ends although more keep arriving."""
     done = threading.Event()
     total = 400
 
@@ -121,7 +121,7 @@ def test_the_whole_history_over_many_pages_while_others_publish(hub: HubProcess,
         racing.start()
         try:
             everything = [received.event["n"] for received in client.events(room=room, page=30)]
-            ticks = list(client.events(room=[room, "nobody's"], type="tic*", page=30))
+            ticks = list(client.events(room=[room, "unused"], type="tic*", page=30))
         finally:
             done.set()
             racing.join()
@@ -137,7 +137,7 @@ def test_the_whole_history_over_many_pages_while_others_publish(hub: HubProcess,
         assert client.newest(0) == []
 
 
-def test_what_retention_took_is_a_gap_only_to_who_had_a_place(hub_factory: Callable[..., HubProcess]) -> None:
+def test_deleted_events_are_a_gap_only_when_resuming(hub_factory: Callable[..., HubProcess]) -> None:
     hub = hub_factory(HUB_RETENTION="1h,64KiB").start()
     with Hub(hub.url) as client:
         first = client.post({"type": "n", "n": 0}).first_id

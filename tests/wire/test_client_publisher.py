@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 import time
 import uuid
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from event_hub.client import Hub, InvalidEvent, Publisher
+from event_hub.client.publisher import _running
 from event_hub.events import EventsDropped, Transcript, check
 
 from ..hubs import PATIENCE, HubProcess, free_port, until
@@ -27,7 +29,7 @@ def history(hub: HubProcess, room: str) -> list[dict[str, Any]]:
         return [received.event for received in client.events(room=room)]
 
 
-def test_published_is_at_the_hub_in_order_and_once(hub: HubProcess, room: str) -> None:
+def test_events_arrive_in_order_and_once(hub: HubProcess, room: str) -> None:
     with Publisher(hub.url, defaults={"room": room, "session": "AS_1"}) as publisher:
         ids = [publisher.publish({"type": "n", "n": n}) for n in range(3000)]
         assert publisher.flush(PATIENCE)
@@ -39,7 +41,7 @@ def test_published_is_at_the_hub_in_order_and_once(hub: HubProcess, room: str) -
     assert stats.connected and stats.last_error is None
 
 
-def test_what_is_added_and_what_wins(hub: HubProcess, room: str) -> None:
+def test_defaults_and_overrides(hub: HubProcess, room: str) -> None:
     before = time.time()
     defaults = {"room": room, "participant": "agent", "session": None}
     with Publisher(hub.url, defaults=defaults) as publisher:
@@ -47,7 +49,7 @@ def test_what_is_added_and_what_wins(hub: HubProcess, room: str) -> None:
         publisher.publish(event, n=2, event_id="mine-" + room)
         publisher.publish({"type": "n", "participant": "caller", "timestamp": 7.5, "big": 10**30, "t": "Grüße 👋"})
         publisher.publish(Transcript(type="transcript", text="Hi"), role="agent")
-        event["n"] = 3  # too late: what counts is what it was
+        event["n"] = 3  # too late: `publish` copied it
         assert publisher.flush(PATIENCE)
     assert event == {"type": "n", "n": 3, "participant": None}
     first, second, third = history(hub, room)
@@ -67,7 +69,7 @@ def test_what_is_added_and_what_wins(hub: HubProcess, room: str) -> None:
     assert (third["text"], third["role"], third["room"]) == ("Hi", "agent", room)
 
 
-class Broken(Mapping[str, Any]):
+class Unreadable(Mapping[str, Any]):
     def __getitem__(self, key: str) -> Any:
         raise OSError("the disk is on fire")
 
@@ -91,14 +93,14 @@ class Broken(Mapping[str, Any]):
         {"type": "x", "o": object()},
         {"type": "x", "t": "\ud800"},
         {"type": "x", "deep": True},
-        Broken(),
+        Unreadable(),
         "text",
         None,
         7,
     ],
     ids=lambda event: str(type(event).__name__),
 )
-def test_a_wrong_shape_is_told_at_once_and_nothing_is_queued(event: Any) -> None:
+def test_an_invalid_event_raises_and_is_not_queued(event: Any) -> None:
     with Publisher(f"http://127.0.0.1:{free_port()}") as publisher:
         if isinstance(event, dict) and "deep" in event:
             deep: list[Any] = []
@@ -108,27 +110,29 @@ def test_a_wrong_shape_is_told_at_once_and_nothing_is_queued(event: Any) -> None
         with pytest.raises(InvalidEvent):
             publisher.publish(event)
         assert publisher.stats.queued == 0
-        assert publisher._thread is None
+        assert publisher._outbox.queue.put_count == 0
 
 
-def test_wrong_defaults_are_told_when_it_is_made() -> None:
-    for defaults in ({"room": ""}, {"role": "nobody"}, {"room": 7}, {"extra": object()}, {"event_id": "1"}):
+def test_invalid_defaults_raise_at_construction() -> None:
+    for defaults in ({"room": ""}, {"role": "caller"}, {"room": 7}, {"extra": object()}, {"event_id": "1"}):
         with pytest.raises(InvalidEvent):
             Publisher(defaults=defaults)
     with pytest.raises(ValueError):
         Publisher(max_events=0)
 
 
-def test_when_the_queue_overflows_the_report_stands_in_the_place_of_what_is_missing(
+def test_when_the_queue_overflows_a_report_takes_the_place_of_dropped_events(
     hub_factory: Callable[..., HubProcess], room: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The hub is away, the oldest give way; when it is up, subscribers see where events are missing, and how many."""
+    """While the hub is away, the oldest events are dropped; subscribers later see where, and how many."""
     hub = hub_factory()
-    told: list[tuple[int, str]] = []
-    publisher = Publisher(hub.url, max_events=50, defaults={"room": room}, on_dropped=lambda *drop: told.append(drop))
+    reported: list[tuple[int, str]] = []
+    publisher = Publisher(
+        hub.url, max_events=50, defaults={"room": room}, on_dropped=lambda *drop: reported.append(drop)
+    )
     with publisher:
         publisher.publish({"type": "n", "n": 0})
-        until(lambda: publisher.stats.retries, "the first try")  # the first event is being sent: it stays
+        until(lambda: publisher.stats.retries, "the first try")  # the first event is being sent, so it is not dropped
         for n in range(1, 200):
             publisher.publish({"type": "n", "n": n, "text": "a secret"})
         assert (publisher.stats.queued, publisher.stats.dropped, publisher.stats.connected) == (50, 150, False)
@@ -142,16 +146,16 @@ def test_when_the_queue_overflows_the_report_stands_in_the_place_of_what_is_miss
     check(report)
     assert EventsDropped.model_validate(report).count == 150
     assert (report["type"], report["reason"], report["room"]) == ("events_dropped", "queue_full", room)
-    assert sum(count for count, _ in told) == 150 and {reason for _, reason in told} == {"queue_full"}
+    assert sum(count for count, _ in reported) == 150 and {reason for _, reason in reported} == {"queue_full"}
     lines = [record.getMessage() for record in caplog.records]
-    assert sum("Events wait" in line for line in lines) == 1
-    assert sum("flow" in line for line in lines if "again" in line) <= 1
+    assert sum("Events are queued" in line for line in lines) == 1
+    assert sum("are sent to" in line for line in lines if "again" in line) <= 1
     assert "secret" not in caplog.text
 
 
-def test_bytes_are_bounded_too(hub_factory: Callable[..., HubProcess], room: str) -> None:
+def test_the_queue_is_bounded_in_bytes(hub_factory: Callable[..., HubProcess], room: str) -> None:
     hub = hub_factory()
-    defaults = {"room": room, "type": "n"}  # a default type is not the type of reports
+    defaults = {"room": room, "type": "n"}  # does not replace the type of reports
     with Publisher(hub.url, max_bytes=10_000, defaults=defaults) as publisher:
         for n in range(30):
             publisher.publish({"type": "n", "n": n, "text": "x" * 900})
@@ -167,11 +171,11 @@ def test_bytes_are_bounded_too(hub_factory: Callable[..., HubProcess], room: str
     assert sum(event.get("count", 1) for event in events) == 32
 
 
-def test_an_event_that_the_hub_refuses_does_not_take_its_batch_with_it(
+def test_a_refused_event_does_not_affect_the_rest_of_its_batch(
     hub: HubProcess, room: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """422 with an index. The check in the caller's thread knows the same types as the hub, so it is left out here: as it
-    would be with a newer hub. They wait for each other until the flush: one batch, however long it takes to fill."""
+    """422 with an index. The publisher's own check is disabled, as if the hub were newer and stricter. `linger` keeps the
+    events together in one batch until the flush."""
     monkeypatch.setattr("event_hub.client.publisher.check", lambda event: None)
     with Publisher(hub.url, defaults={"room": room}, linger=60) as publisher:
         for n in range(6):
@@ -189,7 +193,7 @@ def test_an_event_that_the_hub_refuses_does_not_take_its_batch_with_it(
     assert {event["reason"] for event in events if "reason" in event} == {"refused"}
 
 
-def test_an_event_that_is_too_large_for_the_hub(hub: HubProcess, room: str) -> None:
+def test_an_oversized_event(hub: HubProcess, room: str) -> None:
     with Publisher(hub.url, defaults={"room": room}) as publisher:
         for n, size in enumerate((10, 70_000, 10)):
             publisher.publish({"type": "n", "n": n, "text": "x" * size})
@@ -197,7 +201,7 @@ def test_an_event_that_is_too_large_for_the_hub(hub: HubProcess, room: str) -> N
     assert [event.get("n", event.get("reason")) for event in history(hub, room)] == [0, "too_large", 2]
 
 
-def test_a_batch_larger_than_the_hub_takes_is_halved(hub_factory: Callable[..., HubProcess], room: str) -> None:
+def test_an_oversized_batch_is_split(hub_factory: Callable[..., HubProcess], room: str) -> None:
     hub = hub_factory(HUB_MAX_BODY="8KiB", HUB_MAX_EVENT="4KiB").start()
     with Publisher(hub.url, defaults={"room": room}, linger=60) as publisher:
         for n in range(60):
@@ -207,7 +211,7 @@ def test_a_batch_larger_than_the_hub_takes_is_halved(hub_factory: Callable[..., 
 
 
 def test_from_many_threads_and_an_event_loop(hub: HubProcess, room: str) -> None:
-    """Each one's own order is kept; nobody's events are lost."""
+    """The order of each thread is kept, and no event is lost."""
 
     async def loop(publisher: Publisher) -> None:
         for n in range(500):
@@ -232,7 +236,7 @@ def test_from_many_threads_and_an_event_loop(hub: HubProcess, room: str) -> None
         assert [event["n"] for event in events if event["who"] == who] == list(range(500))
 
 
-def test_two_publishers_do_not_know_each_other(hub: HubProcess, room: str) -> None:
+def test_publishers_are_independent(hub: HubProcess, room: str) -> None:
     away = Publisher(f"http://127.0.0.1:{free_port()}", defaults={"room": room})
     away.publish({"type": "n"})
     with Publisher(hub.url, defaults={"room": room}) as publisher:
@@ -243,7 +247,7 @@ def test_two_publishers_do_not_know_each_other(hub: HubProcess, room: str) -> No
     assert (away.stats.sent, away.stats.dropped) == (0, 1)
 
 
-def test_close_sends_what_is_queued_and_never_started_is_closed_at_once(hub: HubProcess, room: str) -> None:
+def test_close_sends_queued_events_and_returns_at_once_if_unused(hub: HubProcess, room: str) -> None:
     publisher = Publisher(hub.url, defaults={"room": room}, linger=60)
     for n in range(10):
         publisher.publish({"type": "n", "n": n})
@@ -255,8 +259,30 @@ def test_close_sends_what_is_queued_and_never_started_is_closed_at_once(hub: Hub
     assert unused.close(0) is True
 
 
-def test_published_in_a_callback_and_in_the_middle_of_a_publish(hub: HubProcess, room: str) -> None:
-    """`on_dropped` may publish; a mapping that publishes while it is read, as a finalizer might, does not lock up."""
+def test_the_thread_starts_with_the_publisher_and_ends_with_it(hub: HubProcess, room: str) -> None:
+    """Starting a thread takes milliseconds, too long for a first event published on an event loop."""
+    publisher = Publisher(hub.url, defaults={"room": room}, linger=60)
+    thread = publisher._thread
+    assert thread is not None and thread.is_alive()
+    publisher.start()
+    publisher.publish({"type": "n"})
+    assert publisher._thread is thread
+    assert publisher.flush(PATIENCE)  # a flush does not linger, even right after the first event
+    del publisher
+    gc.collect()
+    assert thread.is_alive()  # its events are sent although nothing else refers to it
+    unused = Publisher(hub.url)
+    thread = unused._thread
+    assert thread is not None
+    del unused
+    gc.collect()
+    thread.join(PATIENCE)
+    assert not thread.is_alive()
+    next(p for p in list(_running) if p._defaults.get("room") == room).close(0)
+
+
+def test_publishing_in_a_callback_and_during_a_publish(hub: HubProcess, room: str) -> None:
+    """`on_dropped` may publish, and publishing while the lock is held, as a finalizer might, does not deadlock."""
 
     class Nested(dict[str, Any]):
         pass
@@ -267,7 +293,7 @@ def test_published_in_a_callback_and_in_the_middle_of_a_publish(hub: HubProcess,
 
     publisher = Publisher(hub.url, defaults={"room": room}, on_dropped=on_dropped)
     publisher.publish(Nested(type="n", text="x" * 70_000))
-    until(lambda: any(event["type"] == "note" for event in history(hub, room)), "what the callback published")
+    until(lambda: any(event["type"] == "note" for event in history(hub, room)), "the event of the callback")
     with publisher._outbox.lock:
         publisher.publish({"type": "inner"})
     assert publisher.close(PATIENCE)

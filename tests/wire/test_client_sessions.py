@@ -1,4 +1,4 @@
-"""`Hub.sessions` and `Hub.session`: the API's own answers, however many pages they come in."""
+"""`Hub.sessions` and `Hub.session` return what the API does, over any number of pages."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from ..hubs import HubProcess
 SESSIONS = 450
 
 
-def test_all_of_them_over_many_pages(hub_factory: Callable[..., HubProcess]) -> None:
+def test_all_sessions_over_many_pages(hub_factory: Callable[..., HubProcess]) -> None:
     hub = hub_factory().start()
     hub.publish([{"type": "test", "room": f"r{n % 3}", "session": f"s{n}"} for n in range(SESSIONS)])
     hub.publish({"type": "session_ended", "room": "r0", "session": "s0"})
     with Hub(hub.url) as client:
-        names = [one["id"] for one in client.sessions()]
+        names = [session["id"] for session in client.sessions()]
         assert names == ["s0", *(f"s{n}" for n in range(SESSIONS - 1, 0, -1))]
-        assert [one["id"] for one in client.sessions(page=7)] == names
-        assert [one["id"] for one in client.sessions(status="ended")] == ["s0"]
+        assert [session["id"] for session in client.sessions(page=7)] == names
+        assert [session["id"] for session in client.sessions(status="ended")] == ["s0"]
         assert len(list(client.sessions(room="r1", page=10))) == SESSIONS / 3
-        assert [one["id"] for one in client.sessions(session=["s7", "s44?"])] == ["s7"]
+        assert [session["id"] for session in client.sessions(session=["s7", "s44?"])] == ["s7"]
         assert (
             list(client.sessions(since="1h", page=500)) == hub.get("/api/sessions", params={"limit": 1000})["sessions"]
         )
@@ -31,7 +31,7 @@ def test_all_of_them_over_many_pages(hub_factory: Callable[..., HubProcess]) -> 
             next(client.sessions(since="yesterday"))
 
 
-def test_one(hub: HubProcess) -> None:
+def test_a_single_session(hub: HubProcess) -> None:
     odd = "a/b ?&=%2F#é"
     for room in ("left", "right"):
         hub.publish({"type": "transcript", "text": room, "role": "user", "room": room, "session": odd})
@@ -41,4 +41,4 @@ def test_one(hub: HubProcess) -> None:
             client.session(odd)
         assert (ambiguous.value.status, ambiguous.value.code) == (409, "ambiguous_session")
         with pytest.raises(Refused, match="unknown_session"):
-            client.session("nobody")
+            client.session("missing")

@@ -23,7 +23,7 @@ def room() -> str:
 
 
 class Reader(threading.Thread):
-    """Reads a subscription to its end."""
+    """Iterates over a subscription in a thread."""
 
     def __init__(self, subscription: Subscription) -> None:
         super().__init__(daemon=True)
@@ -52,7 +52,7 @@ class Reader(threading.Thread):
         self.end()
 
 
-def test_events_come_live_filtered_and_as_they_were_sent(hub: HubProcess, room: str) -> None:
+def test_live_events_are_filtered_and_unchanged(hub: HubProcess, room: str) -> None:
     live = threading.Event()
     states: list[tuple[str, str]] = []
 
@@ -73,39 +73,39 @@ def test_events_come_live_filtered_and_as_they_were_sent(hub: HubProcess, room: 
     assert states == [("live", hub.url)]
 
 
-def test_where_it_begins(hub: HubProcess, room: str) -> None:
+def test_starting_points(hub: HubProcess, room: str) -> None:
     with Hub(hub.url) as client:
         client.post([{"type": "n", "room": room, "n": n} for n in range(5)])
         ids = [received.id for received in client.events(room=room)]
-    for begin, expected in (
+    for start, expected in (
         ({"since": "all"}, [0, 1, 2, 3, 4]),
         ({"since": "1h"}, [0, 1, 2, 3, 4]),
         ({"replay": 2}, [3, 4]),
         ({"last_event_id": ids[1]}, [2, 3, 4]),
         ({"last_event_id": ids[1], "since": "all"}, [2, 3, 4]),
     ):
-        with subscribe(hub.url, room=room, **begin) as events:  # type: ignore[arg-type]
+        with subscribe(hub.url, room=room, **start) as events:  # type: ignore[arg-type]
             assert [next(events).event["n"] for _ in expected] == expected
             assert events.last_event_id == ids[-1]
 
 
-def test_notices_only_for_who_asks_and_their_ids_count(hub: HubProcess, room: str) -> None:
+def test_notices_are_optional_and_advance_the_id(hub: HubProcess, room: str) -> None:
     with Reader(subscribe(hub.url, room=room, notices=True, silence=PATIENCE)) as reader:
         until(lambda: len(reader.got) >= 2, "a heartbeat")
         assert [received.type for received in reader.got[:2]] == ["stream_opened", "heartbeat"]
         elsewhere = hub.publish({"type": "n"})["id"]
-        until(lambda: reader.subscription.last_event_id == elsewhere, "the heartbeat to bring the head")
+        until(lambda: reader.subscription.last_event_id == elsewhere, "the heartbeat with the head's id")
 
 
-def test_what_is_wrong_is_told_at_once(hub: HubProcess) -> None:
-    for wrong, code in (({"since": "yesterday"}, "bad_cursor"), ({"room": "*" * 20}, "bad_filter")):
-        events = subscribe(hub.url, reconnect="always", **wrong)  # type: ignore[arg-type]
+def test_invalid_arguments_raise_at_once(hub: HubProcess) -> None:
+    for arguments, code in (({"since": "yesterday"}, "bad_cursor"), ({"room": "*" * 20}, "bad_filter")):
+        events = subscribe(hub.url, reconnect="always", **arguments)  # type: ignore[arg-type]
         with pytest.raises(Refused, match=code):
             next(events)
         events.close()
 
 
-def test_close_from_another_thread_wakes_it(hub: HubProcess, room: str) -> None:
+def test_close_from_another_thread(hub: HubProcess, room: str) -> None:
     before = hub.subscribers()
     reader = Reader(subscribe(hub.url, room=room))
     subscriber = hub.newcomer(before)
@@ -117,7 +117,7 @@ def test_close_from_another_thread_wakes_it(hub: HubProcess, room: str) -> None:
 
 
 def test_close_from_a_signal_handler(hub: HubProcess, room: str) -> None:
-    """In the thread that waits: as Ctrl-C does it in a program that wants to end in order."""
+    """Close it in the waiting thread itself, as a Ctrl-C handler would."""
     before = hub.subscribers()
     events = subscribe(hub.url, room=room)
     old = signal.signal(signal.SIGUSR1, lambda *_: events.close())
@@ -136,7 +136,7 @@ def test_close_from_a_signal_handler(hub: HubProcess, room: str) -> None:
     until(lambda: hub.subscribers() <= before, "the hub to have noticed")
 
 
-def test_a_bystander_may_close_it_between_two_events(hub: HubProcess, room: str) -> None:
+def test_close_between_two_events(hub: HubProcess, room: str) -> None:
     hub.publish({"type": "n", "room": room})
     events = subscribe(hub.url, room=room, since="all")
     next(events)
@@ -144,8 +144,8 @@ def test_a_bystander_may_close_it_between_two_events(hub: HubProcess, room: str)
     assert list(events) == []
 
 
-def test_a_gap_that_the_history_can_fill_is_filled(hub_factory: Callable[..., HubProcess]) -> None:
-    """A subscriber that sleeps while the ring passes it by has every event all the same, once and in order."""
+def test_a_gap_is_filled_from_the_history(hub_factory: Callable[..., HubProcess]) -> None:
+    """A subscriber that falls behind the ring still gets every event once and in order."""
     hub = hub_factory(HUB_RING="20", HUB_HISTORY=f"sqlite:///{hub_factory().folder / 'hub.db'}").start()
     states: list[tuple[str, str]] = []
     total = 400
@@ -164,8 +164,8 @@ def test_a_gap_that_the_history_can_fill_is_filled(hub_factory: Callable[..., Hu
     assert gaps and all("too_slow" in detail and "history" in detail for detail in gaps)
 
 
-def test_a_gap_that_nothing_can_fill_is_an_event(hub_factory: Callable[..., HubProcess]) -> None:
-    """A history in memory is gone with its hub."""
+def test_a_permanent_gap_is_an_event(hub_factory: Callable[..., HubProcess]) -> None:
+    """A history in memory does not survive its hub."""
     hub = hub_factory(HUB_HEARTBEAT="1s").start()
     states: list[str] = []
     hub.publish({"type": "n", "n": 1})
@@ -174,14 +174,14 @@ def test_a_gap_that_nothing_can_fill_is_an_event(hub_factory: Callable[..., HubP
         hub.kill()
         hub.start()
         hub.publish({"type": "n", "n": 2})
-        until(lambda: len(reader.got) == 3, "the gap, and what comes after it")
+        until(lambda: len(reader.got) == 3, "the gap and the event after it")
     gap = reader.got[1]
     assert (gap.type, gap.event["reason"], gap.event["from"]) == ("stream_gap", "unknown_epoch", reader.got[0].id)
     assert reader.got[2].event["n"] == 2
     assert states[0] == "live" and "reconnecting" in states and states[-2:] == ["live", "gap"]
 
 
-def test_an_orderly_restart_is_waited_out(hub_factory: Callable[..., HubProcess]) -> None:
+def test_an_orderly_restart(hub_factory: Callable[..., HubProcess]) -> None:
     hub = hub_factory(HUB_HISTORY=f"sqlite:///{hub_factory().folder / 'hub.db'}").start()
     details: list[str] = []
     with Reader(subscribe(hub.url, on_state=lambda _, detail: details.append(detail))) as reader:
@@ -191,13 +191,13 @@ def test_an_orderly_restart_is_waited_out(hub_factory: Callable[..., HubProcess]
         hub.terminate()
         hub.start()
         hub.publish({"type": "n", "n": 2})
-        until(lambda: len(reader.got) == 2, "the other")
+        until(lambda: len(reader.got) == 2, "the second event")
     assert [received.event["n"] for received in reader.got] == [1, 2]
-    assert any("again in" in detail for detail in details)
+    assert any("retrying in" in detail for detail in details)
 
 
 def test_a_frozen_hub_is_noticed(hub_factory: Callable[..., HubProcess]) -> None:
-    """SIGSTOP: the system answers for it, and not a byte comes. Three heartbeats, and the connection is dead."""
+    """After SIGSTOP the connection stays open without a byte; after three heartbeats it counts as broken."""
     hub = hub_factory(HUB_HEARTBEAT="1s").start()
     states: list[tuple[str, float]] = []
     with Reader(subscribe(hub.url, on_state=lambda s, _: states.append((s, time.monotonic())))) as reader:

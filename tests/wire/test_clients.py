@@ -1,4 +1,4 @@
-"""Clients that people use: curl, requests, httpx-sse, sseclient, browsers' preflights (H03 H18 H41)."""
+"""Widely used clients work: curl, requests, httpx-sse, sseclient, browsers' preflight requests (H03 H18 H41)."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ from ..toolchain import tool
 EVENT = {"type": "test", "message": "Hello from curl"}
 
 
-def end_when_watched(hub: HubProcess, events: list[dict[str, Any]], watchers: int = 1) -> None:
-    hub.wait_count(watchers)
+def publish_when_subscribed(hub: HubProcess, events: list[dict[str, Any]]) -> None:
+    hub.wait_count(1)
     for event in events:
         hub.publish(event)
 
 
-def test_curl_without_a_content_type_is_told_what_to_add(hub: HubProcess) -> None:
+def test_the_answer_to_curl_without_a_content_type_says_what_to_add(hub: HubProcess) -> None:
     command = [tool("curl"), "-s", f"{hub.url}/api/agent/data", "-d", '{"type":"test"}']
     problem = json.loads(subprocess.run(command, capture_output=True, check=True, timeout=PATIENCE).stdout)
     assert "-H 'Content-Type: application/json'" in problem["advice"]
 
 
-def test_both_names_and_both_protocols_reach_it(hub: HubProcess) -> None:
+def test_the_hub_is_reached_over_ipv4_and_ipv6(hub: HubProcess) -> None:
     """H03."""
     for host in ("localhost", "127.0.0.1", "[::1]"):
         assert requests.get(f"http://{host}:{hub.port}/api/health", timeout=PATIENCE).status_code == 200
@@ -43,7 +43,7 @@ def test_both_names_and_both_protocols_reach_it(hub: HubProcess) -> None:
 
 def test_httpx_sse(hub_factory: Callable[..., HubProcess]) -> None:
     hub = hub_factory().start()
-    publisher = threading.Thread(target=end_when_watched, args=(hub, [EVENT, {"type": "end"}]))
+    publisher = threading.Thread(target=publish_when_subscribed, args=(hub, [EVENT, {"type": "end"}]))
     publisher.start()
     got = []
     with httpx.Client(timeout=PATIENCE) as client, connect_sse(client, "GET", f"{hub.url}/api/stream") as source:
@@ -58,7 +58,7 @@ def test_httpx_sse(hub_factory: Callable[..., HubProcess]) -> None:
 
 def test_sseclient(hub_factory: Callable[..., HubProcess]) -> None:
     hub = hub_factory().start()
-    publisher = threading.Thread(target=end_when_watched, args=(hub, [EVENT, {"type": "end"}]))
+    publisher = threading.Thread(target=publish_when_subscribed, args=(hub, [EVENT, {"type": "end"}]))
     publisher.start()
     got = []
     with requests.get(f"{hub.url}/api/stream", stream=True, timeout=PATIENCE) as response:
@@ -70,25 +70,25 @@ def test_sseclient(hub_factory: Callable[..., HubProcess]) -> None:
     assert got == ["stream_opened", "test", "end"]
 
 
-def test_50_clients_get_it_within_100_ms_and_100_let_posts_through(hub_factory: Callable[..., HubProcess]) -> None:
-    """H19 H20, as figures that a noisy machine still meets with room to spare: nothing here is asserted to the edge."""
+def test_150_subscribers_get_every_event_in_order(hub_factory: Callable[..., HubProcess]) -> None:
+    """H19 H20, without their time limits, which the benchmark measures: a busy machine must not fail this test."""
     hub = hub_factory().start()
     crowd = [hub.stream() for _ in range(150)]
     try:
-        for one in crowd:
-            one.next()
+        for stream in crowd:
+            stream.next()
         hub.wait_count(150)
         for n in range(20):
             assert hub.publish({"type": "n", "n": n})["clients_notified"] == 150
-        for one in crowd:
-            assert [one.next()["n"] for _ in range(20)] == list(range(20))
+        for stream in crowd:
+            assert [stream.next()["n"] for _ in range(20)] == list(range(20))
     finally:
-        for one in crowd:
-            one.close()
+        for stream in crowd:
+            stream.close()
 
 
-def test_what_a_browser_asks_first(hub: HubProcess) -> None:
-    """CORS: a page of another origin may read and post; preflights are answered; never two headers of one name (H04)."""
+def test_cors_preflights_and_headers(hub: HubProcess) -> None:
+    """A page of another origin may read and post, preflights are answered, and no header is sent twice (H04)."""
     origin = {"Origin": "https://example.org"}
     for path in ("/api/stream", "/api/agent/data", "/api/events", "/api/health"):
         preflight = requests.options(
@@ -134,7 +134,7 @@ def test_cors_with_a_list_of_origins(hub_factory: Callable[..., HubProcess]) -> 
             answer.close()
 
 
-def test_import_loads_nothing_of_livekit_and_opens_nothing(tmp_path: Path) -> None:
+def test_importing_the_server_loads_no_livekit_and_starts_nothing(tmp_path: Path) -> None:
     program = (
         "import sys, threading; import flask_server; "
         "assert not any(m.split('.')[0] in ('livekit', 'gevent', 'gunicorn') for m in sys.modules), 'too much loaded'; "
@@ -146,7 +146,7 @@ def test_import_loads_nothing_of_livekit_and_opens_nothing(tmp_path: Path) -> No
 
 
 def test_flasks_test_client_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """For those who test their own code against the application."""
+    """Users can test their own code against the application."""
     from event_hub.server.app import create_app
     from event_hub.server.settings import Settings
 

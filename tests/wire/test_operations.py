@@ -1,4 +1,4 @@
-"""What operators and tools use: health, subscribers, config, metrics, the API's description, wrong addresses."""
+"""Endpoints for operators and tools: health, subscribers, config, metrics, the API description, and bad requests."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 import requests
 from openapi_spec_validator import validate
-from prometheus_client.parser import text_string_to_metric_families
 
 from event_hub.events import HUB_ONLY, KNOWN
 from event_hub.server.errors import CATALOGUE
@@ -16,29 +15,20 @@ from event_hub.server.errors import CATALOGUE
 from ..hubs import PATIENCE, HubProcess, until
 
 
-def metrics(hub: HubProcess) -> dict[str, float]:
-    text = requests.get(f"{hub.url}/metrics", timeout=PATIENCE).text
-    return {
-        sample.name + "".join(f"{{{value}}}" for value in sample.labels.values()): sample.value
-        for family in text_string_to_metric_families(text)
-        for sample in family.samples
-    }
-
-
 def test_metrics_count_what_happens(hub_factory: Callable[..., HubProcess]) -> None:
     hub = hub_factory(HUB_HEARTBEAT="500ms").start()
-    with hub.stream() as one, hub.stream("?room=a") as two:
-        one.next()
-        two.next()
+    with hub.stream() as everything, hub.stream("?room=a") as room:
+        everything.next()
+        room.next()
         hub.wait_count(2)
         hub.publish({"type": "x", "room": "a", "event_id": "e"})
-        one.until("x")  # by itself: what comes close together goes out together, and is counted once
-        two.until("x")
+        everything.until("x")  # sent separately: events close together are sent together and counted once
+        room.until("x")
         hub.publish([{"type": "x"}, {"type": "x", "event_id": "e"}])
         hub.post({"type": ""})
-        one.until("x")
-        one.until("heartbeat")
-        found = metrics(hub)
+        everything.until("x")
+        everything.until("heartbeat")
+        found = hub.metrics()
     assert found["hub_subscribers{socket}"] == 2
     assert found["hub_subscribers_limit"] > 2
     assert found["hub_views"] == 2
@@ -54,26 +44,27 @@ def test_metrics_count_what_happens(hub_factory: Callable[..., HubProcess]) -> N
     assert 0 < found["hub_publish_to_socket_seconds_sum"] < 60
     assert found["hub_history_up"] == 1
     assert found["process_resident_memory_bytes"] > 1e6
-    until(lambda: metrics(hub)["hub_subscribers_left_total"] == 2, "both to have left")
+    until(lambda: hub.metrics()["hub_subscribers_left_total"] == 2, "both subscribers to have left")
 
 
-def test_subscribers(hub_factory: Callable[..., HubProcess]) -> None:
+def test_subscribers_are_listed(hub_factory: Callable[..., HubProcess]) -> None:
     hub = hub_factory().start()
-    with hub.stream() as one, hub.stream("?room=a&type=x*") as two:
-        one.next()
-        two.next()
+    with hub.stream() as everything, hub.stream("?room=a&type=x*") as filtered:
+        everything.next()
+        filtered.next()
         hub.wait_count(2)
         answer = hub.get("/api/subscribers")
         assert answer["count"] == 2
         by_id = {s["id"]: s for s in answer["subscribers"]}
         assert by_id[2]["filter"] == {"room": ["a"], "type": ["x*"]}
-        assert by_id[1]["address"] == f"127.0.0.1:{one.socket.getsockname()[1]}"
+        assert by_id[1]["address"] == f"127.0.0.1:{everything.socket.getsockname()[1]}"
         assert (by_id[1]["lag"], by_id[1]["blocked"], by_id[1]["path"]) == (0, False, "socket")
         assert len(hub.get("/api/subscribers?limit=1")["subscribers"]) == 1
 
 
 def test_config_and_health(hub: HubProcess) -> None:
     config = hub.get("/api/config")
+    assert config["gateway"] is None
     assert {t["type"] for t in config["types"]} == {*KNOWN, *HUB_ONLY}
     assert config["heartbeat"] == 1
     assert config["limits"]["event"] == 65536
@@ -82,12 +73,12 @@ def test_config_and_health(hub: HubProcess) -> None:
     assert health["cursor"].startswith(config["epoch"])
 
 
-def test_openapi_is_valid_and_describes_what_there_is(hub: HubProcess) -> None:
+def test_openapi_is_valid_and_matches_the_endpoints(hub: HubProcess) -> None:
     document = hub.get("/openapi.json")
     validate(document)
-    hub.publish({"type": "agent_ready", "session": "s"})
+    hub.publish({"type": "agent_ready", "session": "s", "room": "r"})
     answers = {
-        path: requests.get(f"{hub.url}{path.format(id='s', form='vtt')}", timeout=PATIENCE, stream=True)
+        path: requests.get(f"{hub.url}{path.format(id='s', room='r', form='vtt')}", timeout=PATIENCE, stream=True)
         for path, operations in document["paths"].items()
         if "get" in operations
     }
@@ -100,6 +91,18 @@ def test_openapi_is_valid_and_describes_what_there_is(hub: HubProcess) -> None:
     assert codes == list(CATALOGUE)
     parameters = {p["name"] for p in document["paths"]["/api/stream"]["get"]["parameters"]}
     assert parameters == {"room", "type", "session", "last_event_id", "since", "replay", "Last-Event-ID"}
+
+
+def test_every_page_has_the_icon(hub: HubProcess) -> None:
+    """Also where a browser asks for /favicon.ico because the page names no icon."""
+    icon = requests.get(f"{hub.url}/static/icon.svg", timeout=PATIENCE)
+    plain = requests.get(f"{hub.url}/favicon.ico", timeout=PATIENCE)
+    assert (plain.status_code, plain.content) == (200, icon.content)
+    assert plain.headers["Content-Type"].startswith("image/svg+xml")
+    for page in ("/docs/guide/", "/docs/errors", "/docs/events"):
+        answer = requests.get(f"{hub.url}{page}", timeout=PATIENCE)
+        assert '<link rel="icon" href="/static/icon.svg">' in answer.text
+        assert "img-src 'self'" in answer.headers["Content-Security-Policy"] or page != "/docs/guide/"
 
 
 def test_pages_are_served(hub: HubProcess) -> None:
@@ -140,9 +143,9 @@ BAD_REQUESTS: list[tuple[str, str, str, str | None]] = [
     ("GET", "/api/sessions?before=x", "bad_cursor", "before"),
     ("GET", "/api/sessions?room=" + "*" * 20, "bad_filter", None),
     ("GET", "/api/sessions?rooms=r", "bad_parameter", "rooms"),
-    ("GET", "/api/sessions/nobody", "unknown_session", None),
-    ("GET", "/api/sessions/nobody?rom=r", "bad_parameter", "rom"),
-    ("GET", "/api/sessions/nobody/transcript.pdf", "not_found", None),
+    ("GET", "/api/sessions/absent", "unknown_session", None),
+    ("GET", "/api/sessions/absent?rom=r", "bad_parameter", "rom"),
+    ("GET", "/api/sessions/absent/transcript.pdf", "not_found", None),
     ("GET", "/api/rooms?limit=x", "bad_parameter", "limit"),
     ("GET", "/api/events?past=9&before=a-1", "bad_parameter", "past"),
     ("GET", "/api/events?past=-1", "bad_parameter", "past"),
@@ -151,9 +154,9 @@ BAD_REQUESTS: list[tuple[str, str, str, str | None]] = [
 
 
 @pytest.mark.parametrize(("method", "path", "code", "field"), BAD_REQUESTS, ids=[p[1][:40] for p in BAD_REQUESTS])
-def test_wrong_addresses_and_parameters(hub: HubProcess, method: str, path: str, code: str, field: str | None) -> None:
+def test_bad_requests_are_refused(hub: HubProcess, method: str, path: str, code: str, field: str | None) -> None:
     request = requests.Request(method, hub.url).prepare()
-    request.url = hub.url + path  # as it is: requests would tidy it up
+    request.url = hub.url + path  # set directly, because requests would normalise it
     with requests.Session() as session:
         answer = session.send(request, timeout=PATIENCE)
     problem: dict[str, Any] = answer.json()
@@ -164,15 +167,15 @@ def test_wrong_addresses_and_parameters(hub: HubProcess, method: str, path: str,
         assert answer.headers["Allow"]
 
 
-def test_too_many_different_globs(hub_factory: Callable[..., HubProcess]) -> None:
-    """Exact filters are free; different globs are tried one by one, so their number is bounded."""
+def test_the_number_of_distinct_globs_is_limited(hub_factory: Callable[..., HubProcess]) -> None:
+    """Globs are tried one by one for each event, so their number is bounded; exact filters cost nothing."""
     hub = hub_factory(HUB_MAX_GLOBS="5").start()
     streams = [hub.stream(f"?room=r{n}*") for n in range(5)]
     try:
         streams.append(hub.stream("?room=r6*"))
         assert streams[-1].status == 429
         assert streams[-1].header("retry-after")
-        streams.append(hub.stream("?type=transcript&room=*x*"))  # found by its type, and yet to be tried
+        streams.append(hub.stream("?type=transcript&room=*x*"))  # indexed by its type, but its glob must be tried too
         assert streams[-1].status == 429
         for query in ("?room=r1*", "?room=exact", ""):  # known, exact, everything
             streams.append(hub.stream(query))
@@ -185,23 +188,23 @@ def test_too_many_different_globs(hub_factory: Callable[..., HubProcess]) -> Non
         assert again.status == 200
 
 
-def test_10_000_distinct_filters_come_and_go(hub_factory: Callable[..., HubProcess]) -> None:
-    """In waves, as many as this process may open: every one gets its own event and none of the others'."""
+def test_10_000_distinct_filters_in_ten_waves(hub_factory: Callable[..., HubProcess]) -> None:
+    """Each subscriber gets its own event and no other; a wave has as many as this process can open."""
     hub = hub_factory().start()
     with hub.stream("?type=all") as other:
         other.next()
         for wave in range(10):
             names = [f"w{wave}-{n}" for n in range(1000)]
             crowd = [hub.stream(f"?room={name}", read_head=False) for name in names]
-            for one in crowd:
-                one.read_head()
+            for stream in crowd:
+                stream.read_head()
             hub.wait_count(1001)
             answer = hub.publish([{"type": "n", "room": name} for name in names])
             assert answer["clients_notified"] == 1000
-            for name, one in zip(names, crowd, strict=True):
-                assert one.until("n")["room"] == name
-                one.close()
+            for name, stream in zip(names, crowd, strict=True):
+                assert stream.until("n")["room"] == name
+                stream.close()
             hub.wait_count(1)
         hub.publish({"type": "all"})
         other.until("all")
-    until(lambda: metrics(hub)["hub_views"] == 0, "all views to be forgotten")
+    until(lambda: hub.metrics()["hub_views"] == 0, "all views to be removed")

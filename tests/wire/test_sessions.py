@@ -1,4 +1,4 @@
-"""`/api/sessions…`, `/api/rooms` and a page's past: what the events add up to, over HTTP (D04, H32, H34)."""
+"""Sessions, rooms and condensed history over HTTP: `/api/sessions…`, `/api/rooms`, `/api/events?past=` (D04, H32, H34)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 import requests
 
 from bench.conversations import conversation
-from event_hub.sessions import Session, Sessions, retell
+from event_hub.sessions import Session, Sessions, replay_into
 
 from ..cli.commands import run
 from ..hubs import PATIENCE, HubProcess, until
@@ -32,14 +32,14 @@ def said(text: str, **fields: Any) -> dict[str, Any]:
 
 
 def computed(events: list[dict[str, Any]], id: str) -> dict[str, Any]:
-    """A session's document, as the pure part makes it of these events."""
+    """The session document that `event_hub.sessions` computes from these events."""
     sessions = Sessions()
     for offset, event in enumerate(events, 1):
         sessions.take(event, offset)
     (session,) = sessions.find(id)
     whole = Session(session.room, session.session, whole=True)
     for offset, event in enumerate(events, 1):
-        retell(session, event, offset, whole)
+        replay_into(session, event, offset, whole)
     document: dict[str, Any] = json.loads(json.dumps(whole.document()))
     return document
 
@@ -55,7 +55,7 @@ def refusal(hub: HubProcess, path: str) -> tuple[int, dict[str, Any]]:
     return answer.status_code, problem
 
 
-def test_a_session_is_what_its_events_add_up_to(hub: HubProcess) -> None:
+def test_a_session_document_is_computed_from_its_events(hub: HubProcess) -> None:
     hub.publish(list(conversation("support-7", "AS_1", 12)))
     hub.publish({"type": "custom", "room": "support-7"})
     document = hub.get("/api/sessions/AS_1")
@@ -79,7 +79,7 @@ def test_a_session_is_what_its_events_add_up_to(hub: HubProcess) -> None:
     assert (room["counts"], room["latency"]) == (document["counts"], document["latency"])
 
 
-def test_answers_are_as_the_description_says(hub: HubProcess) -> None:
+def test_answers_match_the_openapi_description(hub: HubProcess) -> None:
     hub.publish([*conversation("r", "s", 2), said("hi"), said("ho", room="q")])
     description = hub.get("/openapi.json")
     for path, operation in (
@@ -95,8 +95,8 @@ def test_answers_are_as_the_description_says(hub: HubProcess) -> None:
         jsonschema.Draft202012Validator(schema).validate(hub.get(path))
 
 
-def test_a_late_joiner_goes_on_without_a_hole(hub: HubProcess) -> None:
-    """The document and the stream after its cursor are the whole session, with publishers racing both (D04, H34)."""
+def test_a_late_joiner_misses_no_event(hub: HubProcess) -> None:
+    """The document and the stream after its cursor are the whole session, even while events are published (D04, H34)."""
     events = list(conversation("r", "s", 10))
 
     def publish() -> None:
@@ -127,7 +127,7 @@ def test_a_late_joiner_goes_on_without_a_hole(hub: HubProcess) -> None:
     assert hub.get("/api/sessions/s")["counts"]["events"] == len(events)
 
 
-def test_what_is_posted_is_in_the_next_answer(hub: HubProcess) -> None:
+def test_a_posted_event_is_in_the_next_answer(hub: HubProcess) -> None:
     for number in range(1, 30):
         hub.publish(said(f"word {number}", room="r"))
         document = hub.get("/api/sessions/room:r")
@@ -136,8 +136,8 @@ def test_what_is_posted_is_in_the_next_answer(hub: HubProcess) -> None:
         assert hub.get("/api/events?past=10&limit=1")["events"][-1]["event"]["text"] == f"word {number}"
 
 
-def test_which_session(hub: HubProcess) -> None:
-    """Names of all kinds; a room or nothing where there is no name; two sessions of one name."""
+def test_sessions_are_addressed_by_name(hub: HubProcess) -> None:
+    """Any name works; events without a session are found by room or as `none`; an ambiguous name is refused."""
     names = ["a/b", "ä ö", "100%", "x/transcript.txt/y", "?#&=", "room:z", "a//b", "a\nb", "a.b"]
     hub.publish([said("hi", session=name, room="r") for name in names])
     for name in names:
@@ -145,20 +145,20 @@ def test_which_session(hub: HubProcess) -> None:
         assert (
             "hi" in requests.get(f"{hub.url}/api/sessions/{quote(name, safe='')}/transcript.txt", timeout=PATIENCE).text
         )
-    hub.publish([said("nowhere"), said("room only", room="z")])
-    assert hub.get("/api/sessions/none")["conversation"][0]["text"] == "nowhere"
+    hub.publish([said("no room"), said("room only", room="z")])
+    assert hub.get("/api/sessions/none")["conversation"][0]["text"] == "no room"
     status, problem = refusal(hub, "/api/sessions/room:z")
     assert (status, problem["code"], problem["rooms"]) == (409, "ambiguous_session", ["z", "r"])
     assert hub.get("/api/sessions/room:z?room=z")["conversation"][0]["text"] == "room only"
-    status, problem = refusal(hub, "/api/sessions/nobody")
+    status, problem = refusal(hub, "/api/sessions/absent")
     assert (status, problem["code"]) == (404, "unknown_session")
-    assert "nobody" in problem["detail"]
+    assert "absent" in problem["detail"]
     status, problem = refusal(hub, "/api/sessions/a.b/transcript.pdf")
     assert (status, problem["code"]) == (404, "not_found")
     assert "json, txt, md, srt, vtt" in problem["detail"]
 
 
-def test_the_list_is_filtered_and_has_pages(hub: HubProcess) -> None:
+def test_the_session_list_is_filtered_and_paginated(hub: HubProcess) -> None:
     for number in range(25):
         hub.publish([said("hi", room=f"r{number % 3}", session=f"s{number}")])
     hub.publish([{"type": "session_ended", "room": "r1", "session": "s1", "timestamp": 1010.0}])
@@ -188,7 +188,7 @@ def test_the_list_is_filtered_and_has_pages(hub: HubProcess) -> None:
     assert hub.get("/api/rooms?room=r2")["more"] is False
 
 
-def test_transcripts_in_all_forms(hub: HubProcess) -> None:
+def test_transcripts_in_all_formats(hub: HubProcess) -> None:
     hub.publish(list(conversation("r", "s", 2)))
 
     def get(form: str) -> tuple[str, str]:
@@ -215,8 +215,48 @@ def test_transcripts_in_all_forms(hub: HubProcess) -> None:
     ]  # fmt: skip
 
 
-def test_the_past_of_a_page(hub: HubProcess) -> None:
-    """The newest events as they are; what came before without what was replaced; and no hole between (D04)."""
+def test_a_room_with_several_sessions_has_one_transcript(hub: HubProcess) -> None:
+    """One session for each participant: what they said is in one order, under the names that the reader gives."""
+    for number, (name, words) in enumerate((("ada", "One."), ("bo", "Two."), ("ada", "Three."))):
+        hub.publish(
+            said(words, room="r/1", session=f"of-{name}", speaker_id=name[0].upper(), timestamp=1000.0 + number)
+        )
+    hub.publish(said("elsewhere", room="other", session="s", timestamp=1001.0))
+    path = f"{hub.url}/api/rooms/r%2F1/transcript"
+
+    def get(form: str, **params: str) -> str:
+        answer = requests.get(f"{path}.{form}", params=params, timeout=PATIENCE)
+        assert answer.status_code == 200, answer.text
+        answer.encoding = "utf-8"
+        return answer.text
+
+    names = {"speakers": "A:Ada,B:Bo Li"}
+    assert [line.split("] ")[1] for line in get("txt").splitlines()] == ["A: One.", "B: Two.", "A: Three."]
+    named = [line.split("] ")[1] for line in get("txt", **names).splitlines()]
+    assert named == ["Ada: One.", "Bo Li: Two.", "Ada: Three."]
+    assert [line for line in get("vtt", **names).splitlines() if "<v" in line] == [
+        "<v Ada>One.</v>", "<v Bo Li>Two.</v>", "<v Ada>Three.</v>",
+    ]  # fmt: skip
+    text = get("md", **names)
+    assert text.startswith("# r/1 · 2 sessions\n")
+    assert text.index("**Ada:** One.") < text.index("**Bo Li:** Two.") < text.index("**Ada:** Three.")
+    document = json.loads(get("json", **names))
+    description = hub.get("/openapi.json")
+    schema = {**description["components"]["schemas"]["RoomTranscript"], "components": description["components"]}
+    jsonschema.Draft202012Validator(schema).validate(document)
+    assert document["sessions"] == ["of-ada", "of-bo"]
+    assert [(one["speaker"], one["session"]) for one in document["transcript"]] == [
+        ("Ada", "of-ada"), ("Bo Li", "of-bo"), ("Ada", "of-ada"),
+    ]  # fmt: skip
+    one = requests.get(f"{hub.url}/api/sessions/of-bo/transcript.txt", params=names, timeout=PATIENCE).text
+    assert one.endswith("Bo Li: Two.\n")
+    assert refusal(hub, "/api/rooms/r%2F1/transcript.txt?speakers=Ada")[1]["field"] == "speakers"
+    assert refusal(hub, "/api/rooms/unknown/transcript.txt")[0] == 404
+    assert refusal(hub, "/api/rooms/r%2F1/transcript.pdf")[0] == 404
+
+
+def test_a_page_with_condensed_history(hub: HubProcess) -> None:
+    """The newest events are complete, older ones lack those that were superseded, and no event falls in between (D04)."""
     events = [*conversation("r", "s", 60), *conversation("other", "t", 10)]
     hub.publish(events)
     page = hub.get("/api/events?limit=300&past=3000")
@@ -238,16 +278,16 @@ def test_the_past_of_a_page(hub: HubProcess) -> None:
     assert len(short["past"]) == 50
     assert short["past_more"] is True
     assert short["past"] == page["past"][-50:]
-    of_one = hub.get("/api/events?limit=1&past=3000&session=s&room=r")
-    assert {item["event"]["session"] for item in [*of_one["past"], *of_one["events"]]} == {"s"}
+    one_session = hub.get("/api/events?limit=1&past=3000&session=s&room=r")
+    assert {item["event"]["session"] for item in [*one_session["past"], *one_session["events"]]} == {"s"}
     with hub.stream(f"?last_event_id={page['after']}") as stream:
         assert stream.next()["resumed"] is True
         hub.publish(said("next", room="r"))
         assert stream.next()["text"] == "next"
 
 
-def test_no_hole_between_the_past_and_a_page_of_large_events(hub: HubProcess) -> None:
-    """A page goes back to a multiple of 500: however many looks into the history that takes (D04)."""
+def test_no_event_is_missing_between_condensed_history_and_a_page_of_large_events(hub: HubProcess) -> None:
+    """A page reaches back to a multiple of 500, however many reads of the history that takes (D04)."""
     large = [{"type": "large", "n": n, "text": "x" * 60_000, "room": "r"} for n in range(599)]
     for at in range(0, len(large), 100):
         hub.publish(large[at : at + 100])
@@ -256,8 +296,8 @@ def test_no_hole_between_the_past_and_a_page_of_large_events(hub: HubProcess) ->
     assert (page["past"], page["more"]) == ([], False)
 
 
-def test_the_stream_of_a_session_has_what_names_only_its_room(hub: HubProcess) -> None:
-    """LiveKit's webhooks do; and of a session that its publisher sometimes names without a room, nothing is missing."""
+def test_the_stream_of_a_session_includes_events_that_name_only_its_room(hub: HubProcess) -> None:
+    """LiveKit's webhooks name only the room; a publisher may name only the session. The stream has both."""
     hub.publish([said("hi", room="r", session="s"), said("ho", session="only")])
     document = hub.get("/api/sessions/s")
     assert document["stream"] == f"/api/stream?room=r&last_event_id={document['cursor']}"
@@ -275,8 +315,8 @@ def test_the_stream_of_a_session_has_what_names_only_its_room(hub: HubProcess) -
     assert document["stream"] == f"/api/stream?last_event_id={document['cursor']}"
 
 
-def test_captions_are_those_of_an_export(hub: HubProcess, tmp_path: Path) -> None:
-    """To the byte, though a webhook has told of the room before, and whatever was said."""
+def test_captions_equal_those_of_an_export(hub: HubProcess, tmp_path: Path) -> None:
+    """Byte for byte, even if a webhook announced the room earlier and the text contains markup."""
     hub.publish({"type": "livekit_room_started", "room": "r", "timestamp": 1_699_999_990.0})
     hub.publish(list(conversation("r", "s", 3)))
     hub.publish(said("a --> b\n\n1\n00:00:01,000 --> <i>\u202e\0", room="r", session="s", timestamp=1_700_000_100.0))
@@ -288,8 +328,8 @@ def test_captions_are_those_of_an_export(hub: HubProcess, tmp_path: Path) -> Non
         assert answer.content == file.read_bytes()
 
 
-def test_asking_costs_nobody_an_event(hub: HubProcess) -> None:
-    """A hundred at once, while others publish: every answer is whole, and every stream has everything."""
+def test_concurrent_reads_lose_no_events(hub: HubProcess) -> None:
+    """With 100 requests from 25 threads during publishing, every answer is complete and the stream has every event."""
     hub.publish(list(conversation("r", "s", 100)))
     with hub.stream() as stream:
         stream.next()
@@ -312,8 +352,8 @@ def test_asking_costs_nobody_an_event(hub: HubProcess) -> None:
     assert hub.get("/api/sessions/s")["counts"]["events"] == len(list(conversation("r", "s", 100))) + 100
 
 
-def test_only_so_much_is_kept(tmp_path: Path) -> None:
-    """A session whose beginning retention has taken says so; one of which nothing is left is not there."""
+def test_sessions_after_retention(tmp_path: Path) -> None:
+    """A session whose beginning was deleted is marked partial; one that was deleted entirely is not listed."""
     with HubProcess(tmp_path, HUB_HISTORY="memory:", HUB_RETENTION="1d,300KB") as hub:
         hub.publish(list(conversation("r", "old", 1)))
         assert hub.get("/api/sessions/old")["partial"] is False
@@ -321,21 +361,21 @@ def test_only_so_much_is_kept(tmp_path: Path) -> None:
         hub.publish(said("x", room="r", session="new"))
 
         def trimmed() -> bool:
-            listed = {one["session"]: one for one in hub.get("/api/sessions")["sessions"]}
+            listed = {session["session"]: session for session in hub.get("/api/sessions")["sessions"]}
             return "old" not in listed and listed["long"]["partial"] is True
 
-        until(trimmed, "retention to be seen")
+        until(trimmed, "retention to show")
 
-        def anew() -> bool:
-            expected = computed(history(hub), "long")  # retention may go on
+        def recomputed() -> bool:
+            expected = computed(history(hub), "long")  # retention may continue meanwhile
             document = hub.get("/api/sessions/long")
             return {name: document[name] for name in expected} == expected
 
-        until(anew, "what retention has left to be computed anew")
+        until(recomputed, "the document to be computed from the remaining events")
 
 
-def test_the_session_of_an_agent_that_was_killed_is_over(hub: HubProcess) -> None:
-    """Its process can say nothing any more; the launcher does."""
+def test_the_session_of_a_killed_agent_has_ended(hub: HubProcess) -> None:
+    """A killed process cannot report the end of its session, so the launcher does."""
     events = list(conversation("r", "s", 2))[:80]
     hub.publish([*events, {"type": "agent_ready", "room": "r", "session": "s", "agent_id": "ag_1"}])
     assert hub.get("/api/sessions/s")["status"] == "live"

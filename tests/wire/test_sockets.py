@@ -1,4 +1,4 @@
-"""Subscribers that misbehave, on real sockets and both ways of streaming: nobody else notices (D05 D06)."""
+"""Misbehaving subscribers on real sockets, with both ways of streaming: no one else is affected (D05 D06)."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from ..hubs import PATIENCE, HubProcess, Stream, until
 
 BIG = "x" * 30_000
 TOTAL = 600
-"""Such events are more than the ring has and a socket holds back."""
+"""This number of BIG events is more than the ring and a socket's buffers hold."""
 
 
 @pytest.fixture(params=["gunicorn", "gunicorn-generator"])
 def either(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[HubProcess]:
-    """With patience: on a busy machine seconds may pass before a subscriber that waits for its turn is read from."""
+    """A long HUB_STALL: on a busy machine, seconds may pass before the test reads from a subscriber again."""
     with HubProcess(tmp_path, server=request.param, HUB_HEARTBEAT="1s", HUB_STALL="60s", HUB_RING="200") as process:
         yield process
 
@@ -34,15 +34,8 @@ def impatient(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[HubPro
         yield process
 
 
-def metric(hub: HubProcess, name: str) -> float:
-    for line in requests.get(f"{hub.url}/metrics", timeout=PATIENCE).text.splitlines():
-        if line.startswith(name + " "):
-            return float(line.split()[-1])
-    return 0.0
-
-
 def test_short_sends_deliver_every_byte_in_order(hub_factory: Callable[..., HubProcess]) -> None:
-    """A reader slower than the publisher, with small buffers: sends are torn in the middle of frames, nothing is lost."""
+    """With small buffers and a slow reader, sends end in the middle of frames, and no byte is lost."""
     hub = hub_factory(HUB_RING="10000", HUB_STALL="60s").start()
     with hub.stream(receive_buffer=4096) as slow, hub.stream() as quick:
         slow.next()
@@ -54,15 +47,19 @@ def test_short_sends_deliver_every_byte_in_order(hub_factory: Callable[..., HubP
             lambda: any(s["blocked"] for s in hub.get("/api/subscribers")["subscribers"]), "the slow one to be blocked"
         )
         assert [slow.until("n")["n"] for _ in range(300)] == list(range(300))
-        until(lambda: all(s["lag"] == 0 for s in hub.get("/api/subscribers")["subscribers"]), "it to have caught up")
+        until(
+            lambda: all(s["lag"] == 0 for s in hub.get("/api/subscribers")["subscribers"]),
+            "the slow one to have caught up",
+        )
         hub.publish({"type": "n", "n": "live"})
         assert slow.until("n")["n"] == "live"
 
 
-def test_a_stalled_reader_is_passed_by_told_and_dropped(impatient: HubProcess) -> None:
-    """It takes nothing: the ring passes it by, others go on, and after HUB_STALL it is dropped. It resumes elsewhere.
+def test_a_stalled_reader_is_dropped(impatient: HubProcess) -> None:
+    """It reads nothing, so it is dropped after HUB_STALL, while the other subscriber gets every event.
 
-    A few events at a time, so that the other one's socket has room for them: it never stalls, however late we read it.
+    Events are published a few at a time, so that they fit the other subscriber's socket and it never stalls, however late
+    the test reads from it.
     """
     hub = impatient
     stalled = hub.stream(receive_buffer=4096)
@@ -74,14 +71,15 @@ def test_a_stalled_reader_is_passed_by_told_and_dropped(impatient: HubProcess) -
             hub.publish([{"type": "n", "n": n, "pad": BIG} for n in range(start, start + 10)])
             assert [other.until("n")["n"] for _ in range(10)] == list(range(start, start + 10))
         until(lambda: hub.count() == 1, "the stalled one to be dropped")
-        assert metric(hub, 'hub_subscribers_dropped_total{reason="stalled"}') == 1
+        assert hub.metrics()["hub_subscribers_dropped_total{stalled}"] == 1
         hub.publish({"type": "n", "n": TOTAL})
         assert other.until("n")["n"] == TOTAL
     stalled.close()
 
 
 def test_a_slow_reader_gets_one_counted_gap(either: HubProcess) -> None:
-    """Passed by while it was blocked, it reads again: what it had, one stream_gap that counts what is missing, the rest."""
+    """When it reads again after the ring has moved on, it gets what was already sent, one stream_gap with the number of
+    missed events, and the rest."""
     hub = either
     with hub.stream(receive_buffer=4096) as slow:
         slow.next()
@@ -101,8 +99,8 @@ def test_a_slow_reader_gets_one_counted_gap(either: HubProcess) -> None:
         assert event["reason"] == "too_slow"
         assert event["from"] == ids[before[-1]]
         assert after == list(range(len(before) + event["missed"], TOTAL))
-        assert len(after) <= 200 + 100  # the ring, and what was handed over already
-        # What is missing can be had from the history, between the two cursors of the gap.
+        assert len(after) <= 200 + 100  # the ring, and what was already sent
+        # The missed events can be read from the history, between the gap's two cursors.
         missing: list[Any] = []
         after_id = event["from"]
         while not missing or missing[-1]["id"] != event["to"]:
@@ -110,12 +108,12 @@ def test_a_slow_reader_gets_one_counted_gap(either: HubProcess) -> None:
             missing += [e for e in page["events"] if _offset(e["id"]) <= _offset(event["to"])]
             after_id = page["after"]
         assert [e["event"]["n"] for e in missing] == list(range(len(before), after[0]))
-    assert metric(hub, 'hub_gaps_total{reason="too_slow"}') == 1
-    assert metric(hub, "hub_missed_events_total") == event["missed"]
+    assert hub.metrics()["hub_gaps_total{too_slow}"] == 1
+    assert hub.metrics()["hub_missed_events_total"] == event["missed"]
 
 
-def test_a_reader_of_a_byte_a_second_stays_and_loses_nothing(hub_factory: Callable[..., HubProcess]) -> None:
-    """It takes something within HUB_STALL each time, so it is slow, not stalled. (A byte each 100 ms, HUB_STALL 2 s.)"""
+def test_a_very_slow_reader_stays_connected_and_misses_nothing(hub_factory: Callable[..., HubProcess]) -> None:
+    """It reads something within every HUB_STALL, so it is slow but not stalled."""
     hub = hub_factory(HUB_STALL="2s", HUB_RING="200").start()
     with hub.stream(receive_buffer=2048) as crawler, hub.stream() as other:
         crawler.next()
@@ -124,7 +122,7 @@ def test_a_reader_of_a_byte_a_second_stays_and_loses_nothing(hub_factory: Callab
 
         def crawl() -> None:
             while not ended.wait(0.1):
-                crawler.read(200)  # the receive window is what counts: it opens a little each time
+                crawler.read(200)  # each read opens the receive window a little
 
         reader = threading.Thread(target=crawl)
         reader.start()
@@ -133,7 +131,7 @@ def test_a_reader_of_a_byte_a_second_stays_and_loses_nothing(hub_factory: Callab
                 hub.publish({"type": "n", "n": n, "pad": "x" * 2000})
                 assert other.until("n")["n"] == n
             began = crawler.bytes
-            until(lambda: len(crawler.bytes) > len(began) + 6000, "it to have read on for three seconds")
+            until(lambda: len(crawler.bytes) > len(began) + 6000, "the crawler to have read for three seconds")
             assert hub.count() == 2
         finally:
             ended.set()
@@ -141,7 +139,7 @@ def test_a_reader_of_a_byte_a_second_stays_and_loses_nothing(hub_factory: Callab
         assert [crawler.until("n")["n"] for _ in range(60)] == list(range(60))
 
 
-def test_reset_and_half_closed(either: HubProcess) -> None:
+def test_reset_and_half_closed_connections_are_noticed(either: HubProcess) -> None:
     hub = either
     with hub.stream() as other:
         other.next()
@@ -151,7 +149,7 @@ def test_reset_and_half_closed(either: HubProcess) -> None:
         hub.wait_count(3)
         resetting.reset()
         hub.wait_count(2)
-        half.socket.shutdown(socket.SHUT_WR)  # counts as gone: see sockets._readable
+        half.socket.shutdown(socket.SHUT_WR)  # counts as closed: see sockets._readable
         hub.wait_count(1)
         assert hub.publish({"type": "n", "n": 1})["clients_notified"] == 1
         assert other.until("n")["n"] == 1
@@ -160,14 +158,14 @@ def test_reset_and_half_closed(either: HubProcess) -> None:
         half.close()
 
 
-def test_one_that_talks_without_end_is_cut_off(hub_factory: Callable[..., HubProcess]) -> None:
+def test_a_subscriber_that_keeps_sending_is_cut_off(hub_factory: Callable[..., HubProcess]) -> None:
     hub = hub_factory().start()
     with hub.stream() as talker, hub.stream() as other:
         talker.next()
         other.next()
         talker.socket.sendall(b"GET /api/health HTTP/1.1\r\n\r\n")
         hub.publish({"type": "n"})
-        talker.until("n")  # a little is passed over
+        talker.until("n")  # a little input is ignored
         with pytest.raises(OSError):
             for _ in range(1000):
                 talker.socket.sendall(b"x" * 65536)
@@ -176,94 +174,92 @@ def test_one_that_talks_without_end_is_cut_off(hub_factory: Callable[..., HubPro
         other.until("n")
 
 
-def test_1000_that_leave_at_once(either: HubProcess) -> None:
+def test_1000_subscribers_leave_at_once(either: HubProcess) -> None:
     hub = either
     with hub.stream() as other:
         other.next()
         crowd = [hub.stream(read_head=False) for _ in range(1000)]
-        for one in crowd:
-            one.read_head()
+        for stream in crowd:
+            stream.read_head()
         hub.wait_count(1001)
         descriptors = psutil.Process(hub.worker_pid()).num_fds()
-        for one in crowd:
-            one.close()
+        for stream in crowd:
+            stream.close()
         answers = [hub.publish({"type": "n", "n": n})["clients_notified"] for n in range(5)]
         assert [other.until("n")["n"] for _ in range(5)] == list(range(5))
         assert answers == sorted(answers, reverse=True)
         hub.wait_count(1)
-        until(
-            lambda: psutil.Process(hub.worker_pid()).num_fds() < descriptors - 900, "their descriptors to be free again"
-        )
+        until(lambda: psutil.Process(hub.worker_pid()).num_fds() < descriptors - 900, "their descriptors to be closed")
 
 
 def limited() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (160, 160))
 
 
-def test_when_the_hub_is_full_the_newcomer_is_told(hub_factory: Callable[..., HubProcess]) -> None:
-    """HUB_MAX_SUBSCRIBERS is what the file limit allows: a 503 for the newcomer, nobody else notices."""
+def test_a_full_hub_refuses_new_subscribers(hub_factory: Callable[..., HubProcess]) -> None:
+    """The file limit determines the number of subscribers; one more gets a 503, and the others are not affected."""
     hub = hub_factory(preexec=limited).start()
     limit = hub.get("/api/health")["max_subscribers"]
     assert limit == (160 - 64) * 4 // 5
     crowd = [hub.stream() for _ in range(limit)]
     try:
-        for one in crowd:
-            one.next()
+        for stream in crowd:
+            stream.next()
         with hub.stream() as newcomer:
             assert newcomer.status == 503
             assert newcomer.header("retry-after")
-        assert metric(hub, 'hub_requests_refused_total{code="too_many_subscribers"}') == 1
+        assert hub.metrics()["hub_requests_refused_total{too_many_subscribers}"] == 1
         assert hub.publish({"type": "n"})["clients_notified"] == limit
-        assert {one.until("n")["type"] for one in crowd} == {"n"}
+        assert {stream.until("n")["type"] for stream in crowd} == {"n"}
         crowd.pop().close()
         hub.wait_count(limit - 1)
         crowd.append(hub.stream())
         assert crowd[-1].status == 200
     finally:
-        for one in crowd:
-            one.close()
+        for stream in crowd:
+            stream.close()
 
 
-def test_http_1_0_clients_are_streams_too(hub_factory: Callable[..., HubProcess]) -> None:
-    """nginx speaks HTTP/1.0 to its upstream unless told otherwise: no chunks, so the generator; as many as the limit says."""
+def test_http_1_0_clients_can_subscribe(hub_factory: Callable[..., HubProcess]) -> None:
+    """nginx uses HTTP/1.0 upstream by default. Without chunked coding these go through the generator, up to the same limit."""
     hub = hub_factory(preexec=limited).start()
     crowd = [Stream(hub.port, read_head=False, version="1.0") for _ in range(70)]
     try:
-        for one in crowd:
-            one.read_head()
-            assert one.header("transfer-encoding") == []
+        for stream in crowd:
+            stream.read_head()
+            assert stream.header("transfer-encoding") == []
         hub.wait_count(70)
         assert hub.publish({"type": "n"})["clients_notified"] == 70
-        assert {one.until("n")["type"] for one in crowd} == {"n"}
+        assert {stream.until("n")["type"] for stream in crowd} == {"n"}
     finally:
-        for one in crowd:
-            one.close()
+        for stream in crowd:
+            stream.close()
 
 
 def test_clients_that_do_not_read_an_answer_are_cut_off(hub_factory: Callable[..., HubProcess]) -> None:
-    """More of them than there is room for: when they have taken nothing for HUB_STALL, others are served again."""
+    """They use up all connections; once they have read nothing for HUB_STALL, others are served again."""
     hub = hub_factory(preexec=limited, HUB_STALL="1s").start()
     for _ in range(5):
         hub.publish([{"type": "n", "pad": "x" * 60_000} for _ in range(100)])
     deaf = []
     try:
         for _ in range(60):
-            one = socket.socket()
-            one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-            one.connect(("127.0.0.1", hub.port))
-            one.sendall(b"GET /api/events HTTP/1.1\r\nHost: x\r\nAccept: application/x-ndjson\r\n\r\n")
-            deaf.append(one)
+            client = socket.socket()
+            deaf.append(client)
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.connect(("127.0.0.1", hub.port))
+            client.sendall(b"GET /api/events HTTP/1.1\r\nHost: x\r\nAccept: application/x-ndjson\r\n\r\n")
         with hub.stream() as stream:
             stream.next()
             hub.publish({"type": "n", "n": 1})
             assert stream.until("n")["n"] == 1
     finally:
-        for one in deaf:
-            one.close()
+        for client in deaf:
+            client.close()
 
 
-def test_when_file_descriptors_run_out(hub_factory: Callable[..., HubProcess]) -> None:
-    """Really none left: whoever comes waits or is told 503; those connected go on; afterwards everything works again."""
+def test_the_hub_recovers_from_running_out_of_file_descriptors(hub_factory: Callable[..., HubProcess]) -> None:
+    """New subscribers wait or get a 503, connected ones are not affected, and the hub recovers."""
     hub = hub_factory().start()
     worker = hub.worker_pid()
     with hub.stream() as other, requests.Session() as publisher:
@@ -273,25 +269,25 @@ def test_when_file_descriptors_run_out(hub_factory: Callable[..., HubProcess]) -
         resource.prlimit(worker, resource.RLIMIT_NOFILE, (used + 1, 20_000))
         newcomers: list[Any] = []
         try:
-            for _ in range(5):  # one descriptor is left: enough to be accepted, not enough to be taken over
-                one = Stream(hub.port, read_head=False)
-                one.socket.settimeout(0.3)
-                newcomers.append(one)
+            for _ in range(5):  # one descriptor is left: enough to accept a connection, but not to take it over
+                newcomer = Stream(hub.port, read_head=False)
+                newcomer.socket.settimeout(0.3)
+                newcomers.append(newcomer)
                 try:
-                    one.read_head()
+                    newcomer.read_head()
                 except (TimeoutError, AssertionError):
                     continue
-                assert one.status == 503
+                assert newcomer.status == 503
             for n in range(1, 20):
                 answer = publisher.post(f"{hub.url}/api/agent/data", json={"type": "n", "n": n}, timeout=PATIENCE)
                 assert answer.status_code == 200
                 assert answer.json()["clients_notified"] == 1
             assert [other.until("n")["n"] for _ in range(20)] == list(range(20))
         finally:
-            for one in newcomers:
-                one.close()
+            for newcomer in newcomers:
+                newcomer.close()
             resource.prlimit(worker, resource.RLIMIT_NOFILE, (20_000, 20_000))
-        until(lambda: _opens(hub), "newcomers to be served again")
+        until(lambda: _opens(hub), "new subscribers to be served again")
         publisher.post(f"{hub.url}/api/agent/data", json={"type": "n", "n": 20}, timeout=PATIENCE)
         assert other.until("n")["n"] == 20
 
@@ -302,7 +298,7 @@ def _offset(cursor: str) -> int:
 
 def _opens(hub: HubProcess) -> bool:
     try:
-        with Stream(hub.port) as one:
-            return one.status == 200
+        with Stream(hub.port) as stream:
+            return stream.status == 200
     except (OSError, AssertionError):
         return False

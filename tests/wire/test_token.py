@@ -1,4 +1,4 @@
-"""`POST /api/token`: what LiveKit's clients expect from a token endpoint, checked with LiveKit's own library (H17)."""
+"""`POST /api/token` is the token endpoint that LiveKit's clients expect, checked with LiveKit's own library (H17)."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ def ask(hub: HubProcess, body: Any = None) -> requests.Response:
 
 
 def claims(hub: HubProcess, body: Any = None) -> tuple[dict[str, Any], Any]:
-    """The answer, and what LiveKit's own verifier reads in the token."""
+    """The answer, and the claims that LiveKit's own verifier reads from the token."""
     answer = ask(hub, body)
     assert answer.status_code == 201, answer.text
     facts = answer.json()
     return facts, api.TokenVerifier(KEY, SECRET).verify(facts["participant_token"])
 
 
-def test_without_a_body_a_guest_in_a_new_room(configured: HubProcess) -> None:
-    """Both forms at once: `TokenSource.endpoint` reads the one, the React starter the other."""
+def test_without_a_body_a_guest_joins_a_new_room(configured: HubProcess) -> None:
+    """The answer has both spellings: `TokenSource.endpoint` reads snake_case, the React starter camelCase."""
     facts, found = claims(configured)
     assert facts["server_url"] == facts["serverUrl"] == "wss://project.livekit.example"
     assert facts["participant_token"] == facts["participantToken"]
@@ -52,7 +52,7 @@ def test_without_a_body_a_guest_in_a_new_room(configured: HubProcess) -> None:
     assert other["participantIdentity"] != facts["participantIdentity"]
 
 
-def test_it_has_an_end_so_that_clients_keep_it(configured: HubProcess) -> None:
+def test_the_token_expires_so_that_clients_cache_it(configured: HubProcess) -> None:
     facts, _ = claims(configured)
     read = jwt.decode(facts["participant_token"], SECRET, algorithms=["HS256"])
     assert (read["iss"], read["sub"]) == (KEY, facts["participantIdentity"])
@@ -75,7 +75,7 @@ ASKED: dict[str, Any] = {
 
 
 def camel(value: Any) -> Any:
-    """The same body as JavaScript writes it: keys of ours in camelCase, keys of the user's own as they are."""
+    """The same body as JavaScript writes it: our keys in camelCase, the user's own keys unchanged."""
     text = json.dumps(value)
     for name in (*ASKED, "empty_timeout", "max_participants", "agent_name"):
         head, *rest = name.split("_")
@@ -84,7 +84,7 @@ def camel(value: Any) -> Any:
 
 
 @pytest.mark.parametrize("body", [ASKED, camel(ASKED)], ids=["snake_case", "camelCase"])
-def test_all_that_a_client_may_ask_for(configured: HubProcess, body: Any) -> None:
+def test_every_field_that_a_client_may_send(configured: HubProcess, body: Any) -> None:
     facts, found = claims(configured, body)
     assert (facts["roomName"], facts["participantName"], facts["participantIdentity"]) == ("Zoë's room", "Zoë", "zoe")
     assert (found.video.room, found.name, found.identity) == ("Zoë's room", "Zoë", "zoe")
@@ -92,33 +92,33 @@ def test_all_that_a_client_may_ask_for(configured: HubProcess, body: Any) -> Non
     assert found.attributes == ASKED["participant_attributes"]
     config = found.room_config
     assert (config.empty_timeout, config.max_participants, dict(config.tags)) == (30, 4, {"some_tag": "x"})
-    assert [(one.agent_name, one.metadata) for one in config.agents] == [("billing", "{}"), ("second", "")]
+    assert [(agent.agent_name, agent.metadata) for agent in config.agents] == [("billing", "{}"), ("second", "")]
 
 
-def test_our_worker_is_dispatched_by_its_name(configured: HubProcess, hub_factory: Any) -> None:
-    """Where it has none, LiveKit sends it to every room without being asked."""
+def test_our_worker_is_dispatched_by_name(configured: HubProcess, hub_factory: Any) -> None:
+    """A worker without a name needs no dispatch: LiveKit sends it to every room."""
     _, found = claims(configured, {"room_name": "r"})
-    assert [one.agent_name for one in found.room_config.agents] == ["assistant"]
+    assert [agent.agent_name for agent in found.room_config.agents] == ["assistant"]
     _, found = claims(configured, {"room_config": {"agents": []}})
     assert found.room_config is None
     _, found = claims(hub_factory(**LIVEKIT).start())
     assert found.room_config is None
 
 
-def test_it_is_what_livekits_own_library_writes(configured: HubProcess) -> None:
+def test_the_token_equals_that_of_livekits_own_library(configured: HubProcess) -> None:
     config = api.RoomConfiguration(agents=[api.RoomAgentDispatch(agent_name="assistant")])
     grants = api.VideoGrants(room_join=True, room="r", can_publish=True, can_subscribe=True, can_publish_data=True)
     theirs = api.AccessToken(KEY, SECRET).with_identity("i").with_name("n").with_grants(grants).with_room_config(config)
     ours = ask(configured, {"room_name": "r", "participant_identity": "i", "participant_name": "n"}).json()
-    read = [jwt.decode(t, SECRET, algorithms=["HS256"]) for t in (theirs.to_jwt(), ours["participant_token"])]
-    for one in read:
-        del one["exp"], one["nbf"]
-        one["video"] = {name: value for name, value in one["video"].items() if value is not None}
-    assert read[0] == read[1]
+    decoded = [jwt.decode(t, SECRET, algorithms=["HS256"]) for t in (theirs.to_jwt(), ours["participant_token"])]
+    for payload in decoded:
+        del payload["exp"], payload["nbf"]
+        payload["video"] = {name: value for name, value in payload["video"].items() if value is not None}
+    assert decoded[0] == decoded[1]
 
 
 @pytest.mark.parametrize("missing", [("LIVEKIT_URL",), ("LIVEKIT_API_KEY", "LIVEKIT_API_SECRET"), tuple(LIVEKIT)])
-def test_what_is_not_set_is_named(hub_factory: Any, missing: tuple[str, ...]) -> None:
+def test_missing_settings_are_named(hub_factory: Any, missing: tuple[str, ...]) -> None:
     hub = hub_factory(**{name: value for name, value in LIVEKIT.items() if name not in missing}).start()
     for path in ("/api/token", "/api/livekit/webhook"):
         answer = requests.post(f"{hub.url}{path}", timeout=PATIENCE)
@@ -131,7 +131,7 @@ def test_what_is_not_set_is_named(hub_factory: Any, missing: tuple[str, ...]) ->
     assert config["livekit_missing"] == list(missing)
 
 
-def test_features(configured: HubProcess) -> None:
+def test_config_lists_the_features(configured: HubProcess) -> None:
     config = configured.get("/api/config")
     assert {"agent", "attach", "token", "webhook"} <= set(config["features"])
     assert (config["livekit_missing"], config["agent_name"]) == ([], configured.environ["AGENT_NAME"])
@@ -170,13 +170,13 @@ BAD: list[tuple[Any, str]] = [
 
 
 @pytest.mark.parametrize(("body", "field"), BAD, ids=range(len(BAD)))
-def test_bad_input(configured: HubProcess, body: Any, field: str) -> None:
+def test_bad_fields_are_refused(configured: HubProcess, body: Any, field: str) -> None:
     answer = ask(configured, body)
     problem = answer.json()
     assert (answer.status_code, problem["code"], problem["field"]) == (422, "bad_field", field), problem
 
 
-def test_a_slip_is_pointed_out(configured: HubProcess) -> None:
+def test_misspelled_fields_get_a_suggestion(configured: HubProcess) -> None:
     assert "do you mean room_name?" in ask(configured, {"roomname": "r"}).json()["detail"]
     assert (
         "do you mean agent_name?"
@@ -187,7 +187,7 @@ def test_a_slip_is_pointed_out(configured: HubProcess) -> None:
     assert (big.status_code, big.json()["code"]) == (413, "body_too_large")
 
 
-def test_the_description_has_both_spellings(configured: HubProcess) -> None:
+def test_openapi_describes_both_spellings(configured: HubProcess) -> None:
     described = configured.get("/openapi.json")
     body = described["paths"]["/api/token"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     inner = described["components"]["schemas"]
@@ -199,7 +199,7 @@ def test_the_description_has_both_spellings(configured: HubProcess) -> None:
         assert {**properties[name], "description": ""} == {**properties[camel], "description": ""}
 
 
-def test_the_secret_is_nowhere_to_be_seen(configured: HubProcess) -> None:
+def test_the_secret_is_never_shown(configured: HubProcess) -> None:
     for path in ("/api/config", "/api/health", "/metrics", "/openapi.json", "/api/agent/status"):
         assert SECRET not in requests.get(f"{configured.url}{path}", timeout=PATIENCE).text
     assert SECRET not in configured.output()

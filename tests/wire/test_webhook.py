@@ -1,4 +1,4 @@
-"""`POST /api/livekit/webhook`: bodies as LiveKit's server writes them, signed as it signs them, read with its own library."""
+"""`POST /api/livekit/webhook`: bodies as LiveKit's server writes and signs them, made with LiveKit's own library."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def listening(hub_factory: Any) -> HubProcess:
 
 @pytest.fixture(scope="module")
 def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubProcess]:
-    """A hub to which nothing gets through."""
+    """A hub that must refuse everything sent to it."""
     with HubProcess(tmp_path_factory.mktemp("webhook"), **LIVEKIT) as hub:
         yield hub
         assert hub.get("/api/events")["events"] == []
@@ -45,14 +45,14 @@ def body_of(event: WebhookEvent) -> str:
 
 
 def sign(body: str | bytes, key: str = KEY, secret: str = SECRET, ttl: float = 300) -> str:
-    """As LiveKit's servers do."""
+    """Sign as LiveKit's servers do."""
     raw = body.encode() if isinstance(body, str) else body
     digest = base64.b64encode(hashlib.sha256(raw).digest()).decode()
     return api.AccessToken(key, secret).with_sha256(digest).with_ttl(datetime.timedelta(seconds=ttl)).to_jwt()
 
 
 def deliver(hub: HubProcess, body: str | bytes, authorization: str | None = "") -> requests.Response:
-    """Post it; without `authorization` signed as it should be."""
+    """Post the body, correctly signed unless `authorization` is given; with None, without the header."""
     headers = {"Content-Type": "application/webhook+json"}
     if authorization is not None:
         headers["Authorization"] = authorization or sign(body)
@@ -73,7 +73,7 @@ def joined(**more: Any) -> WebhookEvent:
 
 def test_a_webhook_is_broadcast(listening: HubProcess) -> None:
     body = body_of(joined())
-    assert f'"createdAt": "{NOW}"' in body, "in protobuf's JSON, large numbers are text"
+    assert f'"createdAt": "{NOW}"' in body, "protobuf's JSON writes 64-bit integers as strings"
     assert api.WebhookReceiver(api.TokenVerifier(KEY, SECRET)).receive(body, sign(body)).id == "EV_abc"
     with listening.stream("?room=support-7") as stream:
         stream.next()
@@ -97,7 +97,7 @@ def test_the_same_delivery_twice_is_broadcast_once(listening: HubProcess) -> Non
     assert len(history(listening, "livekit_*")) == 1
 
 
-def test_every_kind_of_event(listening: HubProcess) -> None:
+def test_every_kind_of_webhook_is_broadcast(listening: HubProcess) -> None:
     track = TrackInfo(sid="TR_1", type=TrackType.AUDIO, source=TrackSource.MICROPHONE, name="mic")
     room = Room(name="r")
     for event in (
@@ -127,12 +127,12 @@ def claims(body: str, **changed: Any) -> dict[str, Any]:
 
 
 def token(secret: str = SECRET, algorithm: str = "HS256", **changed: Any) -> str:
-    """Signed for `BODY`, with these claims changed."""
+    """A signature of `BODY` with these claims changed."""
     return jwt.encode(claims(BODY, **changed), secret, algorithm=algorithm)
 
 
 def now() -> int:
-    """When a test asks: what is signed when the tests begin may have run out, or begun to hold, when they come to it."""
+    """The time of the call: a token signed when the module is imported could have expired, or become valid, by then."""
     return int(time.time())
 
 
@@ -145,36 +145,36 @@ SIGNATURES: dict[str, Callable[[], str | None]] = {
     "another key": lambda: sign(BODY, key="another"),
     "of another body": lambda: sign(BODY + " "),
     "expired": lambda: token(exp=now() - 120),
-    "of a time to come": lambda: token(nbf=now() + 600, exp=now() + 900),
-    "without an end": lambda: token(exp=None),
+    "not valid yet": lambda: token(nbf=now() + 600, exp=now() + 900),
+    "without an expiry": lambda: token(exp=None),
     "without an issuer": lambda: token(iss=None),
     "without a hash": lambda: token(sha256=None),
-    "a hash that is no text": lambda: token(sha256=5),
+    "a hash that is not a string": lambda: token(sha256=5),
     "a hash in hex": lambda: token(sha256=hashlib.sha256(BODY.encode()).hexdigest()),
     "not signed": lambda: jwt.encode(claims(BODY), None, algorithm="none"),
     "with another algorithm": lambda: token(SECRET * 2, "HS512"),
     "a join token": lambda: (
         api.AccessToken(KEY, SECRET).with_identity("i").with_grants(api.VideoGrants(room_join=True, room="r")).to_jwt()
     ),
-    "an issuer that is no text": lambda: token(iss="\ud800"),
+    "an issuer that is half a character": lambda: token(iss="\ud800"),
     "a hash that is half a character": lambda: token(sha256="\ud800"),
-    "an end of infinity": lambda: token(exp=float("inf")),
+    "an infinite expiry": lambda: token(exp=float("inf")),
 }
 
 
-def test_the_token_that_is_changed_for_each_is_good(listening: HubProcess) -> None:
+def test_the_unchanged_token_is_accepted(listening: HubProcess) -> None:
     assert deliver(listening, BODY, token()).status_code == 200
 
 
 @pytest.mark.parametrize("name", SIGNATURES)
-def test_what_is_not_signed_by_livekit_is_refused(strict: HubProcess, name: str) -> None:
+def test_bad_signatures_are_refused(strict: HubProcess, name: str) -> None:
     answer = deliver(strict, BODY, SIGNATURES[name]())
     assert (answer.status_code, answer.json()["code"]) == (401, "bad_signature"), answer.text
     assert answer.headers["WWW-Authenticate"]
     assert SECRET not in answer.text
 
 
-def test_a_body_that_was_changed_by_a_byte_is_refused(strict: HubProcess) -> None:
+def test_a_body_with_a_changed_byte_is_refused(strict: HubProcess) -> None:
     signature = sign(BODY)
     raw = bytearray(BODY.encode())
     for place in range(0, len(raw), 7):
@@ -200,21 +200,23 @@ def test_a_body_that_was_changed_by_a_byte_is_refused(strict: HubProcess) -> Non
     ],
     ids=range(10),
 )
-def test_what_is_signed_and_yet_no_webhook(strict: HubProcess, body: str | bytes, status: int, code: str) -> None:
+def test_signed_bodies_that_are_not_webhooks_are_refused(
+    strict: HubProcess, body: str | bytes, status: int, code: str
+) -> None:
     answer = deliver(strict, body)
     assert (answer.status_code, answer.json()["code"]) == (status, code)
 
 
-def test_what_is_missing_in_a_signature_is_named(strict: HubProcess) -> None:
-    detail = deliver(strict, BODY, SIGNATURES["without an end"]()).json()["detail"]
-    assert detail.startswith("the signature has no end (exp)")
+def test_refusals_name_the_cause(strict: HubProcess) -> None:
+    detail = deliver(strict, BODY, SIGNATURES["without an expiry"]()).json()["detail"]
+    assert detail.startswith("the signature has no expiry (exp)")
     big = deliver(strict, json.dumps({"event": "e", "pad": "x" * 70_000})).json()
     assert "HUB_MAX_EVENT" in big["advice"]
     assert deliver(strict, '{"event": "e", "x": ' + "[" * 900 + "]" * 900 + "}").status_code in (400, 413)
 
 
 def test_credentials_are_not_broadcast(listening: HubProcess) -> None:
-    """Who may read the stream may not therefore stream, record or read somebody's store."""
+    """Subscribers must not learn keys with which they could stream, record, or read a storage bucket."""
     secret = {
         name: f"hidden-{n}"
         for n, name in enumerate(
@@ -238,7 +240,7 @@ def test_credentials_are_not_broadcast(listening: HubProcess) -> None:
     assert event["egress_info"]["fileOutputs"] == [{"s3": {"bucket": "b"}, "proxy": {}}]
 
 
-def test_nothing_stands_in_for_the_objects(listening: HubProcess) -> None:
+def test_similarly_named_fields_do_not_replace_the_objects(listening: HubProcess) -> None:
     body = {
         "event": "participant_joined",
         "room": {"name": "r"},
@@ -254,8 +256,8 @@ def test_nothing_stands_in_for_the_objects(listening: HubProcess) -> None:
     assert (event["participant_info"], event["room_info"]) == ({"identity": "i"}, {"name": "r"})
 
 
-def test_odd_but_true(listening: HubProcess) -> None:
-    """Fields that a later server may send, names that are too long for a filter: kept, not refused."""
+def test_unexpected_but_valid_webhooks_are_accepted(listening: HubProcess) -> None:
+    """Fields that a later server may send, and names too long for a filter."""
     body = json.dumps(
         {
             "event": "room_started",

@@ -1,5 +1,1 @@
-"""Agent programs: started, watched, stopped, and found again after the hub's own end."""
-
-from .launcher import Launcher
-
-__all__ = ["Launcher"]
+"""Agent programs: started, supervised, stopped, and found again by the next hub. Start reading at `launcher.py`."""

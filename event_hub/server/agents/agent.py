@@ -1,4 +1,4 @@
-"""One agent: its program through starts, crashes, restarts and the stop, by the table in `states`."""
+"""One agent: its program through starts, crashes, restarts and the stop, following the table in `states`."""
 
 from __future__ import annotations
 
@@ -11,54 +11,54 @@ from typing import Any
 
 import msgspec
 
-from .mask import LONGEST_SENTENCE, Mask, sentence
-from .program import Ended, Program
-from .record import Folder, Record
+from .mask import LONGEST_SENTENCE, Mask, address, sentence
+from .modes import mode_of
+from .program import ProcessExit, Program
+from .record import AgentRecord, Folder
 from .states import LIVE, RUNNING, State, Trigger, follow
 
 logger = logging.getLogger(__name__)
 
 BACKOFF = (0.5, 2.0, 8.0)
-"""Seconds before the first, second and third restart within …"""
+"""Seconds before the first, second and third restart within `MINUTE`. There is no fourth."""
 MINUTE = 60.0
-"""… so many seconds; there is no fourth."""
 SLOW = 15.0
-"""Seconds after which the status of an agent that is not ready says what to do."""
+"""Seconds after which the status of an agent that is not ready has a hint."""
 RECENT = 10.0
-"""Seconds after which what a program has reported is no longer why it ended."""
+"""Seconds for which an error that a program reports explains its end."""
 WRONG_SETTINGS = 2
 """The exit code of a program that would fail the same way again."""
 
 
 class Agent:
-    """One agent. `say` publishes an event; `environ` gives the environment for its program."""
+    """One agent. `publish` takes an event; `environ` returns the environment for its program."""
 
     def __init__(
         self,
-        record: Record,
+        record: AgentRecord,
         folder: Folder,
         mask: Mask,
         *,
-        say: Callable[[dict[str, Any]], None],
-        environ: Callable[[Record], dict[str, str]],
+        publish: Callable[[dict[str, Any]], None],
+        environ: Callable[[AgentRecord], dict[str, str]],
     ) -> None:
         self.record = record
-        self.found = False
-        """An earlier hub has started its program."""
+        self.adopted = False
+        """An earlier hub started its program."""
         self.log = folder.log(record.agent_id)
         self._folder = folder
         self._mask = mask
-        self._say = say
+        self._publish = publish
         self._environ = environ
         self._program: Program | None = None
         self._due = 0.0
-        """When to kill, while it is stopping; when to try again, while it is restarting."""
+        """When to kill it, while it is stopping; when to start it again, while it is restarting."""
         self._restarted: deque[float] = deque(maxlen=len(BACKOFF))
         self._reported: tuple[str, float] | None = None
-        """What its program says is wrong, and when it said so."""
+        """The error that its program reported last, and when."""
         self._killed = False
         self._unsaved = False
-        self._written: Record | None = None
+        self._saved: AgentRecord | None = None
 
     @property
     def live(self) -> bool:
@@ -66,50 +66,52 @@ class Agent:
 
     @property
     def settled(self) -> bool:
-        """Nothing is expected to happen soon."""
+        """Whether no change is expected soon."""
         return self.record.state is State.READY or not self.live
 
-    # -- what the launcher does ----------------------------------------------------------------------------------------
+    # -- commands of the launcher --------------------------------------------------------------------------------------
 
-    def begin(self) -> None:
-        """Start the program; raises OSError, and ValueError where its words or its environment cannot be handed over.
-        The record is written before, so that the program is found, whenever the hub is killed: without a record there
-        is no first start."""
+    def launch(self) -> None:
+        """Start the program. Raises OSError, and ValueError if its arguments or environment cannot be passed to it.
+
+        The record is written first, so that the program is found even if the hub is killed right after; without a
+        record there is no first start.
+        """
         record = self.record
         record.pid, record.created = None, 0.0
-        record.error = record.last_line = None
+        record.error = record.last_line = record.address = None
         if record.restarts:
             self._save()
         else:
             self._folder.write(record)
         self._program = Program.start(record.command, self._environ(record), self.log)
-        self.found = False
+        self.adopted = False
         self._reported = None
         record.pid, record.created = self._program.pid, self._program.created
         self._save()
-        self._tell("agent_process_started", pid=record.pid, mode=record.mode, restarts=record.restarts)
+        self._announce("agent_process_started", pid=record.pid, mode=record.mode, restarts=record.restarts)
 
     def adopt(self, grace: float) -> None:
-        """Take over the program of an earlier hub, or say that it is gone."""
+        """Take over the program that an earlier hub started, or report that it is gone."""
         record = self.record
         if record.state not in RUNNING:
-            return  # over, or about to be restarted: `look` does that
+            return  # it is over, or waits for its restart, which `poll` does
         self._program = Program.find(record.agent_id, record.command, record.pid, record.created)
         if self._program is None:
             Program.sweep(record.agent_id)
             record.exit_code = None
-            record.error = "It ended while no hub was running, nobody knows with what exit code: its log may say why."
-            self._exited(Trigger.GONE, None, "gone")
+            record.error = "It ended while no hub was running, so its exit code is unknown; its log may say why."
+            self._leave(Trigger.GONE, None, "gone")
             return
-        self.found = True
+        self.adopted = True
         record.pid, record.created = self._program.pid, self._program.created
         self._save()
-        self._tell("agent_process_started", pid=record.pid, mode=record.mode, restarts=record.restarts, found=True)
+        self._announce("agent_process_started", pid=record.pid, mode=record.mode, restarts=record.restarts, found=True)
         if record.state is State.STOPPING:
             self.stop(grace)
 
-    def look(self) -> None:
-        """See what has happened; called a few times a second."""
+    def poll(self) -> None:
+        """Check on the program and act on what has changed. Called a few times a second."""
         clock = time.monotonic()
         state = self.record.state
         if self._unsaved:
@@ -117,134 +119,151 @@ class Agent:
         if state in RUNNING and self._program is not None:
             ended = self._program.poll()
             if ended is not None:
-                self._over(ended)
+                self._handle_exit(ended)
                 return
             self.log.cut()
             if state is State.STOPPING and clock >= self._due:
                 self._killed = True
                 self._program.kill()
         elif state is State.RESTARTING and clock >= self._due:
-            self._again()
+            self._restart()
         else:
-            self.log.cut()  # something that got away may go on writing
+            self.log.cut()  # a process that escaped may still write to it
 
     def stop(self, grace: float) -> None:
-        """Ask it to end; after `grace` seconds it is killed with all that it has started."""
+        """Ask it to end; after `grace` seconds it is killed, with every process that it has started."""
         due = time.monotonic() + grace
         before = self.record.state
-        if before is State.RESTARTING:  # no program runs
-            self._exited(Trigger.STOP, self.record.exit_code, "stopped")
+        if before is State.RESTARTING:  # no program is running
+            self._leave(Trigger.STOP, self.record.exit_code, "stopped")
         elif before is State.STOPPING and self._due:
-            self._due = min(self._due, due)  # it has been asked
-        elif self._step(Trigger.STOP):
+            self._due = min(self._due, due)  # it was asked before
+        elif self._follow(Trigger.STOP):
             self._due = due
             if self._program is not None:
                 self._program.terminate()
 
-    def reported_ready(self, message: object) -> None:
-        """Its program says that it is ready."""
+    def forget_restart(self) -> None:
+        """Do not start it again after it ends, neither by this hub nor by the next one."""
+        self.record.restart = "on-failure"
+        self.record.from_setting = False
+        self._save()
+
+    def report_ready(self, message: object, url: object = None) -> None:
+        """Its program reports ready, and a service the `url` at which it serves."""
         if self.record.state in RUNNING:
             self.record.message, self.record.error = sentence(message, self._mask), None
+            self.record.address = address(url, self._mask) or self.record.address
             self.record.last_line = None
             self._reported = None
-            self._step(Trigger.REPORTED_READY)
+            self._follow(Trigger.REPORTED_READY)
 
-    def reported_error(self, message: object) -> None:
-        """Its program says what is wrong, once and for all."""
-        said = sentence(message, self._mask)
-        if self.record.state in RUNNING and said:
-            self._reported = said, time.monotonic()
-            self.record.error = said
+    def report_error(self, message: object) -> None:
+        """Its program reports an error after which it cannot go on."""
+        text = sentence(message, self._mask)
+        if self.record.state in RUNNING and text:
+            self._reported = text, time.monotonic()
+            self.record.error = text
             self._save()
 
+    def fail_start(self, why: str) -> None:
+        """Record why a hub could not start it again, for the status."""
+        self.record.error, self.record.last_line = f"It could not be started again: {why}", None
+        self._save()
+
     def facts(self, *, logs: bool = True) -> dict[str, Any]:
-        """What the status says of it, less the lines of its log; `logs`: its `error` ends with the last one."""
-        record = self.record
+        """Its entry in the status, without the log. `logs`: `error` ends with the log's last line."""
+        record, running = self.record, self.record.state in RUNNING
         return {
             "agent_id": record.agent_id,
             "mode": record.mode,
             "room": record.room,
-            "pid": record.pid if record.state in RUNNING else None,
+            "pid": record.pid if running else None,
+            "address": record.address if running else None,
             "status": record.state,
             "since": record.since,
             "started": record.started,
+            "restart": record.restart,
             "restarts": record.restarts,
             "exit_code": record.exit_code,
             "error": self._error() if logs else record.error,
             "hint": self._hint(),
             "message": record.message,
             "note": record.note,
-            "found": self.found,
+            "found": self.adopted,
         }
 
     def lines(self, count: int) -> list[str]:
         """The last lines of its log."""
         return self.log.tail(count, self._mask)
 
-    # -- what happens to it --------------------------------------------------------------------------------------------
+    # -- changes -------------------------------------------------------------------------------------------------------
 
-    def _over(self, ended: Ended) -> None:
-        """The program has ended: so does what it has left, and the table says what comes next."""
+    def _handle_exit(self, ended: ProcessExit) -> None:
+        """The program has ended: end what it left behind, and follow the table."""
         assert self._program is not None
         self._program.kill()
         self._program = None
         Program.sweep(self.record.agent_id)
         self.log.cut()
         record, code = self.record, ended.code
-        was_ready = record.state is State.READY
+        was_ready, always = record.state is State.READY, record.restart == "always"
         record.exit_code = code
         if record.state is State.STOPPING:
-            record.error = record.last_line = None  # whatever it was, it is over on purpose
-            self._exited(Trigger.ENDED, code, "killed" if self._killed else "stopped")
+            record.error = record.last_line = None  # it ended on request, whatever went wrong before
+            self._leave(Trigger.ENDED, code, "killed" if self._killed else "stopped")
         elif code == 0:
-            if not was_ready:  # LiveKit's own command line ends so where it cannot reach its server
-                self._why("It ended by itself before it was ready (exit code 0)")
+            if not was_ready:  # LiveKit's own command line exits with 0 if it cannot reach its server
+                self._explain("It ended by itself before it was ready (exit code 0)")
             else:
                 record.error = None
-            self._exited(Trigger.ENDED, code, "finished")
-        elif code is None and record.mode != "worker":
-            record.error = (
-                "It has ended, nobody knows with what exit code: an earlier hub had started it. Its log may say why."
-            )
-            self._exited(Trigger.GONE, code, "gone")
-        else:
-            self._why(_ending(code, was_ready))
-            if code == WRONG_SETTINGS:
-                self._exited(Trigger.GAVE_UP, code, "wrong settings")
+            if always:
+                self._schedule_restart(Trigger.AGAIN, code, "finished")
             else:
-                self._crashed(code)
+                self._leave(Trigger.ENDED, code, "finished")
+        elif code is None and not always and not mode_of(record.mode).service:
+            record.error = "It ended; its exit code is unknown, because an earlier hub started it. Its log may say why."
+            self._leave(Trigger.GONE, code, "gone")
+        else:
+            self._explain(_ending(code, was_ready))
+            if code == WRONG_SETTINGS:
+                self._leave(Trigger.GAVE_UP, code, "wrong settings")
+            else:
+                self._schedule_restart(Trigger.FAILED, code, "crashed")
 
-    def _crashed(self, code: int | None) -> None:
+    def _schedule_restart(self, trigger: Trigger, code: int | None, why: str) -> None:
         clock, record = time.monotonic(), self.record
         recent = [at for at in self._restarted if clock - at < MINUTE]
         if len(recent) == len(BACKOFF):
-            record.error = (
-                f"It crashed {len(recent) + 1} times within a minute and is not started again: {record.error}"
+            ended = "crashed" if trigger is Trigger.FAILED else "ended"
+            record.error = f"It {ended} {len(recent) + 1} times within a minute and is not started again" + (
+                f": {record.error}" if record.error else "."
             )
-            self._exited(Trigger.GAVE_UP, code, "crashed")
+            self._leave(Trigger.GAVE_UP, code, why)
             logger.error("agent %s: %s", record.agent_id, self._error())
         else:
             self._due = clock + BACKOFF[len(recent)]
-            self._exited(Trigger.FAILED, code, "crashed")
+            self._leave(trigger, code, why)
 
-    def _again(self) -> None:
-        """The pause is over."""
+    def _restart(self) -> None:
+        """The pause is over: start the program again."""
         self._restarted.append(time.monotonic())
         self.record.restarts += 1
-        self._step(Trigger.DUE)
+        self._follow(Trigger.DUE)
         try:
-            self.begin()
+            self.launch()
         except (OSError, ValueError, LookupError) as error:
-            self.record.error = f"It could not be started again: {reason(error)}"
-            self._exited(Trigger.GAVE_UP, None, "crashed")
+            self.fail_start(reason(error))
+            self._leave(Trigger.GAVE_UP, None, "crashed")
 
-    def _exited(self, trigger: Trigger, code: int | None, why: str) -> None:
-        self._step(trigger)
-        error = {"error": self.record.error} if self.record.error else {}  # for everybody: no line of its log
-        self._tell("agent_process_exited", code=code, reason=why, status=self.record.state, **error)
+    def _leave(self, trigger: Trigger, code: int | None, why: str) -> None:
+        """Follow the table, and announce that the program has ended."""
+        self._follow(trigger)
+        error = {"error": self.record.error} if self.record.error else {}  # public, so without a line of the log
+        self._announce("agent_process_exited", code=code, reason=why, status=self.record.state, **error)
 
-    def _step(self, trigger: Trigger) -> bool:
-        """Whether the table knows this; the next state is written down."""
+    def _follow(self, trigger: Trigger) -> bool:
+        """Move to the next state and save it; False if the table has none."""
         record = self.record
         after = follow(record.state, trigger)
         if after is None:
@@ -255,23 +274,24 @@ class Agent:
         return True
 
     def _save(self) -> None:
-        """Write the record down, if there is anything new in it."""
-        if self.record == self._written:
+        """Write the record if it has changed."""
+        if self.record == self._saved:
             return
         try:
             self._folder.write(self.record)
-            self._written, self._unsaved = msgspec.structs.replace(self.record), False
+            self._saved, self._unsaved = msgspec.structs.replace(self.record), False
         except (OSError, ValueError) as error:
             if not self._unsaved:
-                logger.warning("agent %s cannot be written down: %s", self.record.agent_id, reason(error))
+                logger.warning("the record of agent %s cannot be written: %s", self.record.agent_id, reason(error))
             self._unsaved = True
 
-    def _tell(self, kind: str, **fields: Any) -> None:
+    def _announce(self, kind: str, **fields: Any) -> None:
+        """Publish an event about it."""
         room = {"room": self.record.room} if self.record.room else {}
-        self._say({"type": kind, "agent": self.record.agent_id, **fields, **room})
+        self._publish({"type": kind, "agent": self.record.agent_id, **fields, **room})
 
-    def _why(self, how: str) -> None:
-        """Say why it has ended: as it has just said itself, or else `how`, with the last line of its log."""
+    def _explain(self, how: str) -> None:
+        """Record why it ended: the error that it has just reported, otherwise `how` and the last line of its log."""
         record = self.record
         if self._reported is not None and time.monotonic() - self._reported[1] < RECENT:
             record.error, record.last_line = self._reported[0], None
@@ -280,36 +300,36 @@ class Agent:
             record.error, record.last_line = how, (last[0][:LONGEST_SENTENCE] if last else "")
 
     def _error(self) -> str | None:
-        """What is wrong, with the last line of its log, for who may see that."""
+        """What is wrong, with the last line of its log, for those who may read logs."""
         error, last = self.record.error, self.record.last_line
         if error is None or last is None:
             return error
         return f"{error}: {last}" if last else f"{error}, and its log is empty."
 
     def _hint(self) -> str | None:
-        """What to do about an agent that takes long."""
+        """What to do about an agent that is slow to get ready."""
         record = self.record
         waited = time.time() - record.since
         if record.state is not State.STARTING or waited < SLOW:
             return None
         return (
-            f"It has not reported that it is ready for {waited:.0f} s: look at its log (/api/agent/logs?agent_id="
-            f"{record.agent_id}). A program of your own says it with event_hub.livekit.report_ready(); it is waited for."
+            f"Not ready after {waited:.0f} s: look at its log (/api/agent/logs?agent_id={record.agent_id}). "
+            "A program of your own reports ready with event_hub.livekit.report_ready(). The hub keeps waiting."
         )
 
 
 def reason(error: Exception) -> str:
-    """Why something cannot be started or written, for people."""
+    """Why something cannot be started or written, in words for users."""
     if not isinstance(error, OSError):
         return str(error)
     return f"{error.strerror or error}" + (f": {error.filename}" if error.filename else "")
 
 
 def _ending(code: int | None, was_ready: bool) -> str:
-    """How it has ended."""
+    """How the program ended."""
     when = "" if was_ready else " before it was ready"
     if code is None:
-        return "It ended, nobody knows with what exit code"
+        return "It ended with an unknown exit code"
     return f"It was ended by {_signal(-code)}{when}" if code < 0 else f"It exited with code {code}{when}"
 
 

@@ -1,7 +1,7 @@
-"""All agents of one hub: started, listed, stopped; and the loop that watches them.
+"""All agents of one hub: start, list, stop, and the loop that supervises them.
 
-Who starts no agent pays nothing: no thread, no folder, no library is there before the first start, or before records of
-an earlier hub's agents are found.
+A hub without agents has no cost for them: no thread, no folder and no library before the first start, unless HUB_AGENTS
+names agents or an earlier hub left records.
 """
 
 from __future__ import annotations
@@ -10,54 +10,50 @@ import logging
 import secrets
 import threading
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
-from ..errors import HubError
+from ..errors import RequestError
 from ..settings import Settings
+from .launch_plan import LaunchPlan, decide, environment, explain_failed_start
 from .mask import Mask
-from .record import Folder, Record
+from .modes import MOST
+from .outbox import Outbox
+from .record import AgentRecord, Folder, Restart
+from .reports import latest
+from .restore import Pending, to_restore
 from .states import State
-from .wanted import Wanted, decide, environment, unfit
 
 if TYPE_CHECKING:
     from .agent import Agent
 
 logger = logging.getLogger(__name__)
 
-MOST = 8
-"""Agents at once: each is a voice pipeline of 200 MB and more. A worker takes any number of rooms."""
 KEPT = 20
-"""Agents that the status lists, those that are over included."""
+"""Agents in the status, including those that are over."""
 _LINES = 20
 """Log lines of each in the status."""
-REPORTS = frozenset({"agent_ready", "agent_error"})
-"""Types of events by which programs report to us."""
 _TICK = 0.2
-"""Seconds between two looks at agents of which nothing is expected, and …"""
+"""Seconds between two rounds of the loop while agents run, and …"""
 _QUICK = 0.05
-"""… while one starts, stops or is about to be restarted."""
+"""… while one starts, stops or is about to restart."""
 _RETRY = 1.0
-"""Seconds between two tries to take over the agents of a hub that is about to end."""
-_UNSENT = 200
-"""Events of ours that wait for a history that takes none."""
+"""Seconds between two attempts to take over the folder of a hub that is shutting down."""
 _IDLE = 5.0
-"""Seconds between two looks at logs of agents that are over: something that got away may go on writing."""
+"""Seconds between two looks at the logs of agents that are over: a process that escaped may still write."""
 _LAST = 1.0
-"""Seconds that killed agents have to be gone, when the hub ends."""
+"""Seconds for killed agents to disappear at the hub's shutdown."""
 
 
 class Launcher:
-    """The agents of one hub. `publish`: takes an event, raises `HubError`. Methods may be called from any thread."""
+    """The agents of one hub. `publish` takes an event and raises `RequestError`. Thread-safe."""
 
     def __init__(self, settings: Settings, publish: Callable[[dict[str, Any]], object]) -> None:
         self.restarts = 0
         self._settings = settings
-        self._publish = publish
+        self._outbox = Outbox(publish)
         self._folder = Folder(Path(settings.agent_state) / str(settings.port))
         self._mask = Mask(settings.environ)
         self._port = settings.port
@@ -67,52 +63,48 @@ class Launcher:
         self._thread: threading.Thread | None = None
         self._agents: dict[str, Agent] = {}
         """Oldest first."""
-        self._unsent: deque[dict[str, Any]] = deque(maxlen=_UNSENT)
+        self._pending: list[Pending] = []
+        """Agents that this hub is to start by itself."""
         self._failing: set[str] = set()
-        """Agents at which looking has failed: told once."""
+        """Agents whose check has failed; logged once."""
         self._held = False
         self._contended = False
+        """The folder is still to be taken over."""
         self._ending = False
         self._closed = False
 
-    # -- what the routes ask -------------------------------------------------------------------------------------------
+    # -- for the routes ------------------------------------------------------------------------------------------------
 
-    def start(self, mode: str | None, room: str | None, instructions: str | None, port: int = 0) -> dict[str, Any]:
-        """Start an agent; its facts. Raises `HubError`. `port`: of the request, for a hub that was given any free one."""
-        from .agent import Agent, reason
+    def start(
+        self,
+        mode: str | None,
+        room: str | None,
+        instructions: str | None,
+        *,
+        restart: Restart = "on-failure",
+        port: int = 0,
+    ) -> dict[str, Any]:
+        """Start an agent and return its facts. Raises `RequestError`.
 
-        with self._lock:
-            self._take()
-            self._port = self._port or port
-            wanted = decide(self._settings, mode, room, instructions)
-            self._refuse_second(wanted)
-            live = sum(agent.live for agent in self._agents.values())
-            if live >= MOST:
-                raise HubError("too_many_agents", f"{live} agents are running, which is the limit")
-            now = time.time()
-            record = Record(
-                f"ag_{secrets.token_hex(5)}", wanted.mode, wanted.command, now, now,
-                room=wanted.room, instructions=wanted.instructions, note=wanted.note,
-            )  # fmt: skip
-            # Before it begins: it may report before we are back here.
-            agent = self._agents[record.agent_id] = self._agent(Agent, record)
-            try:
-                agent.begin()
-            except (OSError, ValueError, LookupError) as error:
-                del self._agents[record.agent_id]
-                self._folder.remove(record.agent_id)
-                raise HubError("agent_unavailable", self._unstarted(wanted.command, error, reason(error))) from None
-            self._forget_oldest()
-            self._watch()
-            return brief(agent.facts())
-
-    def stop(self, agent_id: str | None, wait: float = 0.0) -> list[dict[str, Any]]:
-        """Ask one agent, or all, to end; the facts of those that were running. Raises `HubError` for an unknown one.
-
-        With `wait`, return when they are gone, after so many seconds at the latest.
+        `port`: the request's port, for a hub that listens on any free one (PORT=0).
         """
         with self._lock:
-            agents = [self._known(agent_id)] if agent_id is not None else list(self._agents.values())
+            self._take_folder()
+            self._port = self._port or port
+            plan = decide(self._settings, mode, room, instructions)
+            return brief(self._launch(plan, restart).facts())
+
+    def stop(self, agent_id: str | None, wait: float = 0.0) -> list[dict[str, Any]]:
+        """Ask one agent or all to end; no hub starts them again. Returns the facts of those that were running.
+
+        With `wait`, return once they have ended, or after that many seconds. Raises `RequestError` for an unknown id.
+        """
+        with self._lock:
+            self._take_over()  # a stop right after the hub's start concerns agents that the loop has yet to find
+            agents = [self._find(agent_id)] if agent_id is not None else list(self._agents.values())
+            self._pending = [pending for pending in self._pending if agent_id not in (None, pending.agent_id)]
+            for agent in agents:
+                agent.forget_restart()
             agents = [agent for agent in agents if agent.live]
             for agent in agents:
                 agent.stop(self._settings.agent_grace)
@@ -122,58 +114,60 @@ class Launcher:
             return [brief(agent.facts()) for agent in agents]
 
     def status(self, *, logs: bool = True) -> dict[str, Any]:
-        """All agents, the newest first. `logs`: with the last lines of each one's log, in `error`, too."""
+        """All agents, newest first. `logs`: with the last log lines, in `error` too."""
         with self._lock:
             listed = [(agent, agent.facts(logs=logs)) for agent in reversed(self._agents.values())]
         agents = [{**facts, "log": agent.lines(_LINES) if logs else []} for agent, facts in listed]
         return {"status": agents[0]["status"] if agents else "none", "agents": agents}
 
     def logs(self, agent_id: str | None, lines: int) -> tuple[str | None, list[str]]:
-        """Whose log it is (without `agent_id` the newest one's, if there is one), and its last lines."""
+        """An agent's id and the last lines of its log; without `agent_id`, those of the newest agent, if any."""
         with self._lock:
             if agent_id is None and not self._agents:
                 return None, []
-            agent = self._known(agent_id) if agent_id is not None else next(reversed(self._agents.values()))
+            agent = self._find(agent_id) if agent_id is not None else next(reversed(self._agents.values()))
         return agent.record.agent_id, agent.lines(lines)
+
+    def address_of(self, mode: str) -> str | None:
+        """The address of the service in this mode, if it is ready."""
+        with self._lock:
+            ready = (agent.record for agent in self._agents.values() if agent.record.state is State.READY)
+            return next((record.address for record in ready if record.mode == mode and record.address), None)
 
     def states(self) -> Counter[str]:
         """How many agents are in each state."""
         with self._lock:
             return Counter(str(agent.record.state) for agent in self._agents.values())
 
-    # -- what the hub tells --------------------------------------------------------------------------------------------
+    # -- for the hub ---------------------------------------------------------------------------------------------------
 
     def reported(self, batch: list[bytes]) -> None:
-        """Events of the `REPORTS` types were taken; `batch` is the JSON of each. Never raises.
-
-        Of a batch only the last report of each kind counts for an agent.
-        """
+        """The hub has accepted these events of the types in `REPORTS`, each as JSON. Never raises."""
         if not self._agents:
             return
         try:
-            reports: dict[tuple[str, bool], object] = {}
-            for data in reversed(batch):
-                report = _report(data)
-                ready = report.type == "agent_ready"
-                if isinstance(report.agent_id, str) and (ready or report.recoverable is False):
-                    reports.setdefault((report.agent_id, ready), report.message)
+            reports = latest(batch)
             with self._lock:
-                for (agent_id, ready), message in reversed(reports.items()):
-                    if (agent := self._agents.get(agent_id)) is not None:
-                        (agent.reported_ready if ready else agent.reported_error)(message)
+                for report in reports:
+                    if (agent := self._agents.get(report.agent_id)) is None:
+                        continue
+                    if report.ready:
+                        agent.report_ready(report.message, report.address)
+                    else:
+                        agent.report_error(report.message)
                 self._changed.notify_all()
         except Exception:
-            logger.exception("an agent's report is not understood")
+            logger.exception("an agent's report cannot be processed")
 
     def open(self) -> None:
-        """The hub begins: take over what an earlier hub has left, if it has left anything."""
-        if not self._folder.empty():
+        """The hub starts: take over the agents of an earlier hub, and start those that are to run."""
+        if self._settings.agents or not self._folder.empty():
             with self._lock:
                 self._contended = True
                 self._watch()
 
     def end(self, grace: float) -> None:
-        """The hub ends in order: so do its agents, within `grace` seconds, with their last events in the history."""
+        """The hub shuts down: end all agents within `grace` seconds, with their last events in the history."""
         until = time.monotonic() + grace
         with self._lock:
             self._ending = True
@@ -188,10 +182,10 @@ class Launcher:
                     agent.stop(0)
                 self._wake.set()
                 self._changed.wait_for(lambda: not self._live(), _LAST)
-            self._send()
+            self._outbox.send()
 
     def close(self) -> None:
-        """Stop watching. Agents that still run go on, for the next hub to find."""
+        """Stop supervising. Agents that still run go on, for the next hub to find."""
         self._closed = True
         self._wake.set()
         if self._thread is not None:
@@ -201,86 +195,128 @@ class Launcher:
     # -- the loop ------------------------------------------------------------------------------------------------------
 
     def _watch(self) -> None:
-        """See to it that the loop runs, and now."""
+        """Make sure that the loop runs, and let it run a round now."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._loop, name="hub-agents", daemon=True)
             self._thread.start()
         self._wake.set()
 
     def _loop(self) -> None:
-        told = False
+        logged = False
         while not self._closed:
             self._wake.clear()
             pause: float | None = _RETRY
             try:
                 with self._lock:
-                    if self._contended:
-                        self._take_quietly()
+                    self._take_over()
+                    self._start_pending()
                     for agent in self._agents.values():
-                        self._look(agent)
-                    self._send()
+                        self._poll(agent)
+                    self._outbox.send()
                     self._changed.notify_all()
                     pause = self._pause()
-                    told = False
+                    logged = False
             except Exception:
-                if not told:
-                    logger.exception("looking at the agents has failed")
-                told = True
+                if not logged:
+                    logger.exception("the check of the agents has failed")
+                logged = True
             self._wake.wait(pause)
 
-    def _look(self, agent: Agent) -> None:
+    def _poll(self, agent: Agent) -> None:
         before = agent.record.restarts
         try:
-            agent.look()
+            agent.poll()
             self._failing.discard(agent.record.agent_id)
         except Exception:
             if agent.record.agent_id not in self._failing:
-                logger.exception("looking at agent %s has failed", agent.record.agent_id)
+                logger.exception("the check of agent %s has failed", agent.record.agent_id)
             self._failing.add(agent.record.agent_id)
         self.restarts += agent.record.restarts - before
 
     def _pause(self) -> float | None:
-        """Seconds until the next look; None: until something is started."""
+        """Seconds until the next round; None: until something is started."""
         if not all(agent.settled for agent in self._agents.values()):
             return _QUICK
-        if self._live() or self._unsent:
+        if self._live() or self._outbox:
             return _TICK
         return _RETRY if self._contended else _IDLE if self._agents else None
 
-    def _say(self, event: dict[str, Any]) -> None:
-        """Publish an event of ours; where the history takes none now, later."""
-        self._unsent.append({**event, "event_id": secrets.token_hex(16), "timestamp": time.time()})
-        self._send()
+    def _start_pending(self) -> None:
+        """Start the agents that are to run, once an agent of the same mode and room that is stopping has ended."""
+        if not self._pending or self._ending:
+            return
+        waiting = []
+        for pending in self._pending:
+            states = [agent.record.state for agent in self._live() if agent.record.key == pending.key]
+            if State.STOPPING in states:
+                waiting.append(pending)
+            elif not states:
+                self._restore(pending)
+        self._pending = waiting
 
-    def _send(self) -> None:
-        while self._unsent:
-            try:
-                self._publish(dict(self._unsent[0]))
-            except HubError as error:
-                if error.kind.retry:
-                    return
-                logger.error("an event of the launcher is refused: %s", error)
-            self._unsent.popleft()
+    def _restore(self, pending: Pending) -> None:
+        try:
+            if not self._port:
+                raise RequestError(
+                    "agent_unavailable", "the hub starts agents by itself only on a fixed port: set PORT"
+                )
+            plan = decide(self._settings, pending.key.mode, pending.key.room, pending.instructions)
+            self._launch(plan, "always", from_setting=pending.from_setting)
+        except RequestError as error:
+            logger.error("the agent %s cannot be started: %s", pending.key, error.detail)
+            if (old := self._agents.get(pending.agent_id or "")) is not None:
+                old.fail_start(error.detail)
 
     # -- the table -----------------------------------------------------------------------------------------------------
 
-    def _take(self) -> None:
-        """Be the one hub that these agents belong to; raises `HubError`."""
+    def _launch(self, plan: LaunchPlan, restart: Restart, *, from_setting: bool = False) -> Agent:
+        """Start a new agent; raises `RequestError`."""
+        from .agent import Agent, reason
+
+        self._refuse_second(plan)
+        live = len(self._live())
+        if live >= MOST:
+            raise RequestError("too_many_agents", f"{live} agents are running, which is the limit")
+        now = time.time()
+        record = AgentRecord(
+            f"ag_{secrets.token_hex(5)}", plan.mode, plan.command, now, now, room=plan.room,
+            instructions=plan.instructions, note=plan.note, restart=restart, from_setting=from_setting,
+        )  # fmt: skip
+        # Listed before it starts, because it may report before `launch` returns.
+        agent = self._agents[record.agent_id] = self._agent(Agent, record)
+        try:
+            agent.launch()
+        except (OSError, ValueError, LookupError) as error:
+            del self._agents[record.agent_id]
+            self._folder.remove(record.agent_id)
+            raise RequestError("agent_unavailable", self._refusal(plan.command, error, reason(error))) from None
+        for other in self._agents.values():  # the new agent decides whether this mode and room run again
+            if other is not agent and other.record.key == record.key:
+                other.forget_restart()
+        self._forget_oldest()
+        self._watch()
+        return agent
+
+    def _take_folder(self) -> None:
+        """Become the hub that owns these agents; raises `RequestError`."""
         if self._ending or self._closed:
-            raise HubError("draining", "the hub is shutting down")
+            raise RequestError("draining", "the hub is shutting down")
         try:
             held = self._hold()
         except OSError as error:
-            raise HubError(
+            raise RequestError(
                 "agent_unavailable", f"{self._folder.path} cannot be used: {error.strerror}; see HUB_AGENT_STATE"
             ) from None
         if not held:
-            raise HubError(
+            raise RequestError(
                 "agent_unavailable",
-                f"{self._folder.path} belongs to another hub that is running: name another folder in HUB_AGENT_STATE",
+                f"{self._folder.path} is in use by another hub: name another folder in HUB_AGENT_STATE",
             )
 
-    def _take_quietly(self) -> None:
+    def _take_over(self) -> None:
+        """Take over the folder, if that is still to be done and no other hub holds it."""
+        if not self._contended or self._ending:
+            return
         try:
             self._hold()
         except OSError as error:
@@ -288,7 +324,7 @@ class Launcher:
             self._contended = False
 
     def _hold(self) -> bool:
-        """Whether the folder is ours; the first time, what is in it is taken over."""
+        """Whether this hub holds the folder. The first time, take over the agents in it."""
         if self._held:
             return True
         if not self._folder.hold():
@@ -303,71 +339,60 @@ class Launcher:
                 del self._agents[record.agent_id]
                 logger.exception("agent %s of an earlier hub cannot be taken over", record.agent_id)
         self._held, self._contended = True, False
+        self._pending = to_restore(self._settings.agents, [agent.record for agent in self._agents.values()])
         self._forget_oldest()
         return True
 
-    def _unstarted(self, command: list[str], error: Exception, why: str) -> str:
-        """Whether it is the folder or the program that has to be mended, and how."""
+    def _refusal(self, command: list[str], error: Exception, why: str) -> str:
+        """Whether the folder or the program is at fault, and what to do."""
         if isinstance(error, OSError) and str(error.filename).startswith(str(self._folder.path)):
             return f"{self._folder.path} cannot be written: {error.strerror}; see HUB_AGENT_STATE"
-        return f"HUB_AGENT={self._settings.agent} cannot be started: {unfit(self._settings, command) or why}"
+        cause = explain_failed_start(self._settings, command) or why
+        return f"HUB_AGENT={self._settings.agent} cannot be started: {cause}"
 
-    def _agent(self, kind: type[Agent], record: Record) -> Agent:
+    def _agent(self, kind: type[Agent], record: AgentRecord) -> Agent:
         return kind(
             record,
             self._folder,
             self._mask,
-            say=self._say,
+            publish=self._outbox.put,
             environ=lambda record: environment(self._settings, record, self._port),
         )
 
-    def _refuse_second(self, wanted: Wanted) -> None:
+    def _refuse_second(self, plan: LaunchPlan) -> None:
         for agent in self._live():
             record = agent.record
-            if (record.mode, record.room) == (wanted.mode, wanted.room):
+            if record.key == (plan.mode, plan.room):
                 where = f" in the room {record.room}" if record.room else ""
                 stopping = record.state is State.STOPPING
-                raise HubError(
+                advice = "start again once it has ended" if stopping else "stop it first, or start another mode or room"
+                raise RequestError(
                     "agent_running",
-                    f"{record.agent_id} (mode {record.mode}{where}) is {record.state}"
-                    + (
-                        "; start again when it is gone"
-                        if stopping
-                        else "; stop it first, or start another mode or room"
-                    ),
+                    f"{record.agent_id} (mode {record.mode}{where}) is {record.state}; {advice}",
                     agent=brief(agent.facts()),
                 )
 
-    def _known(self, agent_id: str) -> Agent:
+    def _find(self, agent_id: str) -> Agent:
         agent = self._agents.get(agent_id)
         if agent is None:
-            raise HubError("unknown_agent", f"there is no agent {agent_id[:64]!r}", field="agent_id")
+            raise RequestError("unknown_agent", f"there is no agent {agent_id[:64]!r}", field="agent_id")
         return agent
 
     def _live(self) -> list[Agent]:
         return [agent for agent in self._agents.values() if agent.live]
 
     def _forget_oldest(self) -> None:
-        over = [name for name, agent in self._agents.items() if not agent.live]
-        for name in over[: max(0, len(self._agents) - KEPT)]:
-            del self._agents[name]
-            self._folder.remove(name)
+        """Drop the oldest that are over, those that are to run again last."""
+        over = [agent.record for agent in self._agents.values() if not agent.live]
+        over.sort(key=lambda record: record.restart == "always")
+        for record in over[: max(0, len(self._agents) - KEPT)]:
+            del self._agents[record.agent_id]
+            self._folder.remove(record.agent_id)
 
 
-class _Report(msgspec.Struct):
-    """What is of interest in an event of the `REPORTS`; each part may be anything."""
-
-    type: str
-    agent_id: Any = None
-    message: Any = None
-    recoverable: Any = None
-
-
-_report = msgspec.json.Decoder(_Report).decode
-
-_BRIEF = ("agent_id", "mode", "room", "pid", "status", "note", "error")
+_BRIEF = ("agent_id", "mode", "room", "pid", "address", "status", "note", "error")
 
 
 def brief(facts: dict[str, Any]) -> dict[str, Any]:
-    """The facts that an answer to start or stop has; without those that there are none of."""
+    """The facts in the response to a start or stop; those that are null are omitted."""
     return {name: facts[name] for name in _BRIEF if facts[name] is not None}

@@ -1,4 +1,4 @@
-"""An agent's log file: kept small, shown without secrets and control characters."""
+"""An agent's log file: bounded on disk, shown without secrets and control characters."""
 
 from __future__ import annotations
 
@@ -8,32 +8,32 @@ from pathlib import Path
 from .mask import Mask, shown
 
 MOST = 1 << 20
-"""Bytes from which on a log is cut, and …"""
+"""Bytes beyond which a log is cut to …"""
 KEPT = 256 << 10
-"""… how many of the newest are kept then."""
+"""… this many of its newest bytes."""
 MAX_LINES = 2000
 _FEW = 50
-"""Lines for which an eighth of that is read."""
+"""For up to this many lines, an eighth of that is read."""
 _CATCH_UP = 5
-"""Times that a cut reads what has been written while it read."""
-_CUT = b"... (the hub has cut older lines off)\n"
-_PARTIAL = b"... (the beginning of this line is cut off) "
-"""Before a line that is longer than what is read or kept. Half a secret may stand there, which nobody would know."""
+"""How often a cut reads again for what was written meanwhile."""
+_CUT = b"... (the hub removed older lines)\n"
+_PARTIAL = b"... (the start of this line is missing) "
+"""Precedes a line that is longer than the part that is read. It may start with half a secret, which no pattern finds."""
 
 
 class LogFile:
-    """What an agent writes to stdout and stderr."""
+    """The file for an agent's stdout and stderr."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def open(self) -> int:
-        """A descriptor for the program: it only ever appends, so that the file can be cut under it. Raises OSError."""
+        """A descriptor for the program. It always appends, so that the file can be cut while it is open. Raises OSError."""
         return os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
     def cut(self) -> None:
-        """Keep the newest part where the file has grown too large. Of what a flood writes at that very moment, some may be
-        lost, or come before what was written earlier."""
+        """If the file is too large, keep its newest part. Lines that are written at that very moment can be lost or come
+        out of order."""
         try:
             if self.path.stat().st_size <= MOST:
                 return
@@ -42,10 +42,10 @@ class LogFile:
                 file.truncate(0)
                 file.write(_CUT + newest)
         except OSError:
-            pass  # a full disk, or the file is gone: the agent goes on all the same
+            pass  # a full disk or a missing file does not stop the agent
 
     def tail(self, lines: int, mask: Mask) -> list[str]:
-        """The last lines, ready to be shown."""
+        """The last lines, ready to show."""
         try:
             newest = self._newest(KEPT if lines > _FEW else KEPT // 8)
         except OSError:
@@ -57,9 +57,9 @@ class LogFile:
         self.path.unlink(missing_ok=True)
 
     def _newest(self, size: int, again: int = 0) -> bytes:
-        """The end of the file, from the beginning of a line on; `again`: so often see whether there is more by now."""
+        """The end of the file, from the start of a line; `again`: how often to read once more for new data."""
         if not self.path.is_file():
-            raise FileNotFoundError(self.path)  # or a pipe, which would keep us waiting
+            raise FileNotFoundError(self.path)  # or it is a pipe, which would block
         with self.path.open("rb") as file:
             end = file.seek(0, os.SEEK_END)
             file.seek(max(0, end - size))
@@ -70,6 +70,6 @@ class LogFile:
 
 
 def _whole(line: str, reach: int) -> str:
-    """The line, less what could be half a secret where its beginning is not there."""
+    """The line. If its start is missing, without the part that could be half a secret."""
     mark = _PARTIAL.decode()
     return mark + line[len(mark) + reach :] if line.startswith(mark) else line

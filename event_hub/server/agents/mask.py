@@ -1,6 +1,6 @@
-"""What must not be shown of an agent's words: secrets, control characters, and too much of it.
+"""Text from agents made fit to show: without secrets and control characters, and of limited length.
 
-Every pattern here takes time that grows with the text and no faster: the text is the agent's, and the hub waits.
+Every pattern here runs in linear time, because agents choose the text and the hub waits for the result.
 """
 
 from __future__ import annotations
@@ -11,14 +11,16 @@ from collections.abc import Iterator, Mapping
 from urllib.parse import quote, quote_plus
 
 LONGEST_LINE = 2000
-"""Characters of a line that are shown."""
+"""Characters shown of a line."""
 LONGEST_SENTENCE = 500
-"""Characters of what a program reports of itself; it is a part of an event."""
+"""Characters of a message that a program reports; it becomes part of an event."""
+LONGEST_ADDRESS = 256
+"""Characters of an address that a program reports; a longer one is ignored, because a part of it leads nowhere."""
 REACH = 16 << 10
-"""Characters by which a secret may extend over the edge of what is shown; our own tokens take no more."""
+"""Characters by which a secret can extend past the end of the shown text; our own tokens are shorter."""
 
 _SHORTEST = 8
-"""Characters of a value that is worth hiding: `false` or `4096` would blot out half of the log."""
+"""Shortest value that is masked: masking `false` or `4096` would blot out half of the log."""
 _SECRET_PART = re.compile(
     r"(?:API|APP|AUTH|ACCESS|PRIVATE|SECRET|PG|DB|SSH)?(?:KEYS?|SECRETS?|TOKEN|PASSWORDS?|PASSWD|PASSPHRASE|PASS|"
     r"CREDENTIALS?)|AUTH|AUTHORIZATION"
@@ -41,16 +43,18 @@ _CONTROL = re.compile(
     r"\x1b\[[0-?]*+[ -/]*+[@-~]|\x1b\][^\x07\x1b]*+(?:\x07|\x1b\\)?|\x1b.?"
     r"|[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 )
+_ADDRESS = re.compile(r"(?:https?|wss?)://[!-~]+")
+"""A URL in ASCII, without spaces. No other scheme: a link to `javascript:…` would run in the page."""
 
 
 class Mask:
-    """Hides what must not be shown: the values of variables whose names look secret, tokens, and passwords in addresses."""
+    """Masks secrets: the values of variables whose names look secret, tokens, and passwords in URLs."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         values = {form for name, value in environ.items() if _is_secret(name) for form in _forms(value)}
         self._values = sorted(values, key=len, reverse=True)
         self.reach = max([REACH, *map(len, self._values[:1])])
-        """Characters beyond what is shown that are to be looked at, so that no half of a secret is shown."""
+        """Characters to examine past the end of the shown text, so that half a secret is never shown."""
 
     def __call__(self, text: str) -> str:
         """`text` with `***` for every secret."""
@@ -60,27 +64,34 @@ class Mask:
 
 
 def shown(line: str, mask: Mask, most: int = LONGEST_LINE) -> str:
-    """A line as it is shown: what a terminal would leave of it, without secrets, at most `most` characters."""
+    """A line ready to show: what a terminal would display of it, without secrets, at most `most` characters."""
     text = _CONTROL.sub("", line.rstrip("\r").rsplit("\r", 1)[-1])
     text = mask(text[: most + mask.reach])
     return text if len(text) <= most else f"{text[:most]}…"
 
 
 def sentence(text: object, mask: Mask) -> str | None:
-    """What a program reports of itself, on one line, as it may be shown to everybody; None where that is nothing."""
+    """A program's message on one line, ready to show to every reader; None if there is none."""
     if not isinstance(text, str):
         return None
     return shown(" ".join(text.split()), mask, LONGEST_SENTENCE) or None
 
 
+def address(text: object, mask: Mask) -> str | None:
+    """The URL at which a program serves; None for anything else, for the page may link to it."""
+    if not isinstance(text, str) or len(text) > LONGEST_ADDRESS or not _ADDRESS.fullmatch(text):
+        return None
+    return mask(text)[:LONGEST_ADDRESS]
+
+
 def _is_secret(name: str) -> bool:
-    """By the parts of the name: `OPENAI_API_KEY`, `PGPASS`, and not `TOKENIZERS_PARALLELISM`, `MAX_TOKENS`, `PWD`."""
+    """Judged by the parts of the name: `OPENAI_API_KEY`, `PGPASS`, but not `TOKENIZERS_PARALLELISM`, `MAX_TOKENS`, `PWD`."""
     parts = re.split(r"[^A-Z0-9]+", name.upper())
     return any(_SECRET_PART.fullmatch(part) for part in parts) or "PWD" in parts[1:]
 
 
 def _forms(value: str) -> Iterator[str]:
-    """All of the value and each of its lines, as they stand and as they stand in JSON, in an address, in Python."""
+    """The whole value and each of its lines: plain, and as written in JSON, in a URL and in Python."""
     for text in {value.strip(), *map(str.strip, value.splitlines())}:
         if len(text) >= _SHORTEST:
             yield text

@@ -1,4 +1,4 @@
-"""One running program: started in a session of its own, watched, ended with all that it has started."""
+"""One running program: started in its own session, watched, and killed with every process that it has started."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ import psutil
 from .logs import LogFile
 
 ID = "HUB_AGENT_ID"
-"""The variable by which a program knows who it is, and by which it is recognised."""
+"""The variable that tells a program its id, and by which its processes are recognized."""
 _SAME = 1.0
-"""Seconds by which a process's time of birth may differ and it is still the same: clocks are corrected."""
+"""Tolerance in seconds when start times are compared, because clocks are corrected."""
 _ROUNDS = 10
-"""Looks for what is left of a session: something in it may be forking while we look."""
+"""Rounds of killing: processes may fork while they are listed."""
 _WINDOWS = os.name == "nt"
 _LINUX = sys.platform == "linux"
 
 
-class Ended(NamedTuple):
-    """A program is over. `code`: its exit code, negative for the signal that ended it; None: nobody could ask it."""
+class ProcessExit(NamedTuple):
+    """A program has ended. `code`: its exit code, negative for a signal; None if an earlier hub started it."""
 
     code: int | None
 
 
 class Program:
-    """A program that runs, or has run. `child`: we have started it; without, an earlier hub has."""
+    """A program that is running or has run. `child` is None if an earlier hub started it."""
 
     def __init__(self, pid: int, child: subprocess.Popen[bytes] | None = None) -> None:
         self.pid = pid
@@ -41,14 +41,14 @@ class Program:
             self._process = psutil.Process(pid)
             self.created = self._process.create_time()
         except (psutil.Error, ValueError):
-            pass  # it has ended, and gevent has collected it already
+            pass  # it has ended, and gevent has reaped it already
 
     @classmethod
     def start(cls, command: Sequence[str], environ: Mapping[str, str], log: LogFile) -> Program:
-        """Start it; raises OSError where that is not possible.
+        """Start it; raises OSError.
 
-        In a session of its own (no Ctrl-C of ours, and all that it forks can be found), writing into a file and not a
-        pipe: so it outlives the hub, whatever happens to that.
+        It gets its own session, so that it receives no Ctrl-C of ours and everything that it forks can be found; and it
+        writes to a file, not a pipe, so that it outlives the hub.
         """
         descriptor = log.open()
         try:
@@ -66,12 +66,13 @@ class Program:
 
     @classmethod
     def find(cls, agent: str, command: Sequence[str], pid: int | None, created: float) -> Program | None:
-        """The program of an agent that an earlier hub has started; None: it is gone.
+        """The program of an agent that an earlier hub started; None if it is gone.
 
-        A pid may be another's by now, so the variable that we gave it must be there; where that cannot be seen (another
-        user's, or a program that writes its title over it) the time of birth must fit. Where the pid is not known, or
-        does not fit (the hub was killed, or its disk was full, between starting it and writing that down), the variable
-        finds it; a pid that was known and is gone may have left others with that variable, so the command must fit, too.
+        The pid can belong to another process by now, so the process must have our variable; where its environment cannot
+        be read (another user's, or overwritten by a program that sets its title) its start time must match. If the pid is
+        unknown or does not match (the hub was killed, or its disk was full, before the pid was recorded), the variable
+        finds the program; if a pid was recorded, other processes may have inherited the variable, so the command must
+        match too.
         """
         if pid is not None:
             for process in _processes(pid):
@@ -88,18 +89,17 @@ class Program:
 
     @staticmethod
     def sweep(agent: str) -> None:
-        """End what an agent whose program is over has left behind, also outside of its session: whatever has its
-        variable."""
+        """Kill the processes that an ended program left behind, also outside its session: all that have its variable."""
         for _ in range(_ROUNDS):
             if not _kill([process for pid in psutil.pids() if _is_of(pid, agent) for process in _processes(pid)]):
                 return
 
-    def poll(self) -> Ended | None:
-        """None while it runs. Asking a child collects it: no zombie stays."""
+    def poll(self) -> ProcessExit | None:
+        """None while it runs. Reaps a child, so that no zombie remains."""
         if self._child is not None:
             code = self._child.poll()
-            return None if code is None else Ended(code)
-        return None if self._alive() else Ended(None)
+            return None if code is None else ProcessExit(code)
+        return None if self._alive() else ProcessExit(None)
 
     def _alive(self) -> bool:
         try:
@@ -109,7 +109,7 @@ class Program:
             return False
 
     def terminate(self) -> None:
-        """Ask it to end (SIGTERM); what it has started is its own business for now."""
+        """Ask it to end (SIGTERM). The processes that it has started are left to it for now."""
         if self.poll() is None:
             try:
                 os.kill(self.pid, signal.SIGTERM)
@@ -117,12 +117,12 @@ class Program:
                 pass  # it has just ended
 
     def kill(self) -> None:
-        """End it and all that is left of its session, at once."""
+        """Kill it and everything in its session."""
         for _ in range(_ROUNDS):
             left = list(self._all())
             if left and not _WINDOWS:
-                # At once for the whole group: what forks and ends all the time is never there when it is looked at.
-                # (The group has members, so its number is ours.)
+                # The whole group at once: a process that forks and exits all the time is gone before it can be killed.
+                # (The group has members, so its id has not been reused.)
                 try:
                     os.killpg(self.pid, signal.SIGKILL)
                 except OSError:
@@ -131,10 +131,10 @@ class Program:
                 return
 
     def _all(self) -> Iterator[psutil.Process]:
-        """The program, and everything in its session or group, also after its own end.
+        """The program, and everything in its session or group, even after the program has ended.
 
-        The number of a session or group that has members is not given to a new process: what is in the session with
-        our pid is ours, unless the pid is another's by now.
+        The id of a session or group with members is not reused: everything in the session with our pid is ours, unless
+        the pid itself belongs to another process by now.
         """
         process = self._process
         if psutil.pid_exists(self.pid) and (process is None or not process.is_running()):
@@ -153,7 +153,7 @@ class Program:
 
 
 def _kill(processes: list[psutil.Process]) -> bool:
-    """Kill each; whether there was one."""
+    """Kill each; whether there were any."""
     for process in processes:
         try:
             process.kill()
@@ -163,12 +163,12 @@ def _kill(processes: list[psutil.Process]) -> bool:
 
 
 def _apart() -> dict[str, Any]:
-    """A session of its own, where there are sessions."""
+    """Arguments for Popen: its own session, or on Windows its own process group."""
     return {"creationflags": 0x200} if _WINDOWS else {"start_new_session": True}  # CREATE_NEW_PROCESS_GROUP
 
 
 def _processes(pid: int) -> Iterator[psutil.Process]:
-    """The process with this number, if there is one and it is more than a zombie."""
+    """The process with this pid, if it exists and is not a zombie."""
     try:
         process = psutil.Process(pid)
         if process.status() != psutil.STATUS_ZOMBIE:
@@ -178,7 +178,7 @@ def _processes(pid: int) -> Iterator[psutil.Process]:
 
 
 def _environ(process: psutil.Process) -> dict[str, str]:
-    """The variables that it was started with; none where they cannot be seen."""
+    """The environment it was started with; empty if it cannot be read."""
     try:
         return process.environ()
     except (psutil.Error, OSError):
@@ -186,11 +186,11 @@ def _environ(process: psutil.Process) -> dict[str, str]:
 
 
 def _is_of(pid: int, agent: str) -> bool:
-    """Whether it was started with this agent's variable, by the program or by whatever that has started."""
+    """Whether it has this agent's variable in its environment, by inheritance too."""
     if pid == os.getpid():
         return False
     try:
-        if _LINUX:  # there are thousands of processes, and psutil takes its time over each
+        if _LINUX:  # psutil would be slow over thousands of processes
             with open(f"/proc/{pid}/environ", "rb") as file:
                 return f"{ID}={agent}".encode() in file.read().split(b"\0")
         return psutil.Process(pid).environ().get(ID) == agent
@@ -206,7 +206,7 @@ def _born(process: psutil.Process, when: float) -> bool:
 
 
 def _runs(process: psutil.Process, command: Sequence[str]) -> bool:
-    """Whether it was started by this command line; the interpreter of a script stands before it."""
+    """Whether this is its command line, which may have a script's interpreter in front."""
     try:
         words = process.cmdline()
     except (psutil.Error, OSError):
@@ -220,12 +220,12 @@ def _runs(process: psutil.Process, command: Sequence[str]) -> bool:
 def _belongs(pid: int, leader: int) -> bool:
     try:
         return os.getsid(pid) == leader or os.getpgid(pid) == leader
-    except (OSError, AttributeError):  # it is gone; or there are no sessions here (Windows)
+    except (OSError, AttributeError):  # it is gone, or this is Windows
         return False
 
 
 def _leads(pid: int) -> bool:
-    """Whether it is the program itself, and not one that the program has started and that has inherited its variables."""
+    """Whether it is the program itself, not a descendant with the same environment."""
     try:
         return _WINDOWS or os.getsid(pid) == pid
     except OSError:

@@ -1,27 +1,31 @@
-"""What is kept on disk of each agent, so that the next hub finds it: one small file each, and its log beside it."""
+"""The record of each agent on disk, by which the next hub finds it: one small file per agent, with its log beside it."""
 
 from __future__ import annotations
 
 import logging
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from filelock import FileLock, Timeout
 
 from .logs import LogFile
+from .mask import LONGEST_ADDRESS
+from .modes import AutoStart
 from .states import State
 
 logger = logging.getLogger(__name__)
 
 _SUFFIX = ".json"
 _LARGEST = 1 << 20
-"""Bytes of a record; the instructions in it have 32 KiB."""
+"""Bytes of a record that is read; its instructions alone can have 32 KiB."""
+
+Restart = Literal["on-failure", "always"]
 
 
-class Record(msgspec.Struct):
-    """An agent's facts. Times are epoch seconds; nothing secret: keys are in the environment only."""
+class AgentRecord(msgspec.Struct):
+    """The facts about an agent. Times are epoch seconds. No secrets: keys are in the environment only."""
 
     agent_id: Annotated[str, msgspec.Meta(pattern=r"^[\w-]{1,64}$")]
     mode: str
@@ -31,26 +35,37 @@ class Record(msgspec.Struct):
     state: State = State.STARTING
     room: str | None = None
     instructions: str | None = None
+    restart: Restart = "on-failure"
+    from_setting: bool = False
+    """HUB_AGENTS names it. Whether the next hub starts it is decided by that hub's HUB_AGENTS, not by this record."""
     note: str | None = None
     pid: Annotated[int, msgspec.Meta(ge=1, lt=1 << 31)] | None = None
     created: float = 0.0
     restarts: Annotated[int, msgspec.Meta(ge=0)] = 0
     exit_code: int | None = None
     error: str | None = None
-    """What is wrong, for everybody."""
+    """What is wrong, for every reader of the status."""
     last_line: str | None = None
-    """The last line of its log when it ended, for who may see logs; empty: it has written nothing."""
+    """The last line of its log at its end, for those who may read logs; empty: the log is empty."""
     message: str | None = None
+    address: Annotated[str, msgspec.Meta(max_length=LONGEST_ADDRESS)] | None = None
+    """Where it serves, as its program has reported."""
+
+    @property
+    def key(self) -> AutoStart:
+        """Its mode and room, of which only one agent can be live."""
+        return AutoStart(self.mode, self.room)
 
 
 _encode = msgspec.json.Encoder().encode
-_decoder = msgspec.json.Decoder(Record)
+_decoder = msgspec.json.Decoder(AgentRecord)
 
 
 class Folder:
-    """Where the records and logs of one hub's agents lie. One hub at a time holds it.
+    """The folder with the records and logs of one hub's agents. One hub at a time holds it.
 
-    The hub's port is a part of the path: agents report to that port, so it is the next hub there that they belong to.
+    The hub's port is part of the path: agents report to that port, so the next hub on it is the one they belong to.
+    Everything in it is private to the hub's user.
     """
 
     def __init__(self, path: Path) -> None:
@@ -58,7 +73,7 @@ class Folder:
         self._lock: FileLock | None = None
 
     def empty(self) -> bool:
-        """Nothing was ever kept here; looks, and makes nothing."""
+        """Whether there are no records. Creates nothing."""
         try:
             with os.scandir(self.path) as entries:
                 return not any(entry.name.endswith(_SUFFIX) for entry in entries)
@@ -66,10 +81,11 @@ class Folder:
             return True
 
     def hold(self) -> bool:
-        """Take it for this hub; False while another hub holds it. Raises OSError where it cannot be made."""
+        """Lock it for this hub; False while another hub holds it. Raises OSError if it cannot be created."""
         if self._lock is None:
             self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
-            lock = FileLock(self.path / "lock", thread_local=False)
+            self._make_private()
+            lock = FileLock(self.path / "lock", mode=0o600, thread_local=False)
             try:
                 lock.acquire(timeout=0)
             except Timeout:
@@ -78,16 +94,26 @@ class Folder:
         return True
 
     def release(self) -> None:
-        """Let the next hub have it."""
+        """Unlock it for the next hub."""
         if self._lock is not None:
             self._lock.release()
             self._lock = None
 
-    def read(self) -> list[Record]:
-        """All records, oldest first. What cannot be read is left out and told in the log; logs of nobody are removed.
-        Raises OSError where the folder itself cannot be read."""
+    def _make_private(self) -> None:
+        """A folder that existed may be open to other users, and so may its files, if they were copied here."""
+        try:
+            self.path.chmod(0o700)
+            for path in self.path.iterdir():
+                if path.is_file() and not path.is_symlink():
+                    path.chmod(0o600)
+        except OSError as error:
+            logger.warning("%s cannot be made private: %s", error.filename or self.path, error.strerror)
+
+    def read(self) -> list[AgentRecord]:
+        """All records, oldest first. Unreadable records are skipped and logged; logs without a record are removed.
+        Raises OSError if the folder itself cannot be read."""
         with os.scandir(self.path) as entries:
-            # What is no file has nothing to do with us, and a pipe would keep us waiting.
+            # Only files: opening a pipe would block.
             files = [Path(entry.path) for entry in entries if entry.is_file(follow_symlinks=False)]
         records = []
         for path in files:
@@ -95,15 +121,15 @@ class Folder:
                 try:
                     records.append(_read(path))
                 except (OSError, ValueError) as error:
-                    logger.warning("%s is no agent's record and is left out: %s", path, error)
+                    logger.warning("%s is not an agent's record and is skipped: %s", path, error)
         known = {record.agent_id for record in records}
         for path in files:
             if path.suffix == ".new" or (path.suffix == ".log" and path.stem not in known):
                 _unlink(path)
         return sorted(records, key=lambda record: record.started)
 
-    def write(self, record: Record) -> None:
-        """Keep it, whole or not at all; raises OSError, whose `filename` is within the folder."""
+    def write(self, record: AgentRecord) -> None:
+        """Store it atomically; raises OSError whose `filename` is within the folder."""
         path = self._path(record.agent_id)
         temporary = path.with_suffix(".new")
         content = _encode(record)
@@ -121,7 +147,7 @@ class Folder:
         return LogFile(self.path / f"{agent}.log")
 
     def remove(self, agent: str) -> None:
-        """Forget an agent and its log."""
+        """Remove an agent's record and log."""
         for path in (self._path(agent), self.log(agent).path):
             _unlink(path)
 
@@ -129,7 +155,7 @@ class Folder:
         return self.path / f"{agent}{_SUFFIX}"
 
 
-def _read(path: Path) -> Record:
+def _read(path: Path) -> AgentRecord:
     """Raises OSError and ValueError."""
     if path.stat().st_size > _LARGEST:
         raise ValueError("it is too large")
@@ -137,7 +163,7 @@ def _read(path: Path) -> Record:
     if record.agent_id != path.stem:
         raise ValueError("it is another agent's")
     if any("\0" in word for word in record.command):
-        raise ValueError("its command has a character of code 0")
+        raise ValueError("its command contains a null character")
     return record
 
 

@@ -1,6 +1,6 @@
-"""The states of an agent, and what leads from one to the next: one table. Pure.
+"""The states of an agent and the transitions between them, as one table. Pure.
 
-Everything else is derived from it: what is running, what is over, what the docs say and draw.
+Everything else is derived from it: which states have a running program, which are final, and the docs' table and diagram.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from enum import StrEnum
 
 
 class State(StrEnum):
-    """Where an agent is; the value is what `status` says."""
+    """An agent's state; the value is the `status` in the API."""
 
     STARTING = "starting"
     READY = "ready"
@@ -22,25 +22,28 @@ class State(StrEnum):
 class Trigger(StrEnum):
     """What can happen to an agent."""
 
-    REPORTED_READY = "it reports that it is ready"
-    STOP = "somebody asks it to stop"
-    ENDED = "its program ends in order"
+    REPORTED_READY = "it reports ready"
+    STOP = "a stop is requested"
+    ENDED = "its program exits with code 0"
+    AGAIN = "its program exits with code 0, and `restart` is `always`"
     FAILED = "its program crashes"
-    GAVE_UP = "its settings are wrong, or it crashed too often"
-    DUE = "its pause before the next try is over"
-    GONE = "it is found to be gone"
+    GAVE_UP = "its settings are wrong, or it failed too often"
+    DUE = "the pause is over"
+    GONE = "the hub finds its program gone"
 
 
 TABLE: dict[tuple[State, Trigger], State] = {
     (State.STARTING, Trigger.REPORTED_READY): State.READY,
     (State.STARTING, Trigger.STOP): State.STOPPING,
     (State.STARTING, Trigger.ENDED): State.STOPPED,
+    (State.STARTING, Trigger.AGAIN): State.RESTARTING,
     (State.STARTING, Trigger.FAILED): State.RESTARTING,
     (State.STARTING, Trigger.GAVE_UP): State.CRASHED,
     (State.STARTING, Trigger.GONE): State.STOPPED,
     (State.READY, Trigger.REPORTED_READY): State.READY,
     (State.READY, Trigger.STOP): State.STOPPING,
     (State.READY, Trigger.ENDED): State.STOPPED,
+    (State.READY, Trigger.AGAIN): State.RESTARTING,
     (State.READY, Trigger.FAILED): State.RESTARTING,
     (State.READY, Trigger.GAVE_UP): State.CRASHED,
     (State.READY, Trigger.GONE): State.STOPPED,
@@ -52,34 +55,35 @@ TABLE: dict[tuple[State, Trigger], State] = {
     (State.STOPPING, Trigger.ENDED): State.STOPPED,
     (State.STOPPING, Trigger.GONE): State.STOPPED,
 }
-"""State and what happens → next state. What is not here cannot happen, or changes nothing."""
+"""State and trigger → next state. A pair that is missing cannot occur or changes nothing."""
 
 MEANING: dict[State, str] = {
-    State.STARTING: "the program runs, and has not yet reported that it is ready",
-    State.READY: "it has reported: its worker is registered, it has joined the room, or its script has begun",
-    State.STOPPING: "it was asked to stop, finishes what it is at, and is killed after `HUB_AGENT_GRACE`",
-    State.RESTARTING: "it has crashed; no program runs until the pause before the next try is over",
-    State.STOPPED: "it is over: it was asked to, it had nothing more to do, or it is gone (then `error` says so)",
-    State.CRASHED: "it is over, and `error` says why: wrong settings, or too many crashes",
+    State.STARTING: "the program runs but has not reported ready yet",
+    State.READY: "it has reported ready: its worker is registered, it has joined its room, its script plays, or it serves "
+    "at its `address`",
+    State.STOPPING: "a stop was requested: it finishes its work, and is killed after `HUB_AGENT_GRACE`",
+    State.RESTARTING: "the program has ended and will be started again after a pause",
+    State.STOPPED: "final: it was stopped, had finished, or is gone (`error` then says so)",
+    State.CRASHED: "final: wrong settings or too many failures; `error` says which",
 }
 
 RUNNING = frozenset(state for state, trigger in TABLE if trigger is Trigger.ENDED)
-"""There is a program."""
+"""States with a running program."""
 LIVE = frozenset(state for state, _ in TABLE)
-"""Something can still happen. The others are final."""
+"""States that can still change. The others are final."""
 
 
 def follow(state: State, trigger: Trigger) -> State | None:
-    """The next state; None where `trigger` changes nothing."""
+    """The next state; None if `trigger` changes nothing."""
     return TABLE.get((state, trigger))
 
 
 def markdown() -> str:
     """The table, for the docs."""
-    lines = ["| state | means | and then |", "|---|---|---|"]
+    lines = ["| state | meaning | next |", "|---|---|---|"]
     for state in State:
         steps = [f"{trigger} → `{after}`" for (before, trigger), after in TABLE.items() if before is state != after]
-        lines.append(f"| `{state}` | {MEANING[state]} | {'; '.join(steps) or '(it stays so)'} |")
+        lines.append(f"| `{state}` | {MEANING[state]} | {'; '.join(steps) or '(final)'} |")
     return "\n".join(lines)
 
 

@@ -1,5 +1,5 @@
-"""Forwarding: every event on its way to other systems, a webhook receiver or a file, in order, and none left out.
+"""Forwarding: every event to other systems, webhook receivers or files, in order and without omissions.
 
-`forwarding.py` is what the hub calls; a target (`targets.py`) has a follower (`follower.py`) with a place (`place.py`) and
-a sink (`webhook.py`, `jsonl.py`; `sink.py` is their contract).
+The hub calls `forwarding.py`. Each target (`targets.py`) has a follower (`follower.py`) with a checkpoint
+(`checkpoint.py`) and a sink (`webhook.py` or `jsonl.py`; `sink.py` is their contract).
 """

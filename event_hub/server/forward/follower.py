@@ -1,4 +1,4 @@
-"""One target's way through the history: what it lacks, in batches, in order, tried until it is taken."""
+"""Delivers the history to one target: in batches, in order, each retried until it is accepted."""
 
 from __future__ import annotations
 
@@ -7,56 +7,46 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import msgspec
 
 from ...sse import Cursor
-from ..history import History, HistoryError, Record
-from ..replay import resume
-from .place import Mark, Place, PlaceError
-from .sink import Batch, Failed, Item, Sink
+from ..gap import Gap
+from ..history import HistoryError, HistoryReader, Record
+from ..streaming.start import resume
+from .checkpoint import CheckpointError, CheckpointFile, FileState
+from .sink import Batch, DeliveryFailed, Item, Sink
 from .targets import MOST_EVENTS, Target
 
 logger = logging.getLogger(__name__)
 
 OK, RETRYING, STOPPED = "ok", "retrying", "stopped"
-_FIRST, _MOST = 0.5, 300.0
-"""Seconds between two tries: from the first on twice as long each time, with up to half of it taken off by chance."""
-_BREATH = 0.01
-"""Seconds between two looks, at the least: a thousand publishers are one look, and nobody notices the delay."""
+_FIRST_DELAY, _LONGEST_DELAY = 0.5, 300.0
+"""Seconds before a retry: doubled after each failure, then reduced by a random part of up to half."""
+_CHECK_INTERVAL = 0.01
+"""Minimum seconds between two checks for new events: events of a thousand publishers share one check."""
 _YIELD = 0.001
-"""Seconds between two steps on a long way, of all targets together: whoever has much to catch up leaves the others
-their time."""
-_SAVE = 5.0
-"""Seconds between two savings of a place that moves on because nothing is wanted."""
-_LOCK_PAUSE = 1.0
-"""Seconds between two looks whether the hub that has the place has ended."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Gap:
-    """Events that cannot be forwarded any more: how many, if that is known, and after which cursor."""
-
-    missed: int | None
-    from_: str | None
-    reason: str
+"""Seconds of pause after each step, one follower at a time: a target that is far behind must not slow the hub down."""
+_SAVE_INTERVAL = 5.0
+"""Minimum seconds between two saves of a checkpoint that only moved past events that do not match."""
+_LOCK_INTERVAL = 1.0
+"""Seconds between two attempts to lock a checkpoint that another hub uses."""
 
 
 class Follower:
-    """Follows the history for one target, in a thread of its own, with one batch in memory.
+    """Follows the history for one target, in its own thread, with one batch in memory.
 
-    `open` it before the first event is taken, then `start`; `wake` it when there is something new; at the end `finish`,
-    wait for `done`, `stop`, `close`. `make_sink` gets the mark that was saved and a function that saves another one;
-    `turn` is one for all followers of a hub.
+    `open` it before the first event is published, then `start`; `wake` it after each publish; at the end `finish`, wait
+    for `done`, `stop`, `close`. `make_sink` gets the file state from the checkpoint and a function that saves a new
+    one. `turn` is shared by all followers of a hub.
     """
 
     def __init__(
         self,
         target: Target,
-        history: History,
-        place: Place,
-        make_sink: Callable[[Mark | None, Callable[[Mark], None]], Sink],
+        history: HistoryReader,
+        checkpoint: CheckpointFile,
+        make_sink: Callable[[FileState | None, Callable[[FileState], None]], Sink],
         turn: threading.Lock,
     ) -> None:
         self.target = target
@@ -66,268 +56,255 @@ class Follower:
         self.forwarded = self.failures = self.missed = 0
         self.done = threading.Event()
         self._history = history
-        self._place = place
+        self._checkpoint = checkpoint
         self._make_sink = make_sink
         self._turn = turn
         self._sink: Sink | None = None
         self._offset = history.floor if target.everything else history.head
-        """Everything up to there was taken, or is not wanted, or is in the gap."""
-        self._gap: _Gap | None = None
+        """Everything up to here was accepted, does not match the filter, or is part of the gap."""
+        self._gap: Gap | None = None
         self._saved = self._unsaved = ""
-        self._mark: Mark | None = None
+        self._file_state: FileState | None = None
         self._batch: Batch | None = None
-        self._most = MOST_EVENTS
-        """Events that the receiver takes at once, as far as it has said."""
-        self._tries = 0
+        self._batch_limit = MOST_EVENTS
+        """Maximum events in a batch, reduced when the receiver reports that a batch is too large."""
+        self._attempts = 0
         self._new = threading.Event()
         self._ending = threading.Event()
         self._finishing = self._closed = False
-        self._looked = self._last_save = 0.0
+        self._checked_at = self._saved_at = 0.0
         self._thread = threading.Thread(target=self._run, name=f"hub-forward-{target.slug}", daemon=True)
 
     @property
     def lag(self) -> int:
-        """Events that it has yet to look at, those that it will not want included."""
+        """Number of events that it has yet to consider, including those that will not match."""
         return max(0, self._history.head - self._offset)
 
     @property
     def cursor(self) -> str:
-        """The place that is saved, as far as this hub has got there; before that, where it begins."""
-        return self._saved or str(self._at(self._offset))
+        """The cursor in the checkpoint; where forwarding starts, if this hub has neither read nor written it yet."""
+        return self._saved or str(self._cursor_at(self._offset))
 
     # -- what the hub calls ------------------------------------------------------------------------------------------
 
     def open(self) -> None:
-        """Take the place where it is free; a target that is new has one from now on."""
+        """Lock the checkpoint if it is free; create it for a new target."""
         try:
-            self._take_place()
-        except Exception:  # its thread meets the same, says so, and tries again
+            self._acquire_checkpoint()
+        except Exception:  # the thread runs into the same, reports it and retries
             pass
 
     def start(self) -> None:
         self._thread.start()
 
     def wake(self) -> None:
-        """There is something new."""
+        """Call it after each publish."""
         if not self._new.is_set():
             self._new.set()
 
     def finish(self) -> None:
-        """There will be nothing new: end when all is delivered, or where that has to wait."""
+        """No more events will come: end once all are delivered, or at the first delay."""
         self._finishing = True
         self._ending.set()
         self._new.set()
 
     def stop(self) -> None:
-        """End at once, if it can: without another batch."""
+        """End as soon as possible, without another batch."""
         self._closed = True
         self.finish()
 
     def close(self) -> None:
-        """After `stop`: let go of the place. A request that still hangs is left to itself; what it brings counts no more."""
-        self._place.close()
+        """After `stop`: release the checkpoint. A request still in progress is abandoned, and its outcome is ignored."""
+        self._checkpoint.close()
 
     # -- its thread --------------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
         try:
-            while not self._closed and self.state != STOPPED and self._goes_on():
+            while not self._closed and self.state != STOPPED and self._try_step():
                 pass
         finally:
             if self._sink is not None:
                 self._sink.close()
             self.done.set()
 
-    def _goes_on(self) -> bool:
-        """One step; False: it is over."""
+    def _try_step(self) -> bool:
+        """Do one step; False to end the thread."""
         try:
             return self._step()
-        except Failed as failure:
+        except DeliveryFailed as failure:
             return self._failed(failure)
         except HistoryError as error:
-            return self._failed(Failed(str(error)))
-        except Exception as error:  # a fault of ours must not end it without a word
-            reason = f"a fault of the hub's ({type(error).__name__}), which its log describes"
+            return self._failed(DeliveryFailed(str(error)))
+        except Exception as error:  # a bug must not end the thread silently
+            reason = f"an internal error of the hub ({type(error).__name__}), see its log"
             if not self._closed and self.error != reason:
-                logger.exception("forwarding to %s has failed", self.target.shown)
-            return self._failed(Failed(reason))
+                logger.exception("forwarding to %s failed", self.target.shown)
+            return self._failed(DeliveryFailed(reason))
 
     def _step(self) -> bool:
         self._new.clear()
-        self._take_place()
+        self._acquire_checkpoint()
         assert self._sink is not None
         if self._batch is None:
-            if self._unsaved:  # what was taken is noted before anything else is sent
+            if self._unsaved:  # save what was accepted before anything else is sent
                 self._save(self._unsaved, now=True)
-            self._batch = self._next(self._sink)
+            self._batch = self._next_batch(self._sink)
         if self._batch is None:
-            return self._rest()
+            return self._wait_for_events()
         batch = self._batch
-        self._taken(batch, self._sink.send(batch))
-        self._let_others()
+        self._accepted(batch, self._sink.send(batch))
+        self._yield_turn()
         return True
 
-    def _taken(self, batch: Batch, mark: Mark | None) -> None:
+    def _accepted(self, batch: Batch, file_state: FileState | None) -> None:
         self._batch = None
-        self._offset, self._mark = batch.through.offset, mark
+        self._offset, self._file_state = batch.through.offset, file_state
         self.forwarded += len(batch.items) - batch.gap
         self.missed += batch.missed
-        self._most = min(MOST_EVENTS, self._most + 1)
+        self._batch_limit = min(MOST_EVENTS, self._batch_limit + 1)
         self._unsaved = str(batch.through)
         self._save(self._unsaved, now=True)
-        self._well()
+        self._recovered()
 
-    def _well(self) -> None:
-        """Whatever failed works."""
-        self._tries = 0
+    def _recovered(self) -> None:
+        """Clear the last failure and report that forwarding works again."""
+        self._attempts = 0
         if self.state == RETRYING:
             self.state, self.error, self.retry_at = OK, None, None
             logger.warning("forwarding to %s works again", self.target.shown)
 
-    def _failed(self, failure: Failed) -> bool:
-        """Say what is wrong, once for each reason in a row, and wait; False: it is over."""
+    def _failed(self, failure: DeliveryFailed) -> bool:
+        """Report a failure unless it repeats the previous one, then wait; False to end the thread."""
         if self._closed:
             return False
         self.failures += 1
         batch = self._batch
         if failure.too_large and batch is not None and len(batch.items) > 1:
             self._batch = batch.half()
-            self._most = len(self._batch.items)
+            self._batch_limit = len(self._batch.items)
             return True
         reason = str(failure)
         if failure.gone:
             self.state, self.error, self.retry_at = STOPPED, reason, None
             logger.error("forwarding to %s has stopped: %s", self.target.shown, reason)
             return False
-        wait = min(_MOST, _FIRST * 2.0 ** min(self._tries, 30)) * random.uniform(0.5, 1.0)
+        wait = min(_LONGEST_DELAY, _FIRST_DELAY * 2.0 ** min(self._attempts, 30)) * random.uniform(0.5, 1.0)
         if failure.wait is not None:
-            wait = max(failure.wait, _FIRST)
-        self._tries += 1
+            wait = max(failure.wait, _FIRST_DELAY)
+        self._attempts += 1
         if (self.state, self.error) != (RETRYING, reason):
-            logger.warning(
-                "forwarding to %s fails: %s; it is tried again, and nothing is lost", self.target.shown, reason
-            )
+            logger.warning("forwarding to %s fails: %s; the hub retries, no events are lost", self.target.shown, reason)
         self.state, self.error, self.retry_at = RETRYING, reason, time.time() + wait
         return not self._ending.wait(wait)
 
-    # -- its place ---------------------------------------------------------------------------------------------------
+    # -- checkpoint --------------------------------------------------------------------------------------------------
 
-    def _take_place(self) -> None:
-        """Have the place and the sink; raises `Failed`."""
+    def _acquire_checkpoint(self) -> None:
+        """Lock and load the checkpoint and make the sink, unless done already; raises `DeliveryFailed`."""
         if self._sink is not None:
             return
         try:
-            if not self._place.hold():
-                raise Failed("another hub forwards to it, with the same HUB_FORWARD_STATE", wait=_LOCK_PAUSE)
+            if not self._checkpoint.acquire():
+                raise DeliveryFailed("another hub with the same HUB_FORWARD_STATE forwards to it", wait=_LOCK_INTERVAL)
             try:
-                saved = self._place.load()
+                checkpoint = self._checkpoint.load()
             except ValueError as error:
-                logger.error("%s; all that the history has is forwarded", error)
-                self._begin("")
+                logger.error("%s; the whole history is forwarded again", error)
+                self._resume_after("")
             else:
-                if saved is not None:
-                    self._mark = saved.mark
-                    self._begin(saved.cursor)
+                if checkpoint is not None:
+                    self._file_state = checkpoint.file
+                    self._resume_after(checkpoint.cursor)
                 else:
-                    self._save(str(self._at(self._offset)), now=True)
-        except PlaceError as error:
-            raise Failed(str(error)) from None
-        self._sink = self._make_sink(self._mark, self._note)
+                    self._save(str(self._cursor_at(self._offset)), now=True)
+        except CheckpointError as error:
+            raise DeliveryFailed(str(error)) from None
+        self._sink = self._make_sink(self._file_state, self._save_file_state)
 
-    def _begin(self, cursor: str) -> None:
-        """Go on after `cursor`, with a gap where that cannot be."""
+    def _resume_after(self, cursor: str) -> None:
+        """Resume after `cursor`, with a gap if events after it are gone."""
         start = resume(cursor, self.target.filter, self._history)
         self._offset, self._saved = start.offset, cursor
         if start.gap:
-            self._gap = _Gap(*start.gap)
+            self._gap = start.gap
 
-    def _note(self, mark: Mark) -> None:
-        """Save the place as it is, with another mark; raises `PlaceError`."""
-        self._place.save(self.cursor, mark)
-        self._mark = mark
+    def _save_file_state(self, file_state: FileState) -> None:
+        """Save the current cursor with a new file state; raises `CheckpointError`."""
+        self._checkpoint.save(self.cursor, file_state)
+        self._file_state = file_state
 
     def _save(self, cursor: str, *, now: bool) -> None:
-        """Save the place; where nothing depends on it, only now and then. Raises `Failed`."""
-        if not now and not self._finishing and time.monotonic() < self._last_save + _SAVE:
+        """Save the checkpoint: `now`, or only if the last save is long enough ago. Raises `DeliveryFailed`."""
+        if not now and not self._finishing and time.monotonic() < self._saved_at + _SAVE_INTERVAL:
             return
         try:
-            self._place.save(cursor, self._mark)
-        except PlaceError as error:
-            raise Failed(str(error)) from None
-        self._saved, self._unsaved, self._last_save = cursor, "", time.monotonic()
+            self._checkpoint.save(cursor, self._file_state)
+        except CheckpointError as error:
+            raise DeliveryFailed(str(error)) from None
+        self._saved, self._unsaved, self._saved_at = cursor, "", time.monotonic()
 
-    # -- what is next ------------------------------------------------------------------------------------------------
+    # -- reading ahead -----------------------------------------------------------------------------------------------
 
-    def _next(self, sink: Sink) -> Batch | None:
-        """What is to be sent next; None: there is nothing."""
+    def _next_batch(self, sink: Sink) -> Batch | None:
+        """Read the next batch from the history; None if there are no more events."""
         history, filter = self._history, self.target.filter
         events, size = sink.limits()
         while not self._closed:
-            if history.floor > self._offset:
-                self._passed_by(history.floor)
+            if gap := history.retention_gap(self._offset, filter):
+                self._gap = gap if self._gap is None else self._gap.joined(gap)
+                self._offset = gap.to.offset
             head = history.head
             if self._gap is None and self._offset >= head:
                 return None
-            page = history.after(self._offset, head, filter, min(events, self._most))
+            page = history.after(self._offset, head, filter, min(events, self._batch_limit))
             if history.floor > self._offset:
-                continue  # retention was faster
+                continue  # retention deleted events meanwhile
             fit = _fitting(page.records, size)
             if fit or self._gap:
-                return self._put_together(fit, page.through if len(fit) == len(page.records) else fit[-1].offset)
+                return self._make_batch(fit, page.through if len(fit) == len(page.records) else fit[-1].offset)
             self._offset = page.through
-            self._save(str(self._at(self._offset)), now=False)
-            self._let_others()
+            self._save(str(self._cursor_at(self._offset)), now=False)
+            self._yield_turn()
         return None
 
-    def _put_together(self, records: list[Record], through: int) -> Batch:
+    def _make_batch(self, records: list[Record], through: int) -> Batch:
         gap, self._gap = self._gap, None
-        items = [Item(self._at(record.offset), record.data) for record in records]
+        items = [Item(self._cursor_at(record.offset), record.data) for record in records]
         now = time.time()
         if gap:
-            to = self._at(self._offset)
-            told = {"missed": gap.missed, "from": gap.from_, "to": str(to), "reason": gap.reason}
-            items.insert(0, Item(to, msgspec.json.encode({"type": "stream_gap", "timestamp": now, **told})))
-        missed = (gap.missed or 0) if gap else 0
-        return Batch(tuple(items), self._at(through), now, gap is not None, missed)
+            fields = {"type": "stream_gap", "timestamp": now, **gap.fields()}
+            items.insert(0, Item(gap.to, msgspec.json.encode(fields)))
+        return Batch(tuple(items), self._cursor_at(through), now, gap is not None, (gap.missed or 0) if gap else 0)
 
-    def _passed_by(self, floor: int) -> None:
-        """Retention has given up what was to come next."""
-        missed = floor - self._offset if self.target.filter.everything else None
-        if self._gap is None:
-            self._gap = _Gap(missed, str(self._at(self._offset)), "retention")
-        else:  # one after the other: one gap
-            before = self._gap
-            both = before.missed + missed if before.missed is not None and missed is not None else None
-            self._gap = _Gap(both, before.from_, before.reason)
-        self._offset = floor
-
-    def _let_others(self) -> None:
+    def _yield_turn(self) -> None:
+        """Pause for a moment, one follower at a time, so that the rest of the hub gets to run."""
         with self._turn:
             time.sleep(_YIELD)
 
-    def _at(self, offset: int) -> Cursor:
-        return self._history.epochs.cursor(offset)
+    def _cursor_at(self, offset: int) -> Cursor:
+        return self._history.cursor(offset)
 
-    def _rest(self) -> bool:
-        """All is delivered: wait for more; False: it is over."""
-        here = str(self._at(self._offset))
+    def _wait_for_events(self) -> bool:
+        """Wait for new events once all are delivered; False to end the thread."""
+        here = str(self._cursor_at(self._offset))
         moved = self._saved != here
         if moved:
             self._save(here, now=False)
             moved = self._saved != here
-        self._well()
+        self._recovered()
         if self._finishing:
             return False
-        pause = self._looked + _BREATH - time.monotonic()
+        pause = self._checked_at + _CHECK_INTERVAL - time.monotonic()
         if pause > 0:
             time.sleep(pause)
-        self._new.wait(_SAVE if moved else None)
-        self._looked = time.monotonic()
+        self._new.wait(_SAVE_INTERVAL if moved else None)
+        self._checked_at = time.monotonic()
         return True
 
 
 def _fitting(records: list[Record], size: int) -> list[Record]:
-    """As many of `records` as have at most `size` bytes; one at the least, if there is one."""
+    """The first of `records` that have at most `size` bytes together; at least one, if there is any."""
     total = 0
     for number, record in enumerate(records):
         total += len(record.data)

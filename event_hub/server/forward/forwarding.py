@@ -1,4 +1,4 @@
-"""All targets of one hub: what the hub calls."""
+"""All forwarding targets of one hub: the interface for the hub."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..history import History
+from ..history import HistoryReader
 from ..settings import Settings
 from . import signing
+from .checkpoint import CheckpointFile, FileState
 from .follower import Follower
-from .place import Mark, Place
 from .sink import Sink
 from .targets import WEBHOOK, Target
 
 logger = logging.getLogger(__name__)
 
 DRAIN = 2.0
-"""Seconds of a drain that are for what is not forwarded yet, at the most: the next hub goes on with it."""
+"""Maximum seconds of a drain for the remaining events: the next hub forwards the rest."""
 
 _END = 0.5
-"""Seconds for what is in the middle of a step, a write to a file above all."""
+"""Maximum seconds for steps in progress, above all a write to a file."""
 
 
 class Forwarding:
-    """Followers, one for each target; without targets it is nothing: no thread, no file, no library."""
+    """A follower per target. Without targets it costs nothing: no thread, no file, no import."""
 
-    def __init__(self, settings: Settings, history: History) -> None:
+    def __init__(self, settings: Settings, history: HistoryReader) -> None:
         self.followers: tuple[Follower, ...] = ()
         self._settings = settings
         self._history = history
 
     def start(self) -> None:
-        """Begin, before the first event is taken."""
+        """Start the followers; call it before the first event is published."""
         settings = self._settings
         folder = Path(settings.forward_state)
         secret = settings.forward_secret.get_secret_value() if settings.forward_secret else ""
@@ -44,37 +44,37 @@ class Forwarding:
         turn = threading.Lock()
         followers = []
         for target in settings.targets:
-            place = Place(folder, target.slug, target.shown)
-            followers.append(Follower(target, self._history, place, partial(_sink, target, keys), turn))
+            checkpoint = CheckpointFile(folder, target.slug, target.shown)
+            followers.append(Follower(target, self._history, checkpoint, partial(_make_sink, target, keys), turn))
         for follower in followers:
             follower.open()
             follower.start()
         self.followers = tuple(followers)
 
     def wake(self) -> None:
-        """Something was published."""
+        """Call it after each publish."""
         for follower in self.followers:
             follower.wake()
 
     def finish(self) -> None:
-        """Nothing more will be published."""
+        """Call it once no more events will be published."""
         for follower in self.followers:
             follower.finish()
 
     def wait(self, until: float) -> None:
-        """Wait for what can still be delivered, until then on the monotonic clock."""
+        """Wait until every follower is done, or until the monotonic clock reads `until`."""
         for follower in self.followers:
             follower.done.wait(max(0.0, until - time.monotonic()))
 
     def close(self) -> None:
-        """End; the places are the next hub's from here on."""
+        """Stop the followers and release their checkpoints for the next hub."""
         for follower in self.followers:
             follower.stop()
         self.wait(time.monotonic() + _END)
         for follower in self.followers:
             if follower.lag:
                 count, shown = follower.lag, follower.target.shown
-                logger.warning("forwarding to %s: %d events are left to the next hub", shown, count)
+                logger.warning("forwarding to %s: %d events remain for the next hub", shown, count)
             follower.close()
 
     def health(self) -> list[dict[str, Any]]:
@@ -96,11 +96,13 @@ def _facts(follower: Follower) -> dict[str, Any]:
     return facts
 
 
-def _sink(target: Target, keys: tuple[bytes, ...], mark: Mark | None, note: Callable[[Mark], None]) -> Sink:
+def _make_sink(
+    target: Target, keys: tuple[bytes, ...], state: FileState | None, save: Callable[[FileState], None]
+) -> Sink:
     if target.kind == WEBHOOK:
-        from .webhook import Webhook  # requests, which the hub needs for nothing else
+        from .webhook import Webhook  # imports requests, which nothing else in the hub needs
 
         return Webhook(target, keys)
     from .jsonl import JSONLines
 
-    return JSONLines(target, mark, note)
+    return JSONLines(target, state, save)

@@ -1,8 +1,8 @@
-"""A file of JSON lines that rotates: each event once, through `kill -9`.
+"""A rotating file of JSON lines that contains each event exactly once, even after `kill -9`.
 
-The place of the target says how long the file was when the last batch was in it (`Mark`). What is behind that is a batch
-that nobody knows to be complete: it is cut off, and written again. For that the file has to be the same one, which its
-inode and its last bytes tell. A file that the hub does not know is never cut, only added to.
+The checkpoint contains the file's size after the last batch (`FileState`). Anything after that may be an incomplete
+batch: it is cut off and written again, if the inode and the last bytes show that this is the same file. An unknown file
+is never cut, only appended to.
 """
 
 from __future__ import annotations
@@ -17,70 +17,70 @@ from io import FileIO
 from pathlib import Path
 
 from ...sse import Cursor
-from .place import Mark, PlaceError
-from .sink import MOST_BYTES, Batch, Failed
+from .checkpoint import CheckpointError, FileState
+from .sink import MOST_BYTES, Batch, DeliveryFailed
 from .targets import Target
 
 logger = logging.getLogger(__name__)
 
 _EVENTS = 250
-"""Events in one write, at the most: about a millisecond."""
+"""Maximum events in one write, which takes about a millisecond."""
 _TIME = "%Y%m%dT%H%M%SZ"
 _END = 64
-"""Bytes at the end by which a file is known again."""
+"""Bytes at the end of a file whose hash identifies it."""
 
 
 class JSONLines:
-    """Appends to one file, which is the hub's alone, and rotates it. A `Sink`.
+    """Appends to one file, which only the hub writes, and rotates it. A `Sink`.
 
-    `mark`: how the file was when its place was saved last; `note` saves the place as it is with another mark.
+    `state`: the file's state in the checkpoint; `save` stores a new one with the same cursor.
     """
 
-    def __init__(self, target: Target, mark: Mark | None, note: Callable[[Mark], None]) -> None:
+    def __init__(self, target: Target, state: FileState | None, save: Callable[[FileState], None]) -> None:
         self._path = Path(target.address)
         self._shown = target.shown
         self._rotate, self._keep = target.rotate, target.keep
-        self._mark = mark
-        self._note = note
+        self._state = state
+        self._save = save
         self._file: FileIO | None = None
         self._newline = False
-        """The file that is there ends within a line."""
-        self._told = ""
+        """Whether the file ends within a line, which a newline must complete first."""
+        self._last_warning = ""
 
     def limits(self) -> tuple[int, int]:
-        room = self._rotate - (self._mark.size if self._mark else 0)
+        room = self._rotate - (self._state.size if self._state else 0)
         return _EVENTS, min(room if room > 0 else self._rotate, MOST_BYTES)
 
-    def send(self, batch: Batch) -> Mark:
+    def send(self, batch: Batch) -> FileState:
         data = b"\n".join([*(item.data for item in batch.items), b""])
         try:
-            mark = self._ready()
-            if mark.size and mark.size + len(data) > self._rotate:
-                mark = self._begin_another(batch)
-            return self._append(mark, data)
+            state = self._open()
+            if state.size and state.size + len(data) > self._rotate:
+                state = self._rotate_before(batch)
+            return self._append(state, data)
         except OSError as error:
             self.close()
-            raise Failed(f"{self._shown} cannot be written ({error.strerror})") from None
-        except PlaceError as error:
+            raise DeliveryFailed(f"{self._shown} cannot be written ({error.strerror})") from None
+        except CheckpointError as error:
             self.close()
-            raise Failed(str(error)) from None
+            raise DeliveryFailed(str(error)) from None
 
     def close(self) -> None:
         if self._file is not None:
             self._file.close()
             self._file = None
 
-    def _ready(self) -> Mark:
-        """Have the file open, with nothing behind the mark."""
+    def _open(self) -> FileState:
+        """Open the file, unless it is open, and return its state; nothing follows `size`."""
         if self._file is not None and not self._still_there(self._file):
-            self.close()  # somebody has moved it away, as logrotate does
+            self.close()  # moved away, as logrotate does
         if self._file is None:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._file = FileIO(self._path, "a+")
-            return self._known(self._file)
-        assert self._mark is not None
+            return self._recognize(self._file)
+        assert self._state is not None
         size = os.fstat(self._file.fileno()).st_size
-        return self._mark if size == self._mark.size else self._adopt(self._file)
+        return self._state if size == self._state.size else self._adopt(self._file)
 
     def _still_there(self, file: FileIO) -> bool:
         try:
@@ -88,26 +88,26 @@ class JSONLines:
         except FileNotFoundError:
             return False
 
-    def _known(self, file: FileIO) -> Mark:
-        """The mark of a file that was just opened; what was written behind it is cut off."""
-        now, mark = os.fstat(file.fileno()), self._mark
-        if mark and mark.inode == now.st_ino and mark.size <= now.st_size and mark.end == _end(file, mark.size):
-            if now.st_size > mark.size:
-                file.truncate(mark.size)
-            self._newline = _within_a_line(file, mark.size)
-            return mark
+    def _recognize(self, file: FileIO) -> FileState:
+        """The state of a newly opened file; if it is the one in the checkpoint, cut off what follows."""
+        now, state = os.fstat(file.fileno()), self._state
+        if state and state.inode == now.st_ino and state.size <= now.st_size and state.end == _end(file, state.size):
+            if now.st_size > state.size:
+                file.truncate(state.size)
+            self._newline = _within_a_line(file, state.size)
+            return state
         return self._adopt(file)
 
-    def _adopt(self, file: FileIO) -> Mark:
-        """Go on at the end of a file that is new, or not as it was left. It is noted before anything is written, so that
-        after a kill what is written next is recognised."""
+    def _adopt(self, file: FileIO) -> FileState:
+        """Continue at the end of a file that is new or was changed. Its state is saved before anything is written, so
+        that after a kill the next write is recognized as incomplete."""
         now = os.fstat(file.fileno())
-        mark = Mark(now.st_ino, now.st_size, _end(file, now.st_size))
-        self._note(mark)
-        self._mark, self._newline = mark, _within_a_line(file, mark.size)
-        return mark
+        state = FileState(now.st_ino, now.st_size, _end(file, now.st_size))
+        self._save(state)
+        self._state, self._newline = state, _within_a_line(file, state.size)
+        return state
 
-    def _append(self, mark: Mark, data: bytes) -> Mark:
+    def _append(self, state: FileState, data: bytes) -> FileState:
         file = self._file
         assert file is not None
         if self._newline:
@@ -117,29 +117,29 @@ class JSONLines:
             while rest:
                 rest = rest[file.write(rest) or 0 :]
         except OSError:
-            file.truncate(mark.size)  # where not even this works, it is done when the file is opened again
+            file.truncate(state.size)  # if even this fails, the next `_open` truncates
             raise
         self._newline = False
-        size = mark.size + len(data)
-        self._mark = Mark(mark.inode, size, _end(file, size))
-        return self._mark
+        size = state.size + len(data)
+        self._state = FileState(state.inode, size, _end(file, size))
+        return self._state
 
     # -- rotation ----------------------------------------------------------------------------------------------------
 
-    def _begin_another(self, batch: Batch) -> Mark:
-        """Put the file aside under a name of its own, and begin a new one; where that fails it grows on, and says so."""
+    def _rotate_before(self, batch: Batch) -> FileState:
+        """Rename the file and start a new one for `batch`; if that fails, warn and let the file grow."""
         try:
-            aside = self._aside(batch.items[0].cursor)
-            self.close()  # Windows moves no open file
-            os.rename(self._path, aside)
+            rotated = self._rotated_name(batch.items[0].cursor)
+            self.close()  # Windows cannot rename an open file
+            os.rename(self._path, rotated)
         except OSError as error:
-            self._tell(f"{self._shown} cannot be put aside and grows on ({error.strerror})")
-            return self._ready()
+            self._warn(f"{self._shown} cannot be rotated and keeps growing ({error.strerror})")
+            return self._open()
         self._prune()
-        return self._ready()
+        return self._open()
 
-    def _aside(self, next: Cursor) -> Path:
-        """A name behind all that are there, whatever the clock says, so that what is older is what sorts before."""
+    def _rotated_name(self, next: Cursor) -> Path:
+        """A name that sorts after all existing ones even if the clock was set back, so that files sort by age."""
         stem, end = self._path.stem, f"-{next.epoch}-{max(0, next.offset - 1):012d}{self._path.suffix}"
         name = f"{stem}-{datetime.now(UTC):{_TIME}}{end}"
         for newest in self._rotated()[-1:]:
@@ -148,11 +148,11 @@ class JSONLines:
                     at = datetime.strptime(newest.name[len(stem) + 1 :].partition("-")[0], _TIME).replace(tzinfo=UTC)
                     name = f"{stem}-{at + timedelta(seconds=1):{_TIME}}{end}"
                 except (ValueError, OverflowError):
-                    raise FileExistsError(0, f"no time comes after the one in {newest.name}") from None
+                    raise FileExistsError(0, f"no later time than that in {newest.name} exists") from None
         return self._path.with_name(name)
 
     def _rotated(self) -> list[Path]:
-        """The files that rotation has named, oldest first."""
+        """The rotated files, oldest first."""
         pattern = re.compile(
             re.escape(self._path.stem)
             + r"-[0-9]{8}T[0-9]{6}Z-[0-9a-z]{1,16}-[0-9]{12,18}"
@@ -161,17 +161,17 @@ class JSONLines:
         return sorted(entry for entry in self._path.parent.iterdir() if pattern.fullmatch(entry.name))
 
     def _prune(self) -> None:
-        """Remove the oldest files but `keep`, of those that rotation has named."""
+        """Delete the oldest rotated files beyond `keep`."""
         try:
             for old in self._rotated()[: -self._keep] if self._keep else ():
                 old.unlink()
         except OSError as error:
-            self._tell(f"old files beside {self._shown} cannot be removed ({error.strerror})")
+            self._warn(f"old files of {self._shown} cannot be deleted ({error.strerror})")
 
-    def _tell(self, text: str) -> None:
-        """Into the hub's log, once for each reason in a row."""
-        if self._told != text:
-            self._told = text
+    def _warn(self, text: str) -> None:
+        """Log a warning, unless it repeats the previous one."""
+        if self._last_warning != text:
+            self._last_warning = text
             logger.warning("forwarding: %s", text)
 
 
@@ -179,10 +179,10 @@ def _last_bytes(file: FileIO, end: int, count: int) -> bytes:
     """Up to `count` bytes of `file` before `end`."""
     begin = max(0, end - count)
     file.seek(begin)
-    found = b""
-    while len(found) < end - begin and (more := file.read(end - begin - len(found))):
-        found += more
-    return found
+    data = b""
+    while len(data) < end - begin and (more := file.read(end - begin - len(data))):
+        data += more
+    return data
 
 
 def _within_a_line(file: FileIO, size: int) -> bool:

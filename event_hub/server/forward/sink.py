@@ -1,4 +1,4 @@
-"""What is forwarded, and the contract of what takes it."""
+"""Batches of events, and the contract of the sinks that accept them."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 
 from ...sse import Cursor
-from .place import Mark
+from .checkpoint import FileState
 
 MOST_BYTES = 256 << 10
-"""Bytes of events in one batch, unless one event alone has more."""
+"""Maximum size of the events in one batch; a single larger event is a batch by itself."""
 
 
 class Item(NamedTuple):
-    """One event, byte for byte as the hub has broadcast it, or the report of a gap that ends at `cursor`."""
+    """One event, byte for byte as the stream contains it, or the report of a gap that ends at `cursor`."""
 
     cursor: Cursor
     data: bytes
@@ -21,33 +21,33 @@ class Item(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What goes out together: some events in order. It stays as it is until it is taken, whatever comes meanwhile."""
+    """Events that are delivered together, in order. It does not change between retries."""
 
     items: tuple[Item, ...]
     through: Cursor
-    """Where the target is when it has taken them: events up to there are among these, or not wanted."""
+    """The target's cursor after this batch: events up to here are in it or do not match the filter."""
     at: float
-    """When it was put together, in epoch seconds."""
+    """When the batch was made, in epoch seconds."""
     gap: bool = False
-    """Its first item reports a gap."""
+    """Whether the first item reports a gap."""
     missed: int = 0
-    """Events in that gap, where they could be counted."""
+    """Number of events in that gap, if it is known."""
 
     @property
     def id(self) -> str:
-        """The same for every try, and no other batch's."""
+        """Unique per batch, and the same for each retry."""
         return f"msg_{'gap_' if self.gap else ''}{self.items[0].cursor}_{self.items[-1].cursor}"
 
     def half(self) -> Batch:
-        """The first half of it; what is left comes again from the history."""
+        """Its first half; the rest is read from the history again."""
         items = self.items[: len(self.items) // 2]
         return replace(self, items=items, through=items[-1].cursor)
 
 
-class Failed(Exception):
-    """A batch was not taken, all of it. The text says why, in half a sentence without secrets.
+class DeliveryFailed(Exception):
+    """A batch was not accepted in full. The text is the reason: half a sentence, without secrets.
 
-    `wait`: seconds that the other side asks to wait. `too_large`: less may be taken. `gone`: never try again.
+    `wait`: seconds that the receiver asks to wait. `too_large`: a smaller batch may succeed. `gone`: do not retry.
     """
 
     def __init__(self, reason: str, *, wait: float | None = None, too_large: bool = False, gone: bool = False) -> None:
@@ -58,13 +58,13 @@ class Failed(Exception):
 
 
 class Sink(Protocol):
-    """Takes batches, one after the other, from one thread."""
+    """Accepts batches one after another, from one thread."""
 
     def limits(self) -> tuple[int, int]:
-        """Events and bytes that the next batch should have at the most; one event may always have more bytes."""
+        """Maximum number of events and of bytes in the next batch; a single event may be larger."""
 
-    def send(self, batch: Batch) -> Mark | None:
-        """Take all of `batch`, or raise `Failed`. What is returned is kept with the place."""
+    def send(self, batch: Batch) -> FileState | None:
+        """Deliver all of `batch` or raise `DeliveryFailed`. Returns what the checkpoint stores about a file."""
 
     def close(self) -> None:
-        """Let go of everything."""
+        """Release all resources."""

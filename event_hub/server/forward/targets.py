@@ -1,4 +1,4 @@
-"""Where events are forwarded to: `HUB_FORWARD`, read and checked. Pure."""
+"""Forwarding targets: parses and checks `HUB_FORWARD`. Pure."""
 
 from __future__ import annotations
 
@@ -17,66 +17,68 @@ from ..units import size
 
 WEBHOOK, FILE = "webhook", "file"
 MOST_EVENTS = 1000
-"""Events in one request, at the most."""
+"""Maximum events in one request."""
 
 _KINDS = {"http": WEBHOOK, "https": WEBHOOK, "file": FILE}
 _FILTERS = ("type", "room", "session")
 _OPTIONS = {WEBHOOK: (*_FILTERS, "since", "batch"), FILE: (*_FILTERS, "since", "rotate", "keep")}
 _SECRET_PART = 16
-"""Characters of a part of a path that is not shown."""
+"""Length from which a part of a URL's path may be a secret and is masked."""
 _SMALLEST_FILE = 1000
-"""Bytes: less than that is a file for each event or two, which is most likely a slip in the unit."""
+"""Bytes: a smaller file holds an event or two, so the unit is most likely a mistake."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One target. `shown` is how logs, health and metrics name it: without what may be secret."""
+    """One target. Logs, health and metrics display it as `shown`, without secrets."""
 
     kind: str
     address: str = field(repr=False)
-    """The URL, or the path of the file, without the options."""
+    """The URL or the path of the file, without options."""
     key: str = field(repr=False)
-    """What its place is kept under: the target as it is written, without its options."""
+    """What its checkpoint belongs to: the target as written, without options."""
     shown: str
     filter: Filter
     everything: bool = False
-    """Begin with the oldest event of the history, where the target is new."""
+    """A new target starts with the oldest stored event."""
     batch: int = 100
-    """Events in one request, at the most."""
+    """Maximum events in one request."""
     rotate: int = 100_000_000
-    """Bytes after which another file is begun."""
+    """Size in bytes beyond which the file is rotated."""
     keep: int = 10
-    """Files that are kept beside the one that grows; 0: all."""
+    """Number of rotated files to keep; 0 keeps all."""
 
     @property
-    def place(self) -> str:
-        """The same for targets that are the same."""
+    def destination(self) -> str:
+        """Equal for two targets that would deliver to the same URL or file."""
         return self.address if self.kind == WEBHOOK else f"file:{abspath(self.address)}"
 
     @property
     def slug(self) -> str:
-        """A file name for its place: readable, and different for different targets."""
+        """The name of its checkpoint file: readable, and unique per target."""
         name = urlsplit(self.address).hostname or "" if self.kind == WEBHOOK else Path(self.address).stem
         readable = re.sub(r"[^A-Za-z0-9.-]+", "-", name).strip("-.")[:60] or self.kind
         return f"{readable}-{hashlib.sha256(self.key.encode()).hexdigest()[:12]}"
 
 
 def parse(text: str) -> tuple[Target, ...]:
-    """The targets that `text` names, separated by white space; raises ValueError that says what is wrong with which,
-    without telling any of its secrets."""
+    """The targets in `text`, separated by white space.
+
+    Raises ValueError with a text that says what is wrong with which target, without secrets.
+    """
     targets = [_target(number, part) for number, part in enumerate(text.split(), 1)]
-    for place, count in Counter(target.place for target in targets).items():
+    for destination, count in Counter(target.destination for target in targets).items():
         if count > 1:
-            shown = next(target.shown for target in targets if target.place == place)
+            shown = next(target.shown for target in targets if target.destination == destination)
             raise ValueError(
-                f"{shown} is named {count} times; a target may have several rooms and types, as in #type=a&type=b"
+                f"{shown} is listed {count} times; one target can have several rooms and types, as in #type=a&type=b"
             )
-    return tuple(_told_apart(targets))
+    return tuple(_with_unique_names(targets))
 
 
 def mask(url: SplitResult) -> str:
-    """A URL as it may be shown to everybody: without user, password and query, and without those parts of its path that
-    are long enough to be a secret, as receivers that ask for no password have them."""
+    """The URL without secrets: user, password, query, and every part of the path that is long enough to be a secret, as
+    in the URLs of receivers without passwords, are replaced by `***`."""
     host = url.netloc.rpartition("@")
     path = "/".join("***" if len(part) >= _SECRET_PART else part for part in url.path.split("/"))
     return f"{url.scheme}://{'***@' if host[1] else ''}{host[2]}{path}{'?***' if url.query else ''}"
@@ -89,7 +91,7 @@ def _target(number: int, text: str) -> Target:
         kind = _KINDS.get(url.scheme, "")
         _ = url.port
     except ValueError as error:
-        raise ValueError(f"target {number} is no URL: {_without(whole, str(error))}") from None
+        raise ValueError(f"target {number} is not a valid URL: {_without_secret(whole, str(error))}") from None
     path = unquote(url.path)
     if kind == WEBHOOK and url.hostname and re.fullmatch(r"[\x21-\x5b\x5d-\x7e]+", whole):
         address, shown = whole, mask(url)
@@ -98,8 +100,8 @@ def _target(number: int, text: str) -> Target:
         shown = f"file:{address}"
     else:
         raise ValueError(
-            f"target {number} is no target: write https://example.org/hook, file:var/events.jsonl or "
-            "file:///srv/events.jsonl, with what is no plain ASCII percent-encoded, and options behind a #"
+            f"target {number} is not a target: write https://example.org/hook, file:var/events.jsonl or "
+            "file:///srv/events.jsonl, with special characters percent-encoded, and options after a #"
         )
     try:
         return _with_options(kind, address, whole, shown, fragment)
@@ -107,8 +109,8 @@ def _target(number: int, text: str) -> Target:
         raise ValueError(f"target {number}, {shown}: {error}") from None
 
 
-def _without(secret: str, sentence: str) -> str:
-    """What Python says of a wrong URL may quote it."""
+def _without_secret(secret: str, sentence: str) -> str:
+    """Python's error for an invalid URL, unless it quotes the URL."""
     return "its host or port cannot be read" if any(part in sentence for part in (secret, "'")) else sentence
 
 
@@ -129,7 +131,7 @@ def _with_options(kind: str, address: str, key: str, shown: str, fragment: str) 
         raise ValueError(str(error)) from None
     since = given.get("since", [""])[0]
     if since not in ("", "all"):
-        raise ValueError("since can only be all; without it, forwarding begins with what comes from now on")
+        raise ValueError("since can only be all; without it, forwarding starts with the next event")
     return Target(
         kind,
         address,
@@ -146,35 +148,35 @@ def _with_options(kind: str, address: str, key: str, shown: str, fragment: str) 
 def _unknown(name: str, kind: str) -> str:
     other = next((k for k, names in _OPTIONS.items() if k != kind and name in names), None)
     if other:
-        return f"the option {name} is for a {other} only"
-    if not re.fullmatch(r"[a-zA-Z_-]{1,20}", name):  # it may be the rest of a password that has a # in it
-        return f"there is an option that is none: there are {', '.join(_OPTIONS[kind])}"
+        return f"the option {name} applies only to a {other}"
+    if not re.fullmatch(r"[a-zA-Z_-]{1,20}", name):  # it may be the rest of a password with a # in it
+        return f"an option is unknown: the options are {', '.join(_OPTIONS[kind])}"
     close = difflib.get_close_matches(name, _OPTIONS[kind], 1)
-    return f"there is no option {name!r}" + (
-        f"; do you mean {close[0]}?" if close else f": there are {', '.join(_OPTIONS[kind])}"
+    return f"the option {name!r} is unknown" + (
+        f"; do you mean {close[0]}?" if close else f": the options are {', '.join(_OPTIONS[kind])}"
     )
 
 
 def _number(given: dict[str, list[str]], name: str, default: int, least: int, most: int) -> int:
     text = given.get(name, [str(default)])[0]
     if not re.fullmatch(r"[0-9]{1,9}", text) or not least <= int(text) <= most:
-        raise ValueError(f"{name}={text} is no number from {least} to {most}")
+        raise ValueError(f"{name}={text} is not a number from {least} to {most}")
     return int(text)
 
 
 def _size(given: dict[str, list[str]], name: str, default: int) -> int:
     text = given.get(name, [str(default)])[0]
     try:
-        found = size(text)
+        limit = size(text)
     except ValueError as error:
         raise ValueError(f"{name}={text} {error}") from None
-    if found < _SMALLEST_FILE:
-        raise ValueError(f"{name}={text} is less than a file should have: write 100MB, or at least {_SMALLEST_FILE}")
-    return found
+    if limit < _SMALLEST_FILE:
+        raise ValueError(f"{name}={text} is too small: write 100MB, or at least {_SMALLEST_FILE}")
+    return limit
 
 
-def _told_apart(targets: list[Target]) -> Iterator[Target]:
-    """Those that differ only in what is not shown get a number, so that figures can tell them apart."""
+def _with_unique_names(targets: list[Target]) -> Iterator[Target]:
+    """Number the targets that are displayed alike, so that metrics can tell them apart."""
     seen: Counter[str] = Counter()
     for target in targets:
         seen[target.shown] += 1

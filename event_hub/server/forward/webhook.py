@@ -1,4 +1,4 @@
-"""A webhook receiver: one signed request for each batch, as Standard Webhooks has it."""
+"""A webhook receiver: one signed request per batch, according to Standard Webhooks."""
 
 from __future__ import annotations
 
@@ -22,28 +22,28 @@ import requests
 from requests.utils import get_auth_from_url
 
 from ... import __version__
-from ...causes import causes, timed_out
+from ...exception_chain import causes, timed_out
 from . import signing
-from .sink import MOST_BYTES, Batch, Failed
+from .sink import MOST_BYTES, Batch, DeliveryFailed
 from .targets import Target
 
 TIMEOUT = 15.0
-"""Seconds that one request may take."""
-LONGEST_WISH = 3600.0
-"""Seconds of a `Retry-After` that are honoured."""
-_ANSWER = 64 << 10
-"""Bytes of an answer that are read, and thrown away, so that the connection can be used again."""
-_ANSWER_TIME = 1.0
-"""Seconds that they may take: what counts has arrived before them."""
+"""Maximum seconds for one request."""
+LONGEST_RETRY_AFTER = 3600.0
+"""Maximum seconds of a `Retry-After` that are respected."""
+_MOST_BODY = 64 << 10
+"""Maximum bytes of a response body that are read and discarded, so that the connection can be reused."""
+_BODY_TIMEOUT = 1.0
+"""Maximum seconds to read them: the status, which counts, is there already."""
 _LOOPBACK = re.compile(r"localhost|127\.[0-9.]+|::1", re.IGNORECASE)
 
-logging.getLogger("urllib3").setLevel(logging.CRITICAL)  # what it says of an answer has the whole URL in it
+logging.getLogger("urllib3").setLevel(logging.CRITICAL)  # its messages contain the whole URL
 
 
 class _Session(requests.Session):
-    """Sends what it is told to and nothing else: no cookies (a receiver could make each request larger than the one
-    before), no password but the URL's own (`requests` would prefer one of `~/.netrc`), and nothing by a proxy to this
-    machine. A redirect's body is not read, which `requests` does without a limit."""
+    """Sends only what the hub asks for: no cookies (a receiver could make each request larger than the one before), no
+    password except the one in the URL (`requests` would prefer `~/.netrc`), and no proxy for this machine. It does not
+    read the body of a redirect, which `requests` reads without a limit."""
 
     def __init__(self, url: str) -> None:
         super().__init__()
@@ -53,12 +53,12 @@ class _Session(requests.Session):
         self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
         self.direct = {"http": "", "https": ""} if _LOOPBACK.fullmatch(urlsplit(url).hostname or "") else {}
 
-    def get_redirect_target(self, resp: requests.Response) -> None:  # noqa: ARG002  # the name is requests' own
+    def get_redirect_target(self, resp: requests.Response) -> None:  # noqa: ARG002  # requests defines the name
         return None
 
 
 class Webhook:
-    """Sends to one URL, one request at a time, on one connection for as long as it lasts. A `Sink`."""
+    """Sends to one URL, one request at a time, and reuses the connection. A `Sink`."""
 
     def __init__(self, target: Target, keys: tuple[bytes, ...]) -> None:
         self._url = target.address
@@ -66,7 +66,7 @@ class Webhook:
         self._keys = keys
         self._session = _Session(self._url)
         self._warm = False
-        """The last request was answered, so its connection may still be open, or the receiver may just have closed it."""
+        """The last request succeeded, so its connection can be reused, unless the receiver has closed it meanwhile."""
 
     def limits(self) -> tuple[int, int]:
         return self._batch, MOST_BYTES
@@ -82,13 +82,13 @@ class Webhook:
                     if not warm or timed_out(error):
                         raise
                     response = self._post(batch.id, body)
-        except Exception as error:  # anything that requests, urllib3, ssl or the system may say
-            raise Failed(_reason(error)) from error
+        except Exception as error:  # anything that requests, urllib3, ssl or the system can raise
+            raise DeliveryFailed(_reason(error)) from error
         try:
-            self._finish(response)
+            self._discard_body(response)
         finally:
             response.close()
-        _judge(response)
+        _check_status(response)
 
     def close(self) -> None:
         self._session.close()
@@ -112,21 +112,21 @@ class Webhook:
             proxies=dict(self._session.direct),
         )
 
-    def _finish(self, response: requests.Response) -> None:
-        """Read the rest of the answer, if it is short and comes soon, so that the connection can be used again."""
+    def _discard_body(self, response: requests.Response) -> None:
+        """Read the body if it is short and arrives soon, so that the connection can be reused."""
         length = response.raw.length_remaining
-        if (length is None and not response.raw.chunked) or (length or 0) > _ANSWER:
+        if (length is None and not response.raw.chunked) or (length or 0) > _MOST_BODY:
             return
         try:
-            with _within(_ANSWER_TIME):
-                response.raw.read(_ANSWER)
+            with _within(_BODY_TIMEOUT):
+                response.raw.read(_MOST_BODY)
             self._warm = True
-        except Exception:  # a new connection, then
+        except Exception:  # the next request makes a new connection
             pass
 
 
 def _body(batch: Batch) -> bytes:
-    """What is posted: the events as they are in the history, each with its id."""
+    """The request body: the events byte for byte, each with its id."""
     return msgspec.json.encode(
         {
             "type": "events",
@@ -141,23 +141,23 @@ def _body(batch: Batch) -> bytes:
     )
 
 
-def _judge(response: requests.Response) -> None:
-    """Raise `Failed` for everything but a 2xx."""
+def _check_status(response: requests.Response) -> None:
+    """Raise `DeliveryFailed` unless the status is 2xx."""
     status = response.status_code
     if 200 <= status < 300:
         return
     if 300 <= status < 400:
         where = _origin(response.headers.get("Location", ""))
-        raise Failed(
-            f"it answers {status}, a redirect{where}, which is not followed: name the final address in HUB_FORWARD"
+        raise DeliveryFailed(
+            f"it answers {status}, a redirect{where}, which is not followed: put the final URL into HUB_FORWARD"
         )
     if status == 410:
-        raise Failed("it answers 410 Gone: nothing more is sent until the hub restarts", gone=True)
+        raise DeliveryFailed("it answers 410 Gone: nothing is sent until the hub restarts", gone=True)
     try:
         phrase = f" {HTTPStatus(status).phrase}"
     except ValueError:
         phrase = ""
-    raise Failed(
+    raise DeliveryFailed(
         f"it answers {status}{phrase}",
         wait=retry_after(response.headers.get("Retry-After", "")),
         too_large=status == 413,
@@ -165,30 +165,30 @@ def _judge(response: requests.Response) -> None:
 
 
 def _origin(location: str) -> str:
-    """Where a redirect leads, as far as it may be shown: the receiver may write there whatever it likes."""
+    """` to <origin>` for a redirect, if it is harmless to print: the receiver controls the text."""
     try:
         url = urlsplit(location)
-        plain = re.fullmatch(r"https?://[a-z0-9.-]{1,253}", found := f"{url.scheme}://{url.hostname}")
-        return f" to {found}" if plain else ""
+        origin = f"{url.scheme}://{url.hostname}"
+        return f" to {origin}" if re.fullmatch(r"https?://[a-z0-9.-]{1,253}", origin) else ""
     except ValueError:
         return ""
 
 
 def retry_after(text: str, now: float | None = None) -> float | None:
-    """Seconds that a `Retry-After` asks to wait, a number or a date, an hour at the most; None: it asks nothing."""
+    """Seconds to wait according to a `Retry-After`, a number or a date; at most an hour. None if it is invalid or empty."""
     text = text.strip()
     if text.isascii() and text.isdigit():
-        return min(float(text[:9]), LONGEST_WISH)
+        return min(float(text[:9]), LONGEST_RETRY_AFTER)
     try:
         at = parsedate_to_datetime(text).timestamp()
     except (ValueError, OverflowError, TypeError):
         return None
-    return min(max(0.0, at - (time.time() if now is None else now)), LONGEST_WISH)
+    return min(max(0.0, at - (time.time() if now is None else now)), LONGEST_RETRY_AFTER)
 
 
 def _within(seconds: float) -> AbstractContextManager[Any]:
-    """`TimeoutError` after so many seconds, however busily the other side dribbles. In gevent's greenlets; in a thread
-    (Flask's test client) there is only the limit for each single read, which `requests` keeps."""
+    """Raises `TimeoutError` after `seconds`, even if data keeps arriving. Works only under gevent; otherwise (Flask's test
+    client) only the timeout that `requests` applies to each read counts."""
     monkey = sys.modules.get("gevent.monkey")
     if monkey is not None and monkey.is_module_patched("socket"):
         import gevent
@@ -198,29 +198,30 @@ def _within(seconds: float) -> AbstractContextManager[Any]:
 
 
 def _reason(error: BaseException) -> str:
-    """Why a request failed, in a few words. Never what `requests` says: that has the URL in it."""
+    """Why a request failed, in a few words; never the text of `requests`, which contains the URL."""
     if timed_out(error):
         return f"no answer within {TIMEOUT:g} s"
     if isinstance(error, requests.exceptions.ProxyError | requests.exceptions.InvalidSchema):
-        return "the proxy that the environment names does not take it there (see HTTPS_PROXY, HTTP_PROXY and NO_PROXY)"
-    inwards = list(reversed(causes(error)))
-    if type(error) is OSError or any(isinstance(one, ssl.SSLError) and one.library == "X509" for one in inwards):
-        return "the certificates that REQUESTS_CA_BUNDLE names cannot be read"
-    for one in inwards:
-        if isinstance(one, ssl.SSLCertVerificationError):
-            return f"its certificate is not trusted: {one.verify_message} (see REQUESTS_CA_BUNDLE)"
-        if isinstance(one, ssl.SSLError):
-            return "it does not speak TLS as it should"
-        if isinstance(one, socket.gaierror):
-            return "the name of its host is not known"
-    for one in inwards:
-        if isinstance(one, OSError) and one.strerror and one.errno:
-            return one.strerror[:1].lower() + one.strerror[1:]
-    if isinstance(error, requests.exceptions.InvalidHeader) or any(map(_garbled, inwards)):
-        return "what it answers is no HTTP"
-    known = isinstance(error, requests.ConnectionError)
-    return "the connection broke off" if known else f"the request cannot be made ({type(error).__name__})"
+        return "the proxy from the environment does not connect to it (see HTTPS_PROXY, HTTP_PROXY and NO_PROXY)"
+    chain = list(reversed(causes(error)))
+    if type(error) is OSError or any(isinstance(cause, ssl.SSLError) and cause.library == "X509" for cause in chain):
+        return "the certificates in REQUESTS_CA_BUNDLE cannot be read"
+    for cause in chain:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return f"its certificate is not trusted: {cause.verify_message} (see REQUESTS_CA_BUNDLE)"
+        if isinstance(cause, ssl.SSLError):
+            return "the TLS connection failed"
+        if isinstance(cause, socket.gaierror):
+            return "its host name cannot be resolved"
+    for cause in chain:
+        if isinstance(cause, OSError) and cause.strerror and cause.errno:
+            return cause.strerror[:1].lower() + cause.strerror[1:]
+    if isinstance(error, requests.exceptions.InvalidHeader) or any(map(_not_http, chain)):
+        return "its response is not valid HTTP"
+    if isinstance(error, requests.ConnectionError):
+        return "the connection was lost"
+    return f"the request cannot be made ({type(error).__name__})"
 
 
-def _garbled(error: BaseException) -> bool:
+def _not_http(error: BaseException) -> bool:
     return isinstance(error, http.client.HTTPException) and not isinstance(error, http.client.RemoteDisconnected)

@@ -1,13 +1,26 @@
-"""What is kept, and where: one contract (`base.History`), a backend each for `memory:` and `sqlite://`."""
+"""The history: one contract (`base.History`), with a backend each for `memory:` and `sqlite://`."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from .base import Appended, Draft, Epochs, History, HistoryError, Page, Record, Retention
+from .base import Appended, Draft, Epochs, History, HistoryError, HistoryPage, Record, Retention, Stored
 from .memory import MemoryHistory
+from .reader import HistoryReader
 
-__all__ = ["Appended", "Draft", "Epochs", "History", "HistoryError", "Page", "Record", "Retention", "open_history"]
+__all__ = [
+    "Appended",
+    "Draft",
+    "Epochs",
+    "History",
+    "HistoryError",
+    "HistoryPage",
+    "HistoryReader",
+    "Record",
+    "Retention",
+    "Stored",
+    "open_history",
+]
 
 
 def open_history(url: str, retention: Retention) -> History:
@@ -18,4 +31,4 @@ def open_history(url: str, retention: Retention) -> History:
         from .sqlite import SQLiteHistory
 
         return SQLiteHistory(Path(url.removeprefix("sqlite:///")), retention)
-    raise HistoryError(f"HUB_HISTORY={url} is no history: write memory: or sqlite:///var/hub.db")
+    raise HistoryError(f"HUB_HISTORY={url} is not a history: set memory: or sqlite:///var/hub.db")

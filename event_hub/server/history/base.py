@@ -1,11 +1,11 @@
-"""What a history is: the contract that every backend keeps, and one test suite runs on each."""
+"""The contract of a history. One test suite, `tests/contract/test_history.py`, runs on every backend."""
 
 from __future__ import annotations
 
 import secrets
 from abc import ABC, abstractmethod
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ from ...sse import Cursor
 from ..filters import Filter
 
 SCAN = 5_000
-"""Events that one call looks at, at the most: about two milliseconds, so that no other subscriber waits longer."""
+"""Events that one call examines at most: about two milliseconds, in which no other subscriber is served."""
 
 
 PAGE_BYTES = 1 << 20
@@ -21,7 +21,7 @@ PAGE_BYTES = 1 << 20
 
 
 class Draft(NamedTuple):
-    """An event that is to be kept."""
+    """An event to be stored."""
 
     type: str
     room: str | None
@@ -32,64 +32,78 @@ class Draft(NamedTuple):
 
 
 class Record(NamedTuple):
-    """An event that is kept, at `offset`."""
+    """A stored event, as readers get it."""
 
     offset: int
     data: bytes
 
 
+Stored = tuple[int, Draft]
+"""A stored event as it is delivered to the log, and its offset. A plain tuple: a batch makes thousands."""
+
+
 class Appended(NamedTuple):
-    """Where a draft is now. `duplicate`: its event_id was there before, at `offset`, and nothing was added."""
+    """The offset of a draft. `duplicate`: its event_id was already stored at `offset`, and nothing was added."""
 
     offset: int
     duplicate: bool
 
 
-class Page(NamedTuple):
-    """Some events in order, and how far was looked: every matching event up to `through` is among them."""
+class HistoryPage(NamedTuple):
+    """Matching events in order. Every event up to `through` was examined."""
 
     records: list[Record]
     through: int
 
 
 class HistoryError(RuntimeError):
-    """The history cannot be opened, read or written. The text is one sentence for the operator: what, and what to do."""
+    """The history cannot be opened, read or written. The text is one sentence for the operator: cause and remedy."""
 
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """How long and how much is kept: `age` in seconds, `size` in bytes; None: no such limit."""
+    """How much is stored: `age` in seconds, `size` in bytes; None means no limit."""
 
     age: float | None
     size: int | None
 
 
 class Epochs:
-    """The lifetimes that a history has gone through, and where each began.
+    """The epochs of a history, and the offset at which each began.
 
-    A bare offset lies after a loss: event 1000 of the lost history is not event 1000 of the new one. So a cursor also
-    names the lifetime, and one of a lifetime that ended is good only up to what survived of it.
+    After a loss a bare offset is ambiguous: event 1000 of the lost history is not event 1000 of the new one. A cursor
+    therefore names its epoch, and a cursor of an earlier epoch is valid only up to the offset that survived it.
     """
 
     def __init__(self, rows: Sequence[tuple[str, int]]) -> None:
+        self.update(rows)
+
+    def update(self, rows: Sequence[tuple[str, int]]) -> None:
+        """Replace all epochs; `rows`: name and first offset of each, in order."""
         self._names = [name for name, _ in rows]
         self._firsts = [first for _, first in rows]
 
     @staticmethod
     def new_name() -> str:
-        """Eight hexadecimal digits: short, header-safe, and not met twice by one subscriber."""
+        """Eight hexadecimal digits: short, header-safe, and unique for practical purposes."""
         return secrets.token_hex(4)
 
     @property
     def current(self) -> str:
         return self._names[-1]
 
+    def of(self, offset: int) -> str:
+        """The epoch of `offset`."""
+        if offset >= self._firsts[-1]:
+            return self._names[-1]
+        return self._names[max(0, bisect_right(self._firsts, offset) - 1)]
+
     def cursor(self, offset: int) -> Cursor:
         """The cursor that names `offset`."""
-        return Cursor(self._names[max(0, bisect_right(self._firsts, offset) - 1)], offset)
+        return Cursor(self.of(offset), offset)
 
     def survived(self, cursor: Cursor) -> tuple[int, bool] | None:
-        """The offset to go on after, and whether everything after `cursor` is still there; None: an unknown lifetime."""
+        """The offset to resume after, and whether nothing after `cursor` was lost; None for an unknown epoch."""
         try:
             index = self._names.index(cursor.epoch)
         except ValueError:
@@ -101,37 +115,55 @@ class Epochs:
 
 
 class History(ABC):
-    """Events in the order in which they were published, each at an offset: 1, 2, 3, … without holes, never used twice.
+    """Published events in order, at dense offsets 1, 2, 3, … that are never reused.
 
-    Readable are the events after `floor` up to `head`. Every call does a bounded amount of work and never blocks on
-    another process for longer than a moment; each raises `HistoryError` where the backend fails, and then nothing has
-    changed.
+    Events after `floor` up to `head` are readable. Each call does a bounded amount of work, and raises `HistoryError` if
+    the backend fails; unless a backend says otherwise, nothing has changed then.
+
+    A history is written to by `streaming.commit` alone, and read through `HistoryReader`, whose head is what this hub has
+    delivered: with a history on a network, `head` can be ahead of that.
     """
 
     kind: str
-    """Name of the backend, as settings and metrics call it."""
+    """Name of the backend, as in settings and metrics."""
+    grouped = True
+    """Whether requests that arrive together should share an append, because an append costs much more than an event."""
+    shared = False
+    """Whether other processes append to it as well, so that `follow` has something to yield."""
+    degraded: str | None = None
+    """Why the history could only be opened for reading; `probe` opens it for writing once that is possible."""
     epochs: Epochs
     head: int
     """The offset of the newest event; 0 before the first."""
     floor: int
-    """The offset up to which events have been given up to retention."""
+    """The offset up to which retention has removed events."""
 
     @abstractmethod
     def append(self, drafts: Sequence[Draft], at: float) -> list[Appended]:
-        """Keep all of `drafts`, received at `at` (epoch seconds), or none of them.
+        """Store all of `drafts`, received at `at` (epoch seconds), or none of them. May wait (for a network).
 
-        Once it has returned, they survive the end of this process by any means (`memory:` excepted). A draft whose
-        event_id is in the history, or earlier among the drafts, is not added again.
+        Once it returns, they survive the end of this process, kill -9 included (except with `memory:`). A draft whose
+        event_id is already stored, or occurs earlier among the drafts, is not added again. Never called concurrently.
         """
 
-    @abstractmethod
-    def after(self, offset: int, until: int, filter: Filter, limit: int) -> Page:
-        """Up to `limit` events (or `PAGE_BYTES`) that match, after `offset`, not after `until`, oldest first."""
+    def follow(self, offset: int) -> Iterator[Sequence[Stored]]:  # noqa: ARG002
+        """Yield batches of the events after `offset`, in order, regardless of which process appended them; wait for more
+        until `close`.
+
+        Only a `shared` history has anything to follow; the others yield nothing.
+        """
+        return iter(())
 
     @abstractmethod
-    def before(self, offset: int, filter: Filter, limit: int) -> Page:
-        """Up to `limit` events that match, up to and with `offset`, newest first; `through`: the offset before which
-        nothing was looked at (`floor` when there is no more)."""
+    def after(self, offset: int, until: int, filter: Filter, limit: int) -> HistoryPage:
+        """Up to `limit` matching events (or `PAGE_BYTES`) after `offset` and up to `until`, oldest first."""
+
+    @abstractmethod
+    def before(self, offset: int, filter: Filter, limit: int) -> HistoryPage:
+        """Up to `limit` matching events up to and including `offset`, newest first.
+
+        `through`: the offset down to which events were examined (`floor` when there are no more).
+        """
 
     @abstractmethod
     def offset_at(self, at: float) -> int:
@@ -139,18 +171,22 @@ class History(ABC):
 
     @abstractmethod
     def trim(self, now: float) -> bool:
-        """Give up some of the events that retention no longer covers; True: call again, there are more."""
+        """Remove some of the events that retention no longer covers; True if there are more to remove."""
 
     @abstractmethod
     def size(self) -> int:
-        """What the events take, in bytes."""
+        """The size of the stored events in bytes."""
 
-    def probe(self) -> None:  # noqa: B027  # a backend that cannot fail need not be asked
-        """Raise `HistoryError` if the history still does not take what is written."""
+    def check(self) -> None:  # noqa: B027  # a backend that cannot lose its storage need not check
+        """Raise `HistoryError` if what is appended now would not be there after a restart. Called about once a second; from
+        then on, until `probe` succeeds, `append` raises it too."""
 
-    def maintain(self) -> None:  # noqa: B027  # nothing to do is a good answer
-        """Whatever else is to be done now and then, off the event loop: called from a thread of its own."""
+    def probe(self) -> None:  # noqa: B027  # a backend that cannot fail need not be probed
+        """Raise `HistoryError` if the history still cannot be written."""
+
+    def maintain(self) -> None:  # noqa: B027  # a backend may have nothing to do
+        """Periodic maintenance that would block the event loop; called from a thread of its own."""
 
     @abstractmethod
     def close(self) -> None:
-        """Let go of everything; a second call is harmless."""
+        """Release all resources; idempotent."""

@@ -1,4 +1,4 @@
-"""A history that lasts as long as the process: `memory:`."""
+"""A history in the memory of the process: `memory:`."""
 
 from __future__ import annotations
 
@@ -7,29 +7,31 @@ from bisect import bisect_left
 from collections.abc import Sequence
 
 from ..filters import Filter
-from .base import PAGE_BYTES, SCAN, Appended, Draft, Epochs, History, Page, Record, Retention
+from .base import PAGE_BYTES, SCAN, Appended, Draft, Epochs, History, HistoryPage, Record, Retention
 
 _OVERHEAD = 400
-"""Bytes that an event takes beside its data: the tuple, the strings' headers, its place in the list and the index."""
+"""Bytes of memory per event in addition to its data: the tuple, the strings' headers, the list and the index."""
 _COMPACT = 1_000
+"""Deleted entries at the front of the list after which the list is compacted."""
 
 
-# An event is kept as a plain tuple (at, type, room, session, event_id, data): of text, bytes and numbers alone, so the
-# garbage collector finds nothing in it to look at again. A million named tuples cost it a fifth of all time.
-_Kept = tuple[float, str, str | None, str | None, str | None, bytes]
+# A plain tuple (at, type, room, session, event_id, data) of strings, bytes and numbers, so that the garbage collector stops
+# tracking it. With a million named tuples, garbage collection took a fifth of all time.
+_Entry = tuple[float, str, str | None, str | None, str | None, bytes]
 
 
 class MemoryHistory(History):
-    """Events in a list. Its epoch is new with every process, because with the process the events are gone."""
+    """Events in a list. Each process starts a new epoch, because the events do not survive the process."""
 
     kind = "memory"
+    grouped = False
 
     def __init__(self, retention: Retention) -> None:
         self.epochs = Epochs([(Epochs.new_name(), 1)])
         self.head = 0
         self.floor = 0
         self._retention = retention
-        self._kept: list[_Kept | None] = []
+        self._entries: list[_Entry | None] = []
         self._skip = 0
         self._size = 0
         self._last_at = 0.0
@@ -42,18 +44,18 @@ class MemoryHistory(History):
             appended = []
             for draft in drafts:
                 if draft.event_id is not None:
-                    known = self._ids.get(draft.event_id)
-                    if known is not None:
-                        appended.append(Appended(known, True))
+                    existing = self._ids.get(draft.event_id)
+                    if existing is not None:
+                        appended.append(Appended(existing, True))
                         continue
                     self._ids[draft.event_id] = self.head + 1
                 self.head += 1
-                self._kept.append((at, *draft))
+                self._entries.append((at, *draft))
                 self._size += len(draft.data) + _OVERHEAD
                 appended.append(Appended(self.head, False))
             return appended
 
-    def after(self, offset: int, until: int, filter: Filter, limit: int) -> Page:
+    def after(self, offset: int, until: int, filter: Filter, limit: int) -> HistoryPage:
         with self._mutex:
             offset = max(offset, self.floor)
             until = min(until, self.head)
@@ -68,9 +70,9 @@ class MemoryHistory(History):
                 if everything or matches(type_, room, session):
                     records.append(Record(at, data))
                     size += len(data)
-            return Page(records, max(at, offset))
+            return HistoryPage(records, max(at, offset))
 
-    def before(self, offset: int, filter: Filter, limit: int) -> Page:
+    def before(self, offset: int, filter: Filter, limit: int) -> HistoryPage:
         with self._mutex:
             records: list[Record] = []
             at = min(offset, self.head)
@@ -80,11 +82,11 @@ class MemoryHistory(History):
                 if filter.matches(type_, room, session):
                     records.append(Record(at, data))
                 at -= 1
-            return Page(records, at)
+            return HistoryPage(records, at)
 
     def offset_at(self, at: float) -> int:
         with self._mutex:
-            index = bisect_left(self._kept, at, self._skip, key=lambda kept: kept[0] if kept else 0.0)
+            index = bisect_left(self._entries, at, self._skip, key=lambda entry: entry[0] if entry else 0.0)
             return self.floor + index - self._skip
 
     def trim(self, now: float) -> bool:
@@ -96,7 +98,7 @@ class MemoryHistory(History):
                 old = retention.age is not None and received < now - retention.age
                 if not old and (retention.size is None or self._size <= retention.size):
                     break
-                self._kept[self._skip] = None
+                self._entries[self._skip] = None
                 self._skip += 1
                 self.floor += 1
                 removed += 1
@@ -104,7 +106,7 @@ class MemoryHistory(History):
                 if event_id is not None:
                     del self._ids[event_id]
             if self._skip >= _COMPACT:
-                del self._kept[: self._skip]
+                del self._entries[: self._skip]
                 self._skip = 0
             return removed == SCAN
 
@@ -113,12 +115,12 @@ class MemoryHistory(History):
 
     def close(self) -> None:
         with self._mutex:
-            self._kept.clear()
+            self._entries.clear()
             self._ids.clear()
             self._skip = 0
             self.floor = self.head
 
-    def _at(self, offset: int) -> _Kept:
-        kept = self._kept[offset - self.floor - 1 + self._skip]
-        assert kept is not None
-        return kept
+    def _at(self, offset: int) -> _Entry:
+        entry = self._entries[offset - self.floor - 1 + self._skip]
+        assert entry is not None
+        return entry

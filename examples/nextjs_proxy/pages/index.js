@@ -6,7 +6,7 @@ export default function Home() {
     <>
       <p>
         <b id="state">{isConnected ? "connected" : "disconnected"}</b>
-        {gap && <em>, some are missing ({gap.reason})</em>}
+        {gap && <em>, some events are missing ({gap.reason})</em>}
       </p>
       <ol>
         {events.map(({ id, ...event }) => (

@@ -1,7 +1,7 @@
 import { Activity, useState } from "react";
 import { useAgentStream } from "./useAgentStream.js";
 
-// /?hub=http://localhost:5001 for a hub elsewhere
+// Open /?hub=http://localhost:5001 to use another hub.
 const hub = new URLSearchParams(location.search).get("hub") ?? undefined;
 
 export function App() {
@@ -13,7 +13,7 @@ export function App() {
         <input name="room" key={room} defaultValue={room} placeholder="all rooms" /> <button>Watch</button>
       </form>
       <button id="show" onClick={() => setShown(!shown)}>{shown ? "Hide" : "Show"}</button>
-      {/* What is hidden has no connection; shown again, it goes on where it was. */}
+      {/* While hidden, Events has no connection; once shown again, it resumes. */}
       <Activity mode={shown ? "visible" : "hidden"}>
         <Events room={room || undefined} />
       </Activity>
@@ -27,7 +27,7 @@ function Events({ room }) {
     <>
       <p>
         <b id="state">{isConnected ? "connected" : "disconnected"}</b>, {events.length} events
-        {gap && <em id="gap">, some are missing ({gap.reason})</em>}
+        {gap && <em id="gap">, some events are missing ({gap.reason})</em>}
       </p>
       <ol>
         {events.map(({ id, ...event }) => (

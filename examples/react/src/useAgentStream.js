@@ -1,21 +1,21 @@
 import { useEffect, useRef, useState } from "react";
 
-const OF_THE_HUB = ["stream_opened", "heartbeat", "stream_closing"];
-const SILENCE = 45_000; // three heartbeats' time without a sign of life: the connection is dead
-const RENDER_EVERY = 50; // ms: 200 events a second are 20 renders
+const HUB_ONLY = ["stream_opened", "heartbeat", "stream_closing"];
+const SILENCE = 45_000; // three heartbeats: without data for that long, the connection is dead
+const RENDER_EVERY = 50; // milliseconds: at most 20 renders a second, however many events arrive
 
 /**
- * The newest `limit` events of the hub, oldest first, each with its `id`, once, also when the connection was away.
- * `room`, `type`, `session`: a pattern or an array of them. `since` ("5m", "all") or `replay` (20): begin in the past.
- * `stream`: where the stream is, if not on the hub itself: "/api/agent-proxy".
- * `gap` is null, or the last stream_gap: events that are gone; those before it and those after do not join up.
+ * Returns the newest `limit` events, oldest first, each exactly once and with its `id`, across reconnects.
+ * `room`, `type`, `session`: a pattern or an array of them. `since` ("5m", "all") or `replay` (20): past events first.
+ * `stream`: the URL of the stream if it is not the hub's own, such as "/api/agent-proxy".
+ * `gap`: the last stream_gap, or null. Events are missing between those before it and those after it.
  */
 export function useAgentStream({ hub = "http://localhost:5000", stream = `${hub}/api/stream`, limit = 1000, ...query } = {}) {
   const [events, setEvents] = useState([]);
   const [gap, setGap] = useState(null);
   const [isConnected, setIsConnected] = useState(false);
   const url = `${stream}?${search(query)}`;
-  const seen = useRef({}); // outlives a remount, so that StrictMode and <Activity> go on where they were
+  const seen = useRef({}); // survives remounts, so that StrictMode and <Activity> resume
 
   useEffect(() => {
     let source, opening, rendering;
@@ -36,7 +36,7 @@ export function useAgentStream({ hub = "http://localhost:5000", stream = `${hub}
       source.onmessage = take;
       source.onerror = () => {
         setIsConnected(false);
-        // After a network error it comes back by itself; after an answer that is no stream (a 503) it never does.
+        // EventSource reconnects after a network error, but not after an answer that is not a stream, such as a 503.
         if (source.readyState === EventSource.CLOSED) openIn(2000 + 2000 * Math.random());
       };
       openIn(SILENCE);
@@ -51,17 +51,17 @@ export function useAgentStream({ hub = "http://localhost:5000", stream = `${hub}
       openIn(SILENCE);
       const event = JSON.parse(data);
       if (event.type === "stream_gap" && event.reason === "too_slow") {
-        seen.current.last = event.from; // who comes back with the id before the gap gets it from the history
+        seen.current.last = event.from; // reconnect with the id before the gap: the hub replays the missed events
         open();
         return;
       }
       seen.current.last = lastEventId;
       if (event.type === "stream_gap") {
         setGap(event);
-        if (event.reason !== "retention") forget(); // the hub's history is another one: its events follow from the start
-      } else if (!OF_THE_HUB.includes(event.type)) {
+        if (event.reason !== "retention") forget(); // the history was reset: its events follow from the start
+      } else if (!HUB_ONLY.includes(event.type)) {
         waiting.push({ ...event, id: lastEventId });
-        rendering ??= setTimeout(render, RENDER_EVERY); // no animation frame: those stand still in a hidden tab
+        rendering ??= setTimeout(render, RENDER_EVERY); // not requestAnimationFrame, which pauses in a hidden tab
       }
     }
 
@@ -92,5 +92,5 @@ export function useAgentStream({ hub = "http://localhost:5000", stream = `${hub}
 
 function search(query) {
   const pairs = Object.entries(query).filter(([, value]) => value != null);
-  return new URLSearchParams(pairs.flatMap(([name, value]) => [value].flat().map((one) => [name, one])));
+  return new URLSearchParams(pairs.flatMap(([name, value]) => [value].flat().map((item) => [name, item])));
 }

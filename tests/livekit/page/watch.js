@@ -36,7 +36,7 @@ const note = (what, fields = {}) => notes.push({ what, time: Date.now() / 1000, 
     },
   });
 
-  // As somebody who allows the microphone late. Chromium plays its microphone file from then on.
+  // Like a user who allows the microphone late. Chromium plays its microphone file from then on.
   const gate = new Promise((open) => (globalThis.allowMicrophone = open));
   const devices = navigator.mediaDevices;
   const getUserMedia = devices.getUserMedia.bind(devices);

@@ -1,4 +1,4 @@
-"""Hubs that launch the programs of this folder."""
+"""Helpers for hubs that launch the programs in this folder."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ...hubs import PATIENCE, HubProcess, until
 
 PROGRAM = Path(__file__).parent / "agent.py"
 TINY = "python -I -S -c 'import signal; signal.pause()'"
-"""Up in 10 ms, and gone as fast: SIGTERM ends it."""
+"""A program that starts in 10 ms, and ends as fast on SIGTERM."""
 
 
 def program(*words: str) -> str:
@@ -29,7 +29,7 @@ def start(hub: HubProcess, **body: Any) -> requests.Response:
 
 
 def started(hub: HubProcess, **body: Any) -> dict[str, Any]:
-    """Start what must start."""
+    """Start an agent; the test fails if it does not start."""
     answer = start(hub, **body)
     assert answer.status_code == 202, answer.text
     facts: dict[str, Any] = answer.json()
@@ -44,15 +44,15 @@ def stop(hub: HubProcess, agent_id: str | None = None, wait: str = "20s") -> req
 def agent(hub: HubProcess, agent_id: str | None = None) -> dict[str, Any]:
     """The facts of one agent, or of the newest."""
     agents = hub.get("/api/agent/status")["agents"]
-    return next(one for one in agents if agent_id in (None, one["agent_id"]))
+    return next(facts for facts in agents if agent_id in (None, facts["agent_id"]))
 
 
 def reaches(hub: HubProcess, state: str, agent_id: str | None = None) -> dict[str, Any]:
     """Wait until an agent is in `state`; its facts."""
 
     def there() -> Any:
-        agents = hub.get("/api/agent/status")["agents"]  # a hub that has just begun may not have found them yet
-        facts = next((one for one in agents if agent_id in (None, one["agent_id"])), None)
+        agents = hub.get("/api/agent/status")["agents"]  # a hub that has just started may not have found them yet
+        facts = next((entry for entry in agents if agent_id in (None, entry["agent_id"])), None)
         return facts if facts and facts["status"] == state else None
 
     facts: dict[str, Any] = until(there, f"an agent to be {state}")
@@ -60,7 +60,7 @@ def reaches(hub: HubProcess, state: str, agent_id: str | None = None) -> dict[st
 
 
 def processes(hub: HubProcess) -> list[psutil.Process]:
-    """Every process that belongs to an agent of this hub, its descendants included, whoever is their parent."""
+    """Every process that belongs to an agent of this hub, including orphaned descendants."""
     found = []
     for process in psutil.process_iter():
         try:
@@ -76,17 +76,17 @@ def processes(hub: HubProcess) -> list[psutil.Process]:
 def history(hub: HubProcess, *types: str) -> list[dict[str, Any]]:
     """The hub's events, oldest first."""
     query = "&".join(["limit=1000", *(f"type={name}" for name in types)])
-    return [one["event"] for one in hub.get(f"/api/events?{query}")["events"]]
+    return [record["event"] for record in hub.get(f"/api/events?{query}")["events"]]
 
 
 def exits(hub: HubProcess) -> list[tuple[Any, str, str]]:
-    """How programs have ended: code, reason, and the state that followed."""
+    """How programs have ended: code, reason and the next state."""
     return [(e["code"], e["reason"], e["status"]) for e in history(hub, "agent_process_exited")]
 
 
 @contextmanager
 def nothing_left() -> Iterator[list[HubProcess]]:
-    """A list for hubs; at the end they are stopped, and nothing of their agents may be left."""
+    """A list for hubs. At the end they are stopped, and no process of their agents may be left."""
     hubs: list[HubProcess] = []
     yield hubs
     left = []

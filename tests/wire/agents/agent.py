@@ -1,5 +1,5 @@
-"""Agent programs for the tests of the launcher: `agent.py BEHAVIOUR [ARGUMENT …]`. Real programs that report as any agent
-does, with the hub's own client."""
+"""Agent programs for the launcher's tests: `agent.py BEHAVIOUR [ARGUMENT …]`. Real programs that report with the hub's
+client, as any agent does."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from types import FrameType
 
 ME = os.environ["HUB_AGENT_ID"]
@@ -18,13 +19,13 @@ stopped = threading.Event()
 def report(**event: object) -> None:
     from event_hub.client import Publisher
 
-    publisher = Publisher()  # HUB_URL is there
+    publisher = Publisher()  # reads HUB_URL
     publisher.publish({"agent_id": ME, **event})
-    publisher.close(30)  # on a busy machine the next hub may take as long to be there
+    publisher.close(30)  # the next hub can take that long to start on a busy machine
 
 
 def ready(message: str = "Listening") -> None:
-    """Gets ready, and ends in order when it is asked to, with a last event."""
+    """Reports ready, and on SIGTERM publishes a last event and exits with 0."""
     print(f"started in the mode {os.environ['HUB_AGENT_MODE']}")
     report(type="agent_ready", message=message)
     stopped.wait()
@@ -32,7 +33,7 @@ def ready(message: str = "Listening") -> None:
 
 
 def echo(*_: str) -> None:
-    """Reports what it was given."""
+    """Publishes its environment and arguments."""
     given = {
         name: os.environ.get(name) for name in ("HUB_AGENT_MODE", "HUB_AGENT_ROOM", "HUB_AGENT_INSTRUCTIONS", "HUB_URL")
     }
@@ -42,13 +43,13 @@ def echo(*_: str) -> None:
 
 
 def silent() -> None:
-    """Never gets ready."""
+    """Never reports ready."""
     print("still loading")
     stopped.wait()
 
 
 def exits(code: str, after: str = "") -> None:
-    """Ends by itself with this exit code, at once or after it got ready."""
+    """Exits with this code, at once or after it has reported ready."""
     print("loading the model")
     if after:
         report(type="agent_ready")
@@ -57,7 +58,7 @@ def exits(code: str, after: str = "") -> None:
 
 
 def waits_then_exits(code: str, flag: str) -> None:
-    """Gets ready; ends with this exit code as soon as the file is there."""
+    """Reports ready; exits with this code once the file exists."""
     report(type="agent_ready")
     while not os.path.exists(flag):
         if stopped.wait(0.02):
@@ -66,7 +67,7 @@ def waits_then_exits(code: str, flag: str) -> None:
 
 
 def crashes_once(flag: str) -> None:
-    """Crashes the first time, and is ready the second."""
+    """Crashes on its first start, and reports ready on the second."""
     if os.path.exists(flag):
         return ready("Back again")
     with open(flag, "w"):
@@ -76,14 +77,32 @@ def crashes_once(flag: str) -> None:
 
 
 def reports_error(code: str) -> None:
-    """Says what is wrong, and ends."""
+    """Reports an error, and exits."""
     report(type="agent_error", message="a hiccup", source="agent", recoverable=True)
     report(type="agent_error", message="OPENAI_API_KEY is wrong: set another", source="agent", recoverable=False)
     sys.exit(int(code))
 
 
+def serves() -> None:
+    """Serves HTTP on a free port, and reports its address."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(ME.encode())
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        report(type="agent_ready", message="Serving", address=f"http://127.0.0.1:{server.server_port}")
+        stopped.wait()
+        server.shutdown()
+        thread.join()
+
+
 def stubborn() -> None:
-    """Ignores SIGTERM, and so do its child and its grandchild."""
+    """Ignores SIGTERM, as do its child and grandchild."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     _family(signal.SIG_IGN)
     report(type="agent_ready")
@@ -92,7 +111,7 @@ def stubborn() -> None:
 
 
 def comet() -> None:
-    """Ignores SIGTERM, and has a child that is another process each half of a millisecond."""
+    """Ignores SIGTERM, and has a child that replaces itself with a fork every half millisecond."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if os.fork() == 0:
         os.close(1)
@@ -105,14 +124,14 @@ def comet() -> None:
 
 
 def forks() -> None:
-    """Has a child and a grandchild, and ends without them."""
+    """Exits and leaves a child and a grandchild behind."""
     _family(signal.SIG_IGN)
     report(type="agent_ready")
     stopped.wait()
 
 
 def _family(handling: signal.Handlers) -> None:
-    """A child with a child of its own, both deaf; the pids are in the log."""
+    """A child and a grandchild that ignore SIGTERM; the pids are in the log."""
     code = (
         "import os, signal, time\n"
         "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
@@ -131,11 +150,11 @@ def floods() -> None:
         sys.stdout.write("".join(f"line {number + n} {'x' * 80}\n" for n in range(1000)))
         number += 1000
     threading.Event().wait(0.5)  # after the last cut that the flood has caused
-    print("\nthe last line")  # of the flood's own last line a cut may have lost the end
+    print("\nthe last line")  # a cut may have lost the end of the flood's own last line
 
 
 def secrets(jwt: str) -> None:
-    """Writes what nobody may see."""
+    """Writes secrets and control characters."""
     print(f"key {os.environ['OPENAI_API_KEY']} and {os.environ['LIVEKIT_API_SECRET']}")
     print(f"\x1b[31mAuthorization: Bearer {jwt}\x1b[0m, joined with {jwt}")
     print(f"wss://user:p4ssw0rd@host/?access_token={jwt[:30]}&room=a")

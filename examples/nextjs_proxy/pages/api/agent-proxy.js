@@ -1,5 +1,5 @@
-// GET /api/agent-proxy?room=demo: the hub's stream through this server, so that the hub's address and key stay here.
-// Who may reach this route sees every event: put your own check of who asks at its head.
+// GET /api/agent-proxy?room=demo: passes on the hub's stream without revealing the hub's address and key.
+// Anyone who can reach this route sees every event: start by checking who is asking.
 import { once } from "node:events";
 
 export default async function handler(req, res) {
@@ -10,8 +10,8 @@ export default async function handler(req, res) {
 
   const hub = (process.env.HUB_URL ?? "http://localhost:5000").replace(/\/+$/, "");
   const connection = new AbortController();
-  const late = setTimeout(() => connection.abort(new Error("nothing within 10 s")), 10_000);
-  res.on("close", () => connection.abort()); // the browser has gone: so do we
+  const timer = setTimeout(() => connection.abort(new Error("no answer within 10 s")), 10_000);
+  res.on("close", () => connection.abort()); // the browser disconnected
 
   let stream;
   try {
@@ -27,23 +27,23 @@ export default async function handler(req, res) {
     console.error(`agent-proxy: no answer from the hub at ${hub}: ${error.cause?.message || error.message}`);
     return res.status(502).json({ detail: "The hub does not answer. Is it running, and is HUB_URL right?" });
   } finally {
-    clearTimeout(late);
+    clearTimeout(timer);
   }
   if (!stream.ok) return res.status(stream.status).json(await stream.json().catch(() => ({ detail: stream.statusText })));
 
   res.writeHead(200, {
     "Content-Type": "text/event-stream; charset=utf-8",
-    "Cache-Control": "no-cache, no-transform", // without no-transform Next compresses, and holds events back to do so
-    "X-Accel-Buffering": "no", // the same for nginx in front
+    "Cache-Control": "no-cache, no-transform", // no-transform: Next's compression would delay events
+    "X-Accel-Buffering": "no", // so would buffering in nginx
   });
   res.flushHeaders();
   try {
-    // As it comes, ids and all, and no faster than the browser takes it.
+    // Pass the bytes on unchanged, no faster than the browser reads them.
     for await (const chunk of stream.body) {
       if (!res.write(chunk)) await once(res, "drain", { signal: connection.signal });
     }
     res.end();
   } catch {
-    res.destroy(); // one side has left: the other is not kept waiting
+    res.destroy(); // if one side disconnects, disconnect the other
   }
 }

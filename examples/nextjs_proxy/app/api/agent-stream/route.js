@@ -1,10 +1,10 @@
-// The same as pages/api/agent-proxy.js for the app router: GET /api/agent-stream?room=demo
-// Who may reach this route sees every event: put your own check of who asks at its head.
+// The app router's version of pages/api/agent-proxy.js: GET /api/agent-stream?room=demo
+// Anyone who can reach this route sees every event: start by checking who is asking.
 export async function GET(request) {
   const hub = (process.env.HUB_URL ?? "http://localhost:5000").replace(/\/+$/, "");
   const connection = new AbortController();
-  const late = setTimeout(() => connection.abort(new Error("nothing within 10 s")), 10_000);
-  request.signal.addEventListener("abort", () => connection.abort()); // the browser has gone: so do we
+  const timer = setTimeout(() => connection.abort(new Error("no answer within 10 s")), 10_000);
+  request.signal.addEventListener("abort", () => connection.abort()); // the browser disconnected
 
   const headers = new Headers();
   if (request.headers.has("last-event-id")) headers.set("Last-Event-ID", request.headers.get("last-event-id"));
@@ -18,15 +18,15 @@ export async function GET(request) {
     console.error(`agent-stream: no answer from the hub at ${hub}: ${error.cause?.message || error.message}`);
     return Response.json({ detail: "The hub does not answer. Is it running, and is HUB_URL right?" }, { status: 502 });
   } finally {
-    clearTimeout(late);
+    clearTimeout(timer);
   }
 
   return new Response(stream.body, {
     status: stream.status,
     headers: {
       "Content-Type": stream.headers.get("content-type"),
-      "Cache-Control": "no-cache, no-transform", // nothing on the way may compress, and hold events back to do so
-      "X-Accel-Buffering": "no", // nor may nginx collect them
+      "Cache-Control": "no-cache, no-transform", // compression on the way would delay events
+      "X-Accel-Buffering": "no", // so would buffering in nginx
     },
   });
 }

@@ -1,0 +1,83 @@
+"""The table of routes: what each needs of the principal that asks."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from ..errors import RequestError
+from .principal import Principal
+
+
+class Need(StrEnum):
+    """What a route needs."""
+
+    NOTHING = "nothing"
+    """Anyone may ask: pages, docs, health, and webhooks, which carry a signature of their own."""
+    PUBLISH = "publish"
+    """The right to publish, to at least some rooms; which ones, the route checks for each event."""
+    SUBSCRIBE = "subscribe"
+    """The right to see at least some rooms; the answer is limited to those."""
+    CONTROL = "control"
+    """The right to control the hub: agents, tokens, and what concerns all rooms at once."""
+
+
+ROUTES: dict[tuple[str, str], Need] = {
+    ("POST", "/api/agent/data"): Need.PUBLISH,
+    ("GET", "/api/stream"): Need.SUBSCRIBE,
+    ("GET", "/api/events"): Need.SUBSCRIBE,
+    ("GET", "/api/sessions"): Need.SUBSCRIBE,
+    ("GET", "/api/sessions/<name:id>"): Need.SUBSCRIBE,
+    ("GET", "/api/sessions/<name:id>/transcript.<form>"): Need.SUBSCRIBE,
+    ("GET", "/api/rooms/<name:room>/transcript.<form>"): Need.SUBSCRIBE,
+    ("GET", "/api/rooms"): Need.SUBSCRIBE,
+    ("GET", "/api/agent/status"): Need.SUBSCRIBE,
+    ("POST", "/api/agent/start"): Need.CONTROL,
+    ("POST", "/api/agent/stop"): Need.CONTROL,
+    ("GET", "/api/agent/logs"): Need.CONTROL,
+    ("POST", "/api/token"): Need.CONTROL,
+    ("GET", "/api/subscribers"): Need.CONTROL,
+    ("GET", "/metrics"): Need.CONTROL,
+    ("POST", "/api/livekit/webhook"): Need.NOTHING,
+    ("GET", "/api/health"): Need.NOTHING,
+    ("GET", "/api/config"): Need.NOTHING,
+    ("GET", "/"): Need.NOTHING,
+    ("GET", "/stream-test.html"): Need.NOTHING,
+    ("GET", "/favicon.ico"): Need.NOTHING,
+    ("GET", "/static/<path:filename>"): Need.NOTHING,
+    ("GET", "/openapi.json"): Need.NOTHING,
+    ("GET", "/docs/"): Need.NOTHING,
+    ("GET", "/docs/<path:path>"): Need.NOTHING,
+    ("GET", "/docs/errors"): Need.NOTHING,
+    ("GET", "/docs/events"): Need.NOTHING,
+    ("GET", "/docs/guide/"): Need.NOTHING,
+    ("GET", "/docs/guide/<path:name>"): Need.NOTHING,
+}
+"""(method, rule) → need. HEAD is as GET; OPTIONS needs nothing. Every route of the application has a row: a test walks the
+URL map."""
+
+
+def need_of(method: str, rule: str) -> Need:
+    """What a request to `rule` needs; raises KeyError for a route without a row."""
+    if method == "OPTIONS":
+        return Need.NOTHING
+    return ROUTES["GET" if method == "HEAD" else method, rule]
+
+
+def allows(principal: Principal, need: Need) -> bool:
+    """Whether `principal` may do what `need` says."""
+    grant = principal.grant
+    match need:
+        case Need.NOTHING:
+            return True
+        case Need.PUBLISH:
+            return grant.publish is None or bool(grant.publish)
+        case Need.SUBSCRIBE:
+            return grant.subscribe is None or bool(grant.subscribe)
+        case Need.CONTROL:
+            return grant.control
+
+
+def authorise(principal: Principal, need: Need) -> None:
+    """Raise `RequestError` unless `principal` may do what `need` says."""
+    if not allows(principal, need):
+        raise RequestError("forbidden", f"{principal.label} may not {need} here")

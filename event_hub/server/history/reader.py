@@ -1,0 +1,77 @@
+"""The history as the readers of this hub see it."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from ...sse import Cursor
+from ..filters import Filter
+from ..gap import Gap
+from .base import Epochs, History, HistoryError, HistoryPage
+
+
+class _Log(Protocol):
+    @property
+    def head(self) -> int: ...
+
+
+class HistoryReader:
+    """Read access to a history, up to the newest event that this hub has delivered.
+
+    Every reader (streams, replays, pages, exports, sessions, forwarding) sees the same `head` and `floor`: an event becomes
+    visible to all of them in the instant in which it is delivered to the log. What is committed but not yet delivered,
+    by this hub or by another that shares the history, does not exist for them.
+    """
+
+    def __init__(self, history: History, log: _Log) -> None:
+        self._history = history
+        self._log = log
+
+    @property
+    def kind(self) -> str:
+        return self._history.kind
+
+    @property
+    def epochs(self) -> Epochs:
+        return self._history.epochs
+
+    @property
+    def head(self) -> int:
+        """The offset of the newest delivered event; 0 before the first."""
+        return self._log.head
+
+    @property
+    def floor(self) -> int:
+        """The offset up to which retention has removed events."""
+        return min(self._history.floor, self._log.head)
+
+    def cursor(self, offset: int) -> Cursor:
+        """The cursor that names `offset`."""
+        return self._history.epochs.cursor(offset)
+
+    def after(self, offset: int, until: int, filter: Filter, limit: int) -> HistoryPage:
+        """As `History.after`, not beyond `head`."""
+        return self._history.after(offset, min(until, self._log.head), filter, limit)
+
+    def before(self, offset: int, filter: Filter, limit: int) -> HistoryPage:
+        """As `History.before`, not beyond `head`."""
+        return self._history.before(min(offset, self._log.head), filter, limit)
+
+    def offset_at(self, at: float) -> int:
+        """The offset of the last event that was received before `at` (epoch seconds), at least `floor`."""
+        return min(self._history.offset_at(at), self._log.head)
+
+    def size(self) -> int:
+        """The size of the stored events in bytes; 0 if the history cannot say."""
+        try:
+            return self._history.size()
+        except HistoryError:
+            return 0
+
+    def retention_gap(self, offset: int, filter: Filter) -> Gap | None:
+        """The gap of a reader that has read up to `offset`, if retention has overtaken it; it continues after `floor`."""
+        floor = self.floor
+        if offset >= floor:
+            return None
+        missed = floor - offset if filter.everything else None
+        return Gap(missed, self.cursor(offset), self.cursor(floor), "retention")

@@ -1,0 +1,1 @@
+"""The HTTP API: bodies, queries, routes and their description."""

@@ -1,0 +1,380 @@
+"""`/openapi.json`: the description of the API, generated with apispec from the route table, the query models, the event
+models and the catalogue of errors, so that it matches what the hub does."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, NamedTuple
+
+from apispec import APISpec
+from pydantic import BaseModel
+from pydantic.alias_generators import to_camel
+
+from ... import __version__
+from ...events import HUB_ONLY, KNOWN
+from ...events.schema import json_schemas
+from ..agents.modes import MODES
+from ..agents.states import State
+from ..errors import CATALOGUE
+from .json_schema import COUNT, CURSOR, FLAG, REF, TEXT, array, or_null, record, ref
+from .openapi_sessions import SCHEMAS as SESSIONS
+from .openapi_sessions import TRANSCRIPTS
+from .queries import (
+    EventsQuery,
+    LogsQuery,
+    RoomsQuery,
+    SessionQuery,
+    SessionsQuery,
+    SpeakersQuery,
+    StartBody,
+    StopBody,
+    StopQuery,
+    StreamQuery,
+    SubscribersQuery,
+    TokenBody,
+    TranscriptQuery,
+)
+
+_JSON = "application/json"
+
+
+class _Row(NamedTuple):
+    """One operation. `answers`: media type → schema of a successful response. `body`: the model of the request body."""
+
+    path: str
+    method: str
+    tag: str
+    summary: str
+    query: type[BaseModel] | None
+    answers: dict[str, Any]
+    errors: tuple[str, ...] = ()
+    success: tuple[str, ...] = ("200",)
+    body: type[BaseModel] | None = None
+
+
+_BODY_ERRORS = (
+    "bad_json",
+    "bad_body",
+    "body_timeout",
+    "body_too_large",
+    "unsupported_media_type",
+    "unsupported_encoding",
+)
+_TABLE: tuple[_Row, ...] = (
+    _Row(
+        "/api/stream", "get", "stream", "Stream events live as Server-Sent Events", StreamQuery,
+        {"text/event-stream": {"type": "string", "examples": ['id: 3f9ac0d1-42\ndata: {"type":"agent_ready"}\n\n']}},
+        ("bad_cursor", "bad_filter", "bad_parameter", "too_many_filters", "too_many_subscribers", "history_unavailable", "draining"),
+    ),
+    _Row(
+        "/api/agent/data", "post", "publish", "Publish one event, an array of events, or NDJSON; atomic", None,
+        {_JSON: {"anyOf": [ref("Published"), ref("BatchPublished")]}},
+        (*_BODY_ERRORS, "event_too_large", "too_many_events", "bad_event", "hub_only_type", "history_unavailable", "draining"),
+    ),
+    _Row(
+        "/api/events", "get", "history", "Page through the history, or export it with Accept: application/x-ndjson", EventsQuery,
+        {_JSON: ref("EventsPage"), "application/x-ndjson": {"type": "string"}},
+        ("bad_cursor", "bad_filter", "bad_parameter", "history_unavailable"),
+    ),
+    _Row(
+        "/api/sessions", "get", "sessions", "List sessions, those with the newest events first", SessionsQuery,
+        {_JSON: ref("SessionsPage")}, ("bad_cursor", "bad_filter", "bad_parameter", "history_unavailable"),
+    ),
+    _Row(
+        "/api/rooms", "get", "sessions", "Summarize the sessions of each room", RoomsQuery,
+        {_JSON: ref("RoomsPage")}, ("bad_cursor", "bad_filter", "bad_parameter", "history_unavailable"),
+    ),
+    _Row(
+        "/api/sessions/{id}", "get", "sessions", "Get a session: states, turns, conversation, and where to resume the stream", SessionQuery,
+        {_JSON: ref("Session")}, ("unknown_session", "ambiguous_session", "bad_parameter", "history_unavailable"),
+    ),
+    _Row(
+        "/api/sessions/{id}/transcript.{form}", "get", "sessions", "Get the transcript of a session", TranscriptQuery,
+        {_JSON: ref("Transcript"), **TRANSCRIPTS},
+        ("not_found", "unknown_session", "ambiguous_session", "bad_parameter", "history_unavailable"),
+    ),
+    _Row(
+        "/api/rooms/{room}/transcript.{form}", "get", "sessions", "Get the transcript of a room: of all its sessions", SpeakersQuery,
+        {_JSON: ref("RoomTranscript"), **TRANSCRIPTS}, ("not_found", "bad_parameter", "history_unavailable"),
+    ),
+    _Row(
+        "/api/agent/start", "post", "agents", "Start an agent; without a body, the mode depends on the settings", None, {_JSON: ref("AgentBrief")},
+        (
+            *_BODY_ERRORS, "bad_field", "bad_parameter", "forbidden_origin", "agent_running", "agent_not_configured", "too_many_agents",
+            "agent_unavailable", "draining",
+        ),
+        ("202",), StartBody,
+    ),
+    _Row(
+        "/api/agent/stop", "post", "agents", "Stop one agent, or all: 202 while one is stopping, 200 when none is running", StopQuery,
+        {_JSON: ref("AgentsStopped")}, (*_BODY_ERRORS, "bad_field", "bad_parameter", "forbidden_origin", "unknown_agent"),
+        ("200", "202"), StopBody,
+    ),
+    _Row("/api/agent/status", "get", "agents", "List all agents, the newest first, including those that have ended", None, {_JSON: ref("AgentsStatus")}, ("bad_parameter",)),
+    _Row(
+        "/api/agent/logs", "get", "agents", "Get the last lines of an agent's log", LogsQuery,
+        {"text/plain": {"type": "string"}, _JSON: ref("AgentLog"), "application/x-ndjson": {"type": "string"}},
+        ("bad_parameter", "forbidden_origin", "unknown_agent"),
+    ),
+    _Row(
+        "/api/token", "post", "livekit", "Create a token to join a room, in the format that LiveKit's clients expect", None, {_JSON: ref("Token")},
+        (*_BODY_ERRORS, "bad_field", "forbidden_origin", "livekit_not_configured"), ("201",), TokenBody,
+    ),
+    _Row(
+        "/api/livekit/webhook", "post", "livekit", "Receive LiveKit's signed webhooks and broadcast them as livekit_… events", None,
+        {_JSON: ref("WebhookTaken")},
+        (
+            "bad_json", "bad_body", "body_timeout", "body_too_large", "unsupported_encoding", "bad_field", "bad_signature",
+            "event_too_large", "livekit_not_configured", "history_unavailable", "draining",
+        ),
+    ),
+    _Row("/api/health", "get", "operations", "Check whether the hub accepts events; 503 with the same fields if not", None,
+         {_JSON: ref("Health")}),
+    _Row("/api/subscribers", "get", "operations", "List open streams", SubscribersQuery, {_JSON: ref("Subscribers")}, ("bad_parameter",)),
+    _Row("/api/config", "get", "operations", "Get features, limits, retention and known event types", None, {_JSON: ref("Config")}),
+    _Row("/metrics", "get", "operations", "Get metrics in Prometheus' format", None, {"text/plain": {"type": "string"}}),
+)  # fmt: skip
+
+_COUNT_OR_NULL = or_null({"type": "integer"})
+_STATE: dict[str, Any] = {"enum": [str(state) for state in State]}
+_LINES = array(TEXT)
+_PAGE_NAMES = {"enum": [name for name, _ in MODES["gateway"].pages]}
+_ITEM = record(id=CURSOR, event=ref("Event"))
+
+_ANSWERS: dict[str, dict[str, Any]] = {
+    "Published": record(status={"const": "ok"}, clients_notified=COUNT, id=CURSOR, duplicate=FLAG),
+    "BatchPublished": record(
+        status={"const": "ok"},
+        accepted=COUNT,
+        duplicates=COUNT,
+        clients_notified=COUNT,
+        first_id=or_null(CURSOR),
+        last_id=or_null(CURSOR),
+    ),
+    "EventsPage": record(
+        "past",
+        "past_more",
+        events=array(_ITEM),
+        more={**FLAG, "description": "whether there are more events in the direction of reading"},
+        after={**CURSOR, "description": "cursor for the next page: ?after="},
+        before={**CURSOR, "description": "cursor for the previous page: ?before="},
+        cursor={**CURSOR, "description": "the head"},
+        past=array(_ITEM, "with `?past=`: the condensed events before `before`"),
+        past_more={**FLAG, "description": "whether there are older events"},
+    ),
+    "Health": record(
+        "forwards",
+        version=TEXT,
+        status={"enum": ["ok", "degraded", "draining"]},
+        uptime={"type": "number"},
+        cursor=CURSOR,
+        subscribers=COUNT,
+        max_subscribers=COUNT,
+        history={"type": "object"},
+        forwards=array(ref("Forward"), "the targets in HUB_FORWARD; absent if there are none"),
+    ),
+    "Forward": record(
+        "error",
+        "retry_at",
+        target={**TEXT, "description": "without user, password and query"},
+        state={"enum": ["ok", "retrying", "stopped"]},
+        lag={**COUNT, "description": "number of events that it has yet to consider"},
+        cursor={**TEXT, "description": "the last event that it has accepted"},
+        error={**TEXT, "description": "why the last attempt failed"},
+        retry_at={"type": "number", "description": "time of the next attempt in epoch seconds"},
+    ),
+    "AgentBrief": record(
+        *("room", "pid", "address", "note", "error"),
+        **dict.fromkeys(("agent_id", "mode", "room", "address", "note", "error"), TEXT),
+        pid=COUNT,
+        status=_STATE,
+    ),
+    "AgentsStopped": record(status={"enum": ["stopping", "stopped", "none"]}, agents=array(ref("AgentBrief"))),
+    "AgentFacts": record(
+        agent_id=TEXT,
+        mode=TEXT,
+        room=or_null(TEXT),
+        pid=_COUNT_OR_NULL,
+        address={**or_null(TEXT), "description": "the address of a service while it runs"},
+        status=_STATE,
+        since={"type": "number", "description": "time of its last change of state in epoch seconds"},
+        started={"type": "number", "description": "epoch seconds"},
+        restart={"enum": ["on-failure", "always"]},
+        restarts={**COUNT, "description": "how many times it was restarted under this id"},
+        exit_code={**_COUNT_OR_NULL, "description": "of the last process; negative: the signal that ended it"},
+        error={
+            **or_null(TEXT),
+            "description": "what is wrong, in one sentence; includes the last log line if the client may read logs",
+        },
+        hint={**or_null(TEXT), "description": "what to do if it takes long to become ready"},
+        message={**or_null(TEXT), "description": "what it reported when it became ready"},
+        note=or_null(TEXT),
+        found={**FLAG, "description": "whether an earlier hub started it"},
+        log={**_LINES, "description": "its last lines, if the client may read logs"},
+    ),
+    "AgentsStatus": record(
+        status={"enum": ["none", *_STATE["enum"]], "description": "of the newest agent"},
+        agents=array(ref("AgentFacts")),
+    ),
+    "AgentLog": record(agent_id=or_null(TEXT), lines=_LINES),
+    "Token": record(
+        **dict.fromkeys(
+            ("server_url", "participant_token", "room_name", "participant_name", "participant_identity"), TEXT
+        ),
+        **dict.fromkeys(("serverUrl", "participantToken", "roomName", "participantName", "participantIdentity"), TEXT),
+    ),
+    "WebhookTaken": record(status={"const": "ok"}, id=CURSOR, duplicate=FLAG),
+    "Config": record(
+        version=TEXT,
+        epoch=TEXT,
+        features={
+            **_LINES,
+            "description": "`agent`, `attach`; `token` and `webhook` with LiveKit; `talk`: the page can call",
+        },
+        livekit_missing={**_LINES, "description": "names of LiveKit settings that are missing"},
+        agent_name={
+            **TEXT,
+            "description": "the name under which the hub's worker registers; empty: LiveKit dispatches it to every room",
+        },
+        gateway={
+            **or_null(record(address=TEXT, pages=array(record(name=_PAGE_NAMES, url=TEXT)))),
+            "description": "the gateway that this hub has started, and its pages; null: none is ready, or the caller may not see agents",
+        },
+        history=TEXT,
+        retention={"type": "object"},
+        heartbeat={"type": "number"},
+        stall={"type": "number"},
+        ring=COUNT,
+        limits={"type": "object"},
+        cors_origins=_LINES,
+        types=array({"type": "object"}),
+    ),
+    "Subscribers": record(count=COUNT, subscribers=array({"type": "object"})),
+    "Problem": {
+        **record(
+            type=TEXT,
+            title=TEXT,
+            status={"type": "integer"},
+            code={"enum": list(CATALOGUE)},
+            detail=TEXT,
+            advice=TEXT,
+            retry=FLAG,
+        ),
+        "description": "RFC 9457 problem details",
+    },
+}
+
+
+def describe() -> dict[str, Any]:
+    """The OpenAPI 3.1 document. It is independent of the hub's URL."""
+    spec = APISpec(
+        title="LiveKit Event Hub",
+        version=__version__,
+        openapi_version="3.1.0",
+        info={"description": "Stream every event of your voice agents, live, to any number of subscribers."},
+        servers=[{"url": "/"}],
+    )
+    for name, schema in {**json_schemas(REF), **_inner(TokenBody), **_ANSWERS, **SESSIONS}.items():
+        spec.components.schema(name, schema)
+    for row in _TABLE:
+        content = {t: {"schema": s} for t, s in row.answers.items()}
+        operation: dict[str, Any] = {
+            "tags": [row.tag],
+            "summary": row.summary,
+            "operationId": re.sub(r"\W+", "_", f"{row.method}_{row.path}").replace("__", "_").rstrip("_"),
+            "responses": {code: {"description": _SUCCESS[code], "content": content} for code in row.success},
+        }
+        inside = [{"name": name, "in": "path", "required": True, **_IN_PATH[name]} for name in _NAMED.findall(row.path)]
+        if row.query:
+            operation["parameters"] = [
+                *inside,
+                *_parameters(row.query),
+                *([_LAST_EVENT_ID] if row.query is StreamQuery else []),
+            ]
+        if row.method == "post":
+            operation["requestBody"] = _json_body(row.body) if row.body else _bodies[row.path]
+        operation["responses"].update(_problems(row.errors))
+        spec.path(path=row.path, operations={row.method: operation})
+    result: dict[str, Any] = spec.to_dict()
+    return result
+
+
+_NAMED = re.compile(r"\{(\w+)\}")
+_IN_PATH: dict[str, dict[str, Any]] = {
+    "id": {"schema": TEXT, "description": "the `id` of a session, percent-encoded"},
+    "room": {"schema": TEXT, "description": "the name of a room, percent-encoded"},
+    "form": {"schema": {"enum": ["json", "txt", "md", "srt", "vtt"]}, "description": "format of the transcript"},
+}
+
+_LAST_EVENT_ID = {
+    "name": "Last-Event-ID",
+    "in": "header",
+    "schema": TEXT,
+    "description": "id of the last event received; EventSource sends it automatically",
+}
+
+
+def _parameters(query: type[BaseModel]) -> list[dict[str, Any]]:
+    properties = query.model_json_schema()["properties"]
+    parameters = []
+    for name, schema in properties.items():
+        schema = {key: value for key, value in schema.items() if key != "title"}
+        parameters.append({"name": name, "in": "query", "description": schema.pop("description", ""), "schema": schema})
+    return parameters
+
+
+_SUCCESS = {"200": "OK", "201": "Created", "202": "Accepted: in progress"}
+
+
+def _json_body(model: type[BaseModel]) -> dict[str, Any]:
+    """An optional body, with nested models inlined, because no other operation uses them."""
+    schema = model.model_json_schema(ref_template=REF, by_alias=True)
+    if model is TokenBody:
+        schema = _with_both_spellings(schema)
+    schema.pop("$defs", None)
+    return {"required": False, "content": {_JSON: {"schema": schema}}}
+
+
+def _inner(model: type[BaseModel]) -> dict[str, Any]:
+    """The nested models of a model."""
+    nested: dict[str, Any] = model.model_json_schema(ref_template=REF).get("$defs", {})
+    return {name: _with_both_spellings(schema) for name, schema in nested.items()}
+
+
+def _with_both_spellings(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema with each field in snake_case and camelCase: LiveKit's clients use both."""
+    properties = {}
+    for name, definition in schema.get("properties", {}).items():
+        properties[name] = definition
+        if (camel := to_camel(name)) != name:
+            properties[camel] = {**definition, "description": f"same as `{name}`"}
+    return {**schema, "properties": properties}
+
+
+def _webhook() -> dict[str, Any]:
+    return {"required": True, "content": {"application/webhook+json": {"schema": {"type": "object"}}}}
+
+
+def _events() -> dict[str, Any]:
+    event = ref("Event")
+    examples = {name: {"value": model.example} for name, model in KNOWN.items() if name not in HUB_ONLY}
+    return {
+        "required": True,
+        "content": {
+            _JSON: {"schema": {"anyOf": [event, array(event)]}, "examples": examples},
+            "application/x-ndjson": {"schema": TEXT},
+        },
+    }
+
+
+def _problems(codes: tuple[str, ...]) -> dict[str, Any]:
+    by_status: dict[str, list[str]] = {}
+    for code in codes:
+        by_status.setdefault(str(CATALOGUE[code].status), []).append(code)
+    problem = {"application/problem+json": {"schema": ref("Problem")}}
+    return {
+        status: {"description": " · ".join(names), "content": problem} for status, names in sorted(by_status.items())
+    }
+
+
+_bodies = {"/api/agent/data": _events(), "/api/livekit/webhook": _webhook()}

@@ -1,0 +1,122 @@
+"""The OpenAPI schemas of `/api/sessions…` and `/api/rooms`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...sessions.latency import FIGURES, PARTS
+from ...sessions.session import COUNTS
+from .json_schema import COUNT, CURSOR, FLAG, SECONDS, TEXT, TIMESTAMP, array, or_null, record, ref
+
+_statistics = record(count=COUNT, **dict.fromkeys(("min", "median", "p95", "max", "mean"), SECONDS))
+_figures = record("all", **dict.fromkeys(FIGURES, _statistics))
+_counts = record(**dict.fromkeys(("turns", *COUNTS, "interruptions"), COUNT))
+_speech = record(user=SECONDS, agent=SECONDS)
+_places = {
+    "first": {**CURSOR, "description": "its first event"},
+    "last": {**CURSOR, "description": "its newest event"},
+    "partial": {**FLAG, "description": "whether its beginning may be missing from the history"},
+}
+_summary: dict[str, Any] = {
+    "id": {**TEXT, "description": "its name; if it has none, `room:` and its room; if it has neither, `none`"},
+    "room": or_null(TEXT),
+    "session": or_null(TEXT),
+    "agent": or_null(TEXT),
+    "mode": or_null(TEXT),
+    "status": {"enum": ["live", "ended"]},
+    "reason": {**or_null(TEXT), "description": "why it ended"},
+    "state": {
+        **record(agent=or_null(TEXT), user=or_null(TEXT), agent_speaking=FLAG, user_speaking=FLAG),
+        "description": "the current state: LiveKit's states, and who is audible",
+    },
+    "started": or_null(TIMESTAMP),
+    "updated": or_null(TIMESTAMP),
+    "ended": or_null(TIMESTAMP),
+    "duration": or_null(SECONDS),
+    "counts": _counts,
+    "speech": {**_speech, "description": "how long each side was audible"},
+    "latency": {**_figures, "description": "statistics of each figure that was measured"},
+    "usage": array({"type": "object"}, "per model, with LiveKit's field names"),
+}
+_said = record(
+    "all", text=TEXT, participant=TEXT, speaker_id=TEXT, started=TIMESTAMP, stopped=TIMESTAMP, typed=FLAG, final=FLAG,
+    interrupted=FLAG,
+)  # fmt: skip
+_entry = record(
+    "at", "ended", "role", "participant", "speaker_id", "speaker", "interrupted", "typed", "utterance", "session",
+    text=TEXT, at=TIMESTAMP, ended=TIMESTAMP, role=TEXT, participant=TEXT, speaker_id=TEXT,
+    speaker={**TEXT, "description": "the name given by `speakers`"},
+    interrupted=FLAG, typed=FLAG, utterance=TEXT, session=or_null(TEXT),
+)  # fmt: skip
+_latency = record(
+    "total", "measured", "unaccounted", "overlap",
+    total={**SECONDS, "description": "from the end of the user's speech until the agent was heard"},
+    measured={"enum": ["e2e_latency", "events"]},
+    parts=array(record(name={"enum": list(PARTS)}, seconds=SECONDS)),
+    unaccounted={**SECONDS, "description": "the rest of the total that no part explains"},
+    overlap={**SECONDS, "description": "by how much the parts exceed the total because they overlapped"},
+)  # fmt: skip
+_item = {
+    **record("all", kind={"enum": ["said", "unsaid", "tool", "event"]}, at=TIMESTAMP),
+    "description": "`said`: text, role, participant, speaker_id, final, and for a reply generating, speaking, interrupted, "
+    "generated; `unsaid`: a reply that was written and never heard, with generated; "
+    "`tool`: name, arguments, status, output, duration; `event`: the event itself",
+}
+
+TRANSCRIPTS: dict[str, Any] = dict.fromkeys(("text/plain", "text/markdown", "application/x-subrip", "text/vtt"), TEXT)
+"""The media types of a transcript beside JSON."""
+SCHEMAS: dict[str, dict[str, Any]] = {
+    "SessionSummary": record(**_summary, **_places),
+    "SessionsPage": record(
+        sessions=array(ref("SessionSummary")),
+        more={**FLAG, "description": "whether there are older sessions: pass the `last` of the last session as `before`"},
+        forgotten={**COUNT, "description": "number of older sessions that were dropped"},
+        cursor={**CURSOR, "description": "the last event that is included"},
+    ),
+    "RoomsPage": record(
+        rooms=array(
+            record(
+                room=or_null(TEXT), sessions=COUNT, live=COUNT, updated=or_null(TIMESTAMP), duration=SECONDS,
+                counts=_counts, speech=_speech, latency=_figures,
+            )
+        ),
+        more=FLAG,
+        cursor=CURSOR,
+    ),
+    "Session": record(
+        cursor={**CURSOR, "description": "the last event that is included; a stream that starts after it has no gap"},
+        stream={**TEXT, "description": "path of that stream: all events of the room, including those without a session"},
+        **_places,
+        **_summary,
+        turns=array(
+            record(
+                "began", "user", "agent", "utterances", "tools", "errors", "left_out", "latency",
+                number=COUNT, began=TIMESTAMP, user=_said, agent=_said, utterances=array(TEXT),
+                tools=array(record("all", call_id=TEXT, name=TEXT, duration=SECONDS, is_error=FLAG)),
+                errors=COUNT, latency=_latency,
+                left_out={
+                    **record("all", tools=COUNT, replies=COUNT, utterances=COUNT),
+                    "description": "number of older ones that are not listed",
+                },
+            )
+        ),
+        conversation=array(_item, "ordered by start"),
+        forgotten={**record(turns=COUNT, items=COUNT), "description": "number of older entries that were dropped"},
+    ),
+    "Transcript": record(
+        "started",
+        id=TEXT, room=or_null(TEXT), session=or_null(TEXT), agent=or_null(TEXT), status={"enum": ["live", "ended"]},
+        started=or_null(TIMESTAMP), updated=or_null(TIMESTAMP), duration=or_null(SECONDS),
+        transcript=array(_entry),
+        forgotten=COUNT,
+        cursor=CURSOR,
+    ),
+    "RoomTranscript": record(
+        room=TEXT, sessions=array(TEXT, "the ids of its sessions"), status={"enum": ["live", "ended"]},
+        started=or_null(TIMESTAMP), updated=or_null(TIMESTAMP), duration=or_null(SECONDS),
+        transcript=array(_entry),
+        forgotten=COUNT,
+        left_out={**COUNT, "description": "number of older sessions that are not included"},
+        cursor=CURSOR,
+    ),
+}  # fmt: skip

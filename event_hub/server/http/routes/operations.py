@@ -1,0 +1,83 @@
+"""For operators and tools: health, subscribers, configuration, metrics."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from flask import Response, current_app, request
+
+from .... import __version__
+from ....events import HUB_ONLY, KNOWN
+from ... import metrics
+from ...access.needs import allows, need_of
+from ...access.principal import Principal, principal_of
+from ...agents.modes import mode_of
+from ...hub import MAX_BATCH, EventHub
+from ..queries import SubscribersQuery, parse
+from ..responses import json_response
+
+_LIVEKIT_CLIENT = "vendor/livekit-client.esm.mjs"
+"""The library with which the page joins a call; tools/livekit_client.py downloads it."""
+
+
+def health(hub: EventHub) -> Response:
+    """200 if the hub accepts events, otherwise 503, with the same facts."""
+    facts = hub.health()
+    return json_response({"version": __version__, **facts}, 200 if facts["status"] == "ok" else 503)
+
+
+def subscribers(hub: EventHub) -> Response:
+    """The open streams."""
+    query = parse(SubscribersQuery, request.args)
+    open_streams = hub.broadcast.subscribers()
+    listed = [hub.broadcast.facts(subscriber) for subscriber in open_streams[: query.limit]]
+    return json_response({"count": len(open_streams), "subscribers": listed})
+
+
+def config(hub: EventHub) -> Response:
+    """Features, limits and event types, for pages and publishers; contains no secrets."""
+    settings = hub.settings
+    return json_response(
+        {
+            "version": __version__,
+            "epoch": hub.history.epochs.current,
+            "features": [
+                "agent",
+                "attach",
+                *([] if settings.livekit_missing else ["token", "webhook"]),
+                *(["talk"] if (Path(current_app.static_folder or "") / _LIVEKIT_CLIENT).exists() else []),
+            ],
+            "livekit_missing": settings.livekit_missing,
+            "agent_name": settings.agent_name,
+            "gateway": gateway(hub.agents.address_of("gateway"), principal_of(request.environ)),
+            "history": hub.history.kind,
+            "retention": {"age": settings.effective_retention.age, "size": settings.effective_retention.size},
+            "heartbeat": settings.heartbeat,
+            "stall": settings.stall,
+            "ring": settings.ring,
+            "limits": {
+                "event": settings.max_event,
+                "body": settings.max_body,
+                "batch": MAX_BATCH,
+                "subscribers": hub.streams.max_subscribers,
+            },
+            "cors_origins": settings.cors_origins,
+            "types": [
+                {"type": name, "when": model.when, "hub_only": name in HUB_ONLY, "example": model.example}
+                for name, model in {**KNOWN, **HUB_ONLY}.items()
+            ],
+        }
+    )
+
+
+def gateway(address: str | None, principal: Principal) -> dict[str, Any] | None:
+    """Where the gateway and its pages are, for those who may see the agents' status, which has the address too."""
+    if address is None or not allows(principal, need_of("GET", "/api/agent/status")):
+        return None
+    return {"address": address, "pages": mode_of("gateway").page_links(address)}
+
+
+def prometheus(hub: EventHub) -> Response:
+    """The metrics in Prometheus' format."""
+    return Response(metrics.page(hub), content_type=metrics.CONTENT_TYPE, headers={"Cache-Control": "no-store"})

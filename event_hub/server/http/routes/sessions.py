@@ -1,0 +1,222 @@
+"""`/api/sessions…` and `/api/rooms`: sessions, derived from events."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urlencode
+
+import msgspec
+from flask import Response, request
+
+from ....sessions import Samples, Session, Sessions, captions
+from ....sessions.transcripts import entries, markdown
+from ....sse import Cursor
+from ...access.principal import principal_of
+from ...cooperate import cooperatively
+from ...errors import RequestError
+from ...filters import Filter
+from ...hub import EventHub
+from ...streaming.start import StartRequest, resume
+from ..queries import RoomsQuery, SessionQuery, SessionsQuery, TranscriptQuery, parse
+
+FORMS = {
+    "json": "application/json",
+    "txt": "text/plain; charset=utf-8",
+    "md": "text/markdown; charset=utf-8",
+    "srt": "application/x-subrip; charset=utf-8",
+    "vtt": "text/vtt; charset=utf-8",
+}
+"""The formats of a transcript, and their media types."""
+
+
+def sessions(hub: EventHub) -> Response:
+    """The sessions, those with the newest events first, without their conversations."""
+    query = parse(SessionsQuery, request.args)
+    with reading(hub) as (known, through):
+        end = _before(hub, query.before)
+        listed: list[dict[str, Any]] = []
+        more = False
+        for session in cooperatively(_matching(hub, known, query)):
+            if session.last >= end:
+                continue
+            if len(listed) == query.limit:
+                more = True
+                break
+            listed.append(_summary(hub, session))
+        answer = {"sessions": listed, "more": more, "forgotten": known.forgotten, "cursor": cursor(hub, through)}
+        return _json(msgspec.json.encode(answer))
+
+
+def rooms(hub: EventHub) -> Response:
+    """The rooms, those with the newest events first, with the totals of their sessions."""
+    query = parse(RoomsQuery, request.args)
+    with reading(hub) as (known, through):
+        groups: dict[str | None, list[Session]] = {}
+        more = False
+        for session in cooperatively(_matching(hub, known, query)):
+            if session.room not in groups and len(groups) == query.limit:
+                more = True
+                continue
+            groups.setdefault(session.room, []).append(session)
+        listed = [_room(room, of_room) for room, of_room in groups.items()]
+        return _json(msgspec.json.encode({"rooms": listed, "more": more, "cursor": cursor(hub, through)}))
+
+
+def session(hub: EventHub, id: str) -> Response:
+    """One session: states, turns, conversation, and the cursor after which to resume the stream."""
+    with _found(hub, id) as (found, through):
+        _, inside = hub.sessions.whole(found)
+        return _json(_about(hub, found, through)[:-1] + b"," + inside[1:])
+
+
+def transcript(hub: EventHub, id: str, form: str) -> Response:
+    """The transcript of one session, in one of the `FORMS`."""
+    check_form(form)
+    names = parse(TranscriptQuery, request.args).names()
+    with _found(hub, id) as (found, through):
+        if form in captions.FORMS:
+            text = captions.FORMS[form](cooperatively(captions.cues(hub.sessions.spoken(found), names)))
+            return file(text.encode(), form)
+        whole, _ = hub.sessions.whole(found)
+        document = whole.parts()
+        document["conversation"] = list(cooperatively(document["conversation"]))
+    if form == "md":
+        return file("".join(cooperatively(markdown(document, names))).encode("utf-8", "replace"), form)
+    about = {
+        key: document[key] for key in ("id", "room", "session", "agent", "status", "started", "updated", "duration")
+    }
+    about["transcript"] = entries(document, names)
+    about["forgotten"] = document["forgotten"]["items"]
+    return file(msgspec.json.encode({**about, "cursor": cursor(hub, through)}) + b"\n", form)
+
+
+def check_form(form: str) -> None:
+    """Raise `RequestError` unless `form` is one of the `FORMS`."""
+    if form not in FORMS:
+        raise RequestError("not_found", f"transcripts are available as {', '.join(FORMS)}, not as {form[:20]}")
+
+
+@contextmanager
+def reading(hub: EventHub) -> Iterator[tuple[Sessions, int]]:
+    """All sessions, and the offset up to which events are included; raises `RequestError` if the history fails."""
+    with hub.history_health.reading(), hub.sessions.sessions() as (known, through):
+        yield known, through
+
+
+@contextmanager
+def _found(hub: EventHub, id: str) -> Iterator[tuple[Session, int]]:
+    query = parse(SessionQuery, request.args)
+    with reading(hub) as (known, through):
+        visible = principal_of(request.environ).visible(Filter())
+        matching = known.find(id, query.room or None)
+        namesakes = [session for session in matching if visible.matches("", session.room, session.session)]
+        if not namesakes:
+            where = f" in room {query.room[:256]}" if query.room else ""
+            raise RequestError("unknown_session", f"the history has no events of session {id[:256]}{where}")
+        if len(namesakes) > 1:
+            rooms = [session.room for session in namesakes]
+            raise RequestError("ambiguous_session", f"{len(namesakes)} sessions have the name {id[:256]}", rooms=rooms)
+        yield namesakes[0], through
+
+
+def _matching(hub: EventHub, known: Sessions, query: RoomsQuery) -> Iterator[Session]:
+    filter = principal_of(request.environ).visible(query.filter())
+    since = _since(hub, query.since)
+    for session in known.newest():
+        if session.last <= since:
+            break
+        if query.status is not None and session.ended != (query.status == "ended"):
+            continue
+        if filter.matches("", session.room, session.session):
+            yield session
+
+
+def _since(hub: EventHub, text: str) -> int:
+    """The offset after which a session must have an event."""
+    wish = StartRequest(since=text).check()
+    if not text:
+        return 0
+    if Cursor.parse(text):
+        return resume(text, Filter(), hub.history).offset
+    moment = wish.moment(hub.clock())
+    return 0 if moment is None else hub.history.offset_at(moment)
+
+
+def _before(hub: EventHub, text: str) -> float:
+    if not text:
+        return float("inf")
+    parsed = Cursor.parse(text)
+    survived = hub.history.epochs.survived(parsed) if parsed else None
+    if survived is None:
+        raise RequestError("bad_cursor", "before must be the `last` of a session in this list", field="before")
+    return survived[0]
+
+
+def cursor(hub: EventHub, offset: int) -> str:
+    return str(hub.history.cursor(offset))
+
+
+def _places(hub: EventHub, session: Session) -> dict[str, Any]:
+    """Its first and last event in the history. `partial`: its beginning may be missing."""
+    return {
+        "first": cursor(hub, session.first),
+        "last": cursor(hub, session.last),
+        "partial": hub.sessions.incomplete and not session.began,
+    }
+
+
+def _summary(hub: EventHub, session: Session) -> dict[str, Any]:
+    return {**session.summary(), **_places(hub, session)}
+
+
+def _about(hub: EventHub, session: Session, through: int) -> bytes:
+    """The fields that depend on the hub: the cursors of its events, and the stream that continues it.
+
+    The stream covers its room, because events that name only the room (LiveKit's webhooks) belong to it too. If some of
+    its events name no room, it covers all events.
+    """
+    place = cursor(hub, through)
+    wanted = {}
+    if session.room is None and session.session is not None:
+        wanted["session"] = session.session
+    elif session.room is not None and not session.roomless:
+        wanted["room"] = session.room
+    stream = "/api/stream?" + urlencode({**wanted, "last_event_id": place})
+    return msgspec.json.encode({"cursor": place, "stream": stream, **_places(hub, session)})
+
+
+def _room(room: str | None, sessions: list[Session]) -> dict[str, Any]:
+    samples = Samples()
+    counts: dict[str, int] = {}
+    speech = {"user": 0.0, "agent": 0.0}
+    duration, updated = 0.0, None
+    for session in cooperatively(sessions):
+        samples.add_all(session.samples)
+        summary = session.summary()
+        for name, count in summary["counts"].items():
+            counts[name] = counts.get(name, 0) + count
+        for who, seconds in summary["speech"].items():
+            speech[who] += seconds
+        duration += summary["duration"] or 0.0
+        updated = max(updated or 0.0, summary["updated"]) if summary["updated"] is not None else updated
+    return {
+        "room": room,
+        "sessions": len(sessions),
+        "live": sum(not session.ended for session in sessions),
+        "updated": updated,
+        "duration": duration,
+        "counts": counts,
+        "speech": speech,
+        "latency": samples.summary(),
+    }
+
+
+def _json(body: bytes) -> Response:
+    return Response(body + b"\n", 200, {"Cache-Control": "no-store"}, mimetype="application/json")
+
+
+def file(body: bytes, form: str) -> Response:
+    headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+    return Response(body, 200, headers, content_type=FORMS[form])

@@ -1,0 +1,1 @@
+"""How the hub is served: the WSGI application, gunicorn's worker and the checks before start."""

@@ -1,0 +1,60 @@
+"""gunicorn's configuration: the same for `python flask_server.py`, the Procfile and `make run`.
+
+gunicorn -c python:event_hub.server.serving.gunicorn_config flask_server:app
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from typing import Any
+
+from event_hub.server.descriptors import raise_descriptor_limit
+from event_hub.server.serving import preflight
+
+try:
+    _settings = preflight.settings()
+    raise_descriptor_limit()
+except preflight.StartRefused as refused:
+    print(refused, file=sys.stderr)
+    sys.exit(refused.code)
+
+bind = [
+    f"[{address}]:{_settings.port}" if ":" in address else f"{address}:{_settings.port}"
+    for address in preflight.addresses(_settings)
+]
+worker_class = "event_hub.server.serving.worker.HubWorker"
+workers = 1
+worker_connections = 1  # unused: the hub has its own limit
+keepalive = 75  # seconds: publishers reuse their connection; proxies expect 60
+timeout = 60  # seconds without a heartbeat to the master after which a worker is restarted
+graceful_timeout = math.ceil(_settings.drain) + 2
+backlog = 4096
+limit_request_line = 8190
+limit_request_fields = 64
+# A client must not choose its own path or scheme: such headers count only from the configured proxies.
+forwarded_allow_ips = ",".join(_settings.proxies)
+forwarder_headers = "SCRIPT_NAME" if _settings.proxies else ""
+loglevel = "warning"
+control_socket_disable = True
+preload_app = False  # the worker opens the history
+
+
+def on_starting(server: Any) -> None:
+    """Check everything before a worker starts."""
+    if server.cfg.is_ssl:
+        print(
+            "The hub does not start: it does not serve TLS itself. Terminate TLS at a proxy (docs/operations.md).",
+            file=sys.stderr,
+        )
+        sys.exit(2)
+    try:
+        preflight.check(_settings)
+    except preflight.StartRefused as refused:
+        print(refused, file=sys.stderr)
+        sys.exit(refused.code)
+
+
+def when_ready(server: Any) -> None:
+    """Print the addresses."""
+    preflight.say(preflight.banner(_settings))

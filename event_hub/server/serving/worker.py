@@ -1,0 +1,181 @@
+"""gunicorn's gevent worker for the hub: fair between connections, and with an orderly drain at its end."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import gc
+import signal
+import socket
+import sys
+import time
+from functools import partial
+from types import FrameType
+from typing import Any
+
+import gevent
+from gevent import socket as gevent_socket
+from gevent.event import Event
+from gevent.pool import Pool
+from gevent.server import StreamServer
+from gunicorn.workers.base_async import AsyncWorker
+from gunicorn.workers.ggevent import GeventWorker
+
+from ..errors import RequestError
+from ..http.body import Metered
+from .dead_peers import detect_dead_peers
+from .idle import IdleConnections
+from .turnstile import Turnstile
+
+_PR_SET_PDEATHSIG = 1
+_ACCEPT = 8
+"""Connections accepted in one turn of the loop: all of their requests come before anything else that is due."""
+_BEAT = 1.0
+"""Seconds between two signs of life to the master."""
+_DISCARDED = 1 << 20
+"""Bytes of an unread body that are discarded before the connection is closed."""
+
+
+class MeteredConnection(gevent_socket.socket, Metered):
+    """A client's connection. gunicorn waits forever for a client that does not read, and reads without a pause from a
+    client that sends without end; here neither affects other clients."""
+
+    _sock: Any  # gevent's own: the plain socket below it, which does not block
+
+    def __init__(
+        self, accepted: gevent_socket.socket, stall: float, turnstile: Turnstile, idle: IdleConnections
+    ) -> None:
+        super().__init__(accepted.family, accepted.type, accepted.proto, fileno=accepted.detach())
+        self.setblocking(True)
+        self.progress = time.monotonic()
+        """When the peer last took something."""
+        self.received = False
+        """Something was received since the last request: the next request was not yet in the buffer."""
+        self._stall = stall
+        self._turnstile = turnstile
+        self._idle = idle
+        self._left: int | None = None
+        self._discarding = False
+        """Between two requests: gunicorn discards what a route has not read of a body."""
+
+    def meter(self, limit: int | None) -> None:
+        self._left = limit
+        self._discarding = False
+
+    def between_requests(self) -> None:
+        """Until the next request: a client may not keep the loop busy with a body that no route reads."""
+        self._left = _DISCARDED
+        self._discarding = True
+        self.received = False
+
+    def end_input(self) -> None:
+        """Let the greenlet that waits for a request read the end of the connection. (gevent's own `shutdown` would raise an
+        error in it.)"""
+        self._sock.shutdown(socket.SHUT_RDWR)
+
+    def recv(self, *arguments: Any) -> bytes:
+        received: bytes = super().recv(*arguments)
+        first, self.received = not self.received, True
+        self._idle.busy(self)
+        if received.startswith(b"GET "):
+            self._turnstile.wait()
+        if self._left is not None:
+            self._left -= len(received)
+            if self._left < 0:
+                if self._discarding:
+                    raise ConnectionResetError(errno.ECONNRESET, "the client keeps sending a body that no route reads")
+                raise RequestError("bad_body", "the body consists almost entirely of chunk headers")
+            if not (first and self._discarding):
+                gevent.sleep(0)
+        return received
+
+    def sendall(self, data: Any, flags: int = 0) -> None:
+        try:
+            sent = self._sock.send(data, flags)  # nearly always takes all of a response
+        except BlockingIOError:
+            sent = 0
+        self.progress = time.monotonic()
+        if sent == len(data):
+            return
+        rest = memoryview(data)[sent:]
+        self.settimeout(self._stall)
+        try:
+            while rest:
+                rest = rest[self.send(rest, flags) :]
+                self.progress = time.monotonic()
+        except TimeoutError:
+            raise ConnectionResetError(errno.ECONNRESET, "the client does not read") from None
+        finally:
+            self.settimeout(None)
+
+
+class HubWorker(GeventWorker):
+    """Accepts connections until it is told to stop, then drains the hub. gunicorn's own worker would wait for streams that
+    never end, and check for the signal only once a second."""
+
+    def init_process(self) -> None:
+        self._stop: Event = Event()
+        if sys.platform == "linux":
+            # Without a master no worker is restarted, and the next hub needs our port and our history.
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        super().init_process()
+
+    def run(self) -> None:
+        application: Any = self.wsgi
+        hub = application.hub()
+        # What is loaded by now stays: exempt it from collection. And collect less often: a batch allocates thousands.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(20_000, 20, 20)
+        self._stall = hub.settings.stall
+        self._turnstile = Turnstile()
+        # A stream on a socket that was taken over leaves the pool at once; one through WSGI keeps its slot.
+        self._pool = Pool(hub.max_connections + hub.streams.max_subscribers)
+        self._idle = IdleConnections()
+        servers = []
+        for listener in self.sockets:
+            listener.setblocking(True)
+            detect_dead_peers(listener, self._stall)
+            server = StreamServer(listener, handle=partial(self.handle, listener), spawn=self._pool)
+            server.max_accept = _ACCEPT
+            server.start()
+            servers.append(server)
+        while self.alive:
+            self.notify()
+            self._stop.wait(_BEAT)
+        until = time.monotonic() + hub.settings.drain
+        hub.end_agents()
+        for server in servers:
+            server.close()
+        hub.drain(until - time.monotonic())
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self.alive = False
+        self._stop.set()
+
+    def handle_quit(self, sig: int, frame: FrameType | None) -> None:
+        """Ctrl-C loses nothing either."""
+        self.handle_exit(sig, frame)
+
+    def handle(self, listener: Any, client: Any, addr: Any) -> None:
+        connection = MeteredConnection(client, self._stall, self._turnstile, self._idle)
+        self._idle.add(connection)
+        if self._pool.free_count() < 1:
+            self._idle.evict(connection)
+        try:
+            AsyncWorker.handle(self, listener, connection, addr)
+        finally:
+            self._idle.busy(connection)
+
+    def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> Any:
+        """gunicorn serves pipelined requests without a pause: a request that was already in the buffer waits its turn."""
+        self._idle.busy(sock)
+        if not sock.received:
+            self._turnstile.wait()
+        sock.meter(None)
+        if self._pool.free_count() < 1:
+            req.force_close()  # others wait for a slot
+        again = super().handle_request(listener_name, req, sock, addr)
+        sock.between_requests()
+        self._idle.add(sock)
+        return again

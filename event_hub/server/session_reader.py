@@ -1,0 +1,169 @@
+"""The sessions of a history: computed on the first request, then updated on each later one.
+
+Publishing costs nothing extra, and nothing is stored: after a restart the result is the same. A response includes every
+event up to its request. Concurrent requests share one computation, which pauses every few milliseconds so that the hub
+continues to serve.
+"""
+
+from __future__ import annotations
+
+import heapq
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from operator import itemgetter
+from typing import Any
+
+import msgspec
+
+from ..sessions import Session, Sessions, Spoken, replay_into
+from .cooperate import TimeSlice, cooperatively
+from .filters import Filter
+from .history import HistoryReader, Record
+
+PAGE = 250
+"""Events in one read: half a millisecond, during which no other request is served."""
+_CACHED = 8
+"""Sessions that are cached with their turns and conversation: those that pages currently display."""
+_SHARE = 20
+"""After retention has deleted events, everything is recomputed, but in at most a twentieth of the time."""
+
+_decode: Callable[[bytes], dict[str, Any]] = msgspec.json.Decoder().decode
+
+
+class _Whole:
+    """A session with turns and conversation, and the offset up to which the history has been read for it."""
+
+    def __init__(self, session: Session, floor: int) -> None:
+        self.session = Session(session.room, session.session, whole=True)
+        self.first = session.first
+        self.spoken = Spoken(named=session.session is not None)
+        self.through = max(session.first - 1, floor)
+        self.encoded: tuple[int, bytes] = (-1, b"")
+
+
+class SessionReader:
+    """Answers the API's queries for sessions. Raises `HistoryError` if the history cannot be read."""
+
+    def __init__(self, history: HistoryReader, clock: Callable[[], float] = time.monotonic) -> None:
+        self._history = history
+        self._clock = clock
+        self._lock = threading.RLock()
+        self._sessions = Sessions()
+        self._through = self._floor = history.floor
+        self._took = self._at = 0.0
+        self._wholes: OrderedDict[tuple[str | None, str | None], _Whole] = OrderedDict()
+
+    @contextmanager
+    def sessions(self) -> Iterator[tuple[Sessions, int]]:
+        """All sessions, locked against updates, and the offset of the last event that they include."""
+        needed = self._history.head
+        with self._lock:
+            if self._through < needed or self._floor < self._history.floor:
+                self._follow(self._history.head)
+            yield self._sessions, self._through
+        time.sleep(0)  # gevent wakes all waiters of a lock at once: let the rest of the hub run in between
+
+    @property
+    def incomplete(self) -> bool:
+        """Whether events are missing from the result: retention deleted them, or there were too many sessions."""
+        return self._history.floor > 0 or self._sessions.forgotten > 0
+
+    def whole(self, session: Session) -> tuple[Session, bytes]:
+        """One of the sessions with its turns and conversation, and these as JSON. Call it within `sessions`."""
+        whole = self._whole(session)
+        return whole.session, whole.encoded[1]
+
+    def spoken(self, session: Session) -> list[dict[str, Any]]:
+        """The events that captions are made from, of one of the sessions. Call it within `sessions`."""
+        return self._whole(session).spoken.events()
+
+    # -- inside --------------------------------------------------------------------------------------------------------
+
+    def _follow(self, head: int) -> None:
+        """Add new events; recompute everything if retention has deleted events of a session that continues."""
+        floor = self._history.floor
+        missed = floor > self._through
+        gone = missed or any(session.first <= floor < session.last for session in self._sessions.newest())
+        began = self._clock()
+        if missed or (gone and began - self._at >= _SHARE * self._took):
+            sessions = Sessions()
+            for record in self._records(Filter(), floor, head):
+                sessions.take(_decode(record.data), record.offset)
+            self._sessions, self._through, self._floor = sessions, head, floor
+            self._wholes.clear()
+            self._at = self._clock()
+            self._took = self._at - began
+            return
+        for record in self._records(Filter(), self._through, head):
+            self._through = record.offset
+            self._sessions.take(_decode(record.data), record.offset)
+        self._through = head
+        if floor > self._floor:
+            self._sessions.forget_before(floor)
+        if not gone:
+            self._floor = floor
+        if not self._at:
+            self._at = self._clock()
+            self._took = self._at - began
+
+    def _whole(self, session: Session) -> _Whole:
+        key = session.room, session.session
+        with self._lock:
+            whole = self._wholes.pop(key, None)
+            if whole is None or whole.first != session.first:
+                whole = _Whole(session, self._history.floor)
+            self._wholes[key] = whole
+            if len(self._wholes) > _CACHED:
+                self._wholes.popitem(last=False)
+            if whole.encoded[0] != session.touched:
+                for offset, event in self._read(session, whole.through, self._through):
+                    whole.through = offset
+                    if replay_into(session, event, offset, whole.session):
+                        whole.spoken.take(event)
+                whole.encoded = (session.touched, _encoded(whole.session.parts()))
+            whole.through = self._through
+        return whole
+
+    def _read(self, session: Session, after: int, until: int) -> Iterator[tuple[int, Mapping[str, Any]]]:
+        room, name = session.room, session.session
+        if name is not None and not session.nameless:
+            filters = [Filter(sessions=(name,))]
+        elif room is not None:
+            filters = [Filter(rooms=(room,))]
+            if name is not None and session.roomless:
+                filters.append(Filter(sessions=(name,)))
+        else:
+            filters = [Filter(sessions=(name,)) if name is not None else Filter()]
+        before = 0
+        matching = [
+            ((record.offset, _decode(record.data)) for record in self._records(filter, after, until))
+            for filter in filters
+        ]
+        exits = [(offset, event) for offset, event in session.exits if after < offset <= until]
+        for offset, event in heapq.merge(*matching, exits, key=itemgetter(0)):
+            if offset != before:
+                yield offset, event
+            before = offset
+
+    def _records(self, filter: Filter, after: int, until: int) -> Iterator[Record]:
+        time_slice = TimeSlice()
+        while after < until:
+            page = self._history.after(after, until, filter, PAGE)
+            for record in page.records:
+                yield record
+                time_slice.pause_if_due()
+            after = page.through
+            time_slice.pause_if_due()
+
+
+def _encoded(parts: dict[str, Any]) -> bytes:
+    """A session's `parts` as JSON; cooperative, because a long session takes a tenth of a second."""
+    encode = msgspec.json.Encoder().encode
+    lists = {name: parts.pop(name) for name in ("turns", "conversation")}
+    written = [
+        b'"%s":[%s]' % (name.encode(), b",".join(map(encode, cooperatively(items)))) for name, items in lists.items()
+    ]
+    return b"%s,%s}" % (encode(parts)[:-1], b",".join(written))

@@ -1,0 +1,137 @@
+"""Delivery: committed events go into the log, in the order of their offsets, each exactly once.
+
+They come from this hub's own commits, and, if other processes append to the same history, from `History.follow`. Either may
+be ahead of the other: a commit whose predecessors have not been delivered waits for the follower to bring them, and what
+has been delivered already is skipped. So every hub on one history delivers the same events in the same order.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Sequence
+
+import msgspec
+
+from ... import sse
+from ..filters import Filter
+from ..history import Draft, History, HistoryError, Stored
+from ..history.health import HistoryHealth
+from .broadcast import Broadcast
+from .log import View
+from .start import PAGE
+
+logger = logging.getLogger(__name__)
+
+_PATIENCE = 5.0
+"""Seconds that a commit waits for events of other processes that precede it. After that the follower delivers it."""
+_RETRY = 1.0
+"""Seconds between two attempts to follow a history that fails."""
+
+
+class _Names(msgspec.Struct):
+    type: str
+    room: str | None = None
+    session: str | None = None
+
+
+_decode = msgspec.json.Decoder(_Names).decode
+
+
+def _draft(data: bytes) -> Draft:
+    """The event `data` with what filters need of it."""
+    names = _decode(data)
+    return Draft(names.type, names.room, names.session, None, data)
+
+
+class Delivery:
+    """Feeds the log. `start` it if the history is shared, `stop` it at the end."""
+
+    def __init__(self, broadcast: Broadcast, history: History, health: HistoryHealth) -> None:
+        self._broadcast = broadcast
+        self._history = history
+        self._health = health
+        self._advanced = threading.Condition()
+        self._waiting = 0
+        self._stopped = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Follow a history that other processes append to."""
+        if self._history.shared:
+            self._thread = threading.Thread(target=self._follow_loop, name="hub-follow", daemon=True)
+            self._thread.start()
+
+    def stop(self) -> None:
+        """Stop following; the history must be closed before, so that `follow` returns."""
+        self._stopped.set()
+        if self._thread is not None:
+            self._thread.join(5)
+
+    def deliver(self, batches: Sequence[Sequence[Stored]]) -> list[int]:
+        """Deliver consecutive batches of new events; returns for each how many subscribers its events were for."""
+        log = self._broadcast.log
+        first = next((batch[0][0] for batch in batches if batch), 0)
+        if first > log.head + 1:
+            if not self._history.shared:
+                self._catch_up(first - 1)
+            elif not self._wait_for(first - 1):
+                return [0] * len(batches)
+        with self._broadcast.lock:
+            counts = [self._feed(batch) for batch in batches]
+        self._broadcast.wake()
+        if self._waiting:
+            self._notify()
+        return counts
+
+    def _feed(self, events: Sequence[Stored]) -> int:
+        """Append to the log what it does not have; returns how many subscribers the events are for. With the lock held."""
+        broadcast, log, epochs = self._broadcast, self._broadcast.log, self._history.epochs
+        matching: tuple[View, ...] = ()
+        views: set[View] | None = None if len(events) < 2 else set()
+        for offset, (type, room, session, _, data) in events:
+            if offset > log.head:
+                matching = broadcast.publish(offset, sse.frame(epochs.of(offset), offset, data), type, room, session)
+            else:
+                matching = log.matching(type, room, session)
+            if views is not None:
+                views.update(matching)
+        return sum([len(view.subscribers) for view in (matching if views is None else views)])
+
+    def _catch_up(self, until: int) -> None:
+        """Deliver what an earlier delivery that failed has left out."""
+        log, history = self._broadcast.log, self._history
+        while log.head < until:
+            page = history.after(log.head, until, Filter(), PAGE)
+            events = [(offset, _draft(data)) for offset, data in page.records]
+            with self._broadcast.lock:
+                self._feed(events)
+                log.head = max(log.head, page.through)
+
+    def _follow_loop(self) -> None:
+        while not self._stopped.is_set():
+            try:
+                for events in self._history.follow(self._broadcast.log.head):
+                    with self._broadcast.lock:
+                        self._feed(events)
+                    self._broadcast.wake()
+                    if self._waiting:
+                        self._notify()
+            except HistoryError as error:
+                self._health.report(error)
+            except Exception:
+                logger.exception("following the history failed")
+            self._stopped.wait(_RETRY)
+
+    def _wait_for(self, offset: int) -> bool:
+        """Wait until the event at `offset` has been delivered; False if that takes too long."""
+        with self._advanced:
+            self._waiting += 1
+            try:
+                return self._advanced.wait_for(lambda: self._broadcast.log.head >= offset, _PATIENCE)
+            finally:
+                self._waiting -= 1
+
+    def _notify(self) -> None:
+        with self._advanced:
+            self._advanced.notify_all()

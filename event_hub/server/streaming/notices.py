@@ -1,0 +1,42 @@
+"""The hub's own frames: stream_opened, heartbeat, stream_gap, stream_closing. Pure: time is an argument."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from ... import sse
+from ...sse import Cursor
+from ..gap import Gap
+
+RETRY_MS = 1_000
+"""Minimum delay before a subscriber reconnects; each is given up to twice that, to spread the reconnections."""
+
+
+def _frame(at: Cursor, type: str, now: float, fields: dict[str, Any]) -> bytes:
+    """`at`: where a subscriber that has seen nothing later resumes."""
+    return sse.frame(at.epoch, at.offset, msgspec.json.encode({"type": type, "timestamp": now, **fields}))
+
+
+def opened(cursor: Cursor, now: float, *, resumed: bool, replayed: int | None, spread: float) -> bytes:
+    """The first bytes of a stream. `spread`: this subscriber's share of the reconnection delay, 0 to 1."""
+    retry = sse.retry(int(RETRY_MS * (1 + spread)))
+    fields = {"cursor": str(cursor), "resumed": resumed, "replayed": replayed}
+    return retry + _frame(cursor, "stream_opened", now, fields)
+
+
+def heartbeat(cursor: Cursor, now: float) -> bytes:
+    """A sign of life. A subscriber that has reached the head can resume from its id."""
+    return _frame(cursor, "heartbeat", now, {"cursor": str(cursor)})
+
+
+def gap(gap: Gap, now: float) -> bytes:
+    """Events are missing. A subscriber that has seen this frame resumes after the gap."""
+    return _frame(gap.to, "stream_gap", now, gap.fields())
+
+
+def closing(cursor: Cursor, now: float, *, retry_ms: int) -> bytes:
+    """The last bytes of a stream. Scripts in a page cannot read `retry:`, so the event repeats it."""
+    fields = {"cursor": str(cursor), "reason": "shutdown", "retry": retry_ms}
+    return sse.retry(retry_ms) + _frame(cursor, "stream_closing", now, fields)

@@ -1,0 +1,148 @@
+"""Streams: the one place where a stream is admitted, opened, replayed and handed over to the broadcast.
+
+`open` returns what the WSGI application answers with: `TAKEN_OVER` if the socket has been taken over and the response is
+written, otherwise an iterable of frames.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import random
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from ... import sse
+from ..counters import Counters
+from ..errors import RequestError
+from ..filters import Filter
+from ..history import HistoryError, HistoryReader
+from ..history.health import HistoryHealth
+from .broadcast import Broadcast
+from .generator import GeneratorSubscriber, visible_socket
+from .replay import Replay
+from .start import StartRequest, find_start
+
+if TYPE_CHECKING:
+    from .sockets import Taken
+
+logger = logging.getLogger(__name__)
+
+TAKEN_OVER = None
+"""The response is already written on a socket that was taken over."""
+
+Headers = Iterable[tuple[str, str]]
+
+
+class Streams:
+    """The open streams of a hub, and the limits on them."""
+
+    def __init__(
+        self,
+        history: HistoryReader,
+        broadcast: Broadcast,
+        counters: Counters,
+        health: HistoryHealth,
+        *,
+        max_subscribers: int,
+        max_globs: int,
+        takeover: bool,
+        clock: Callable[[], float],
+    ) -> None:
+        self.max_subscribers = max_subscribers
+        self.closing = False
+        """The hub is shutting down: no new stream."""
+        self._history = history
+        self._broadcast = broadcast
+        self._counters = counters
+        self._health = health
+        self._max_globs = max_globs
+        self._takeover = takeover
+        self._clock = clock
+        self._ids = itertools.count(1)
+
+    @property
+    def count(self) -> int:
+        """Open streams, those whose replay is in progress included."""
+        return self._broadcast.count + self._counters.opening.count
+
+    def open(
+        self, environ: dict[str, Any], filter: Filter, request: StartRequest, headers: Headers
+    ) -> Iterator[bytes] | None:
+        """Open a stream for the request in `environ`; `headers`: those of the response. Raises `RequestError`."""
+        self._admit(filter)
+        with self._health.reading():
+            start = find_start(request, filter, self._history, self._clock())
+            replay = Replay(self._history, self._broadcast, filter, start, time.time)
+            opening = replay.opening(random.random())
+        taken = self._take_over(environ)
+        if taken is None:
+            return self._generate(replay, opening, environ)
+        self._hand_over(replay, taken, headers, opening)
+        return TAKEN_OVER
+
+    def _admit(self, filter: Filter) -> None:
+        if self.closing:
+            raise RequestError("draining", "the hub is shutting down")
+        if self.count >= self.max_subscribers:
+            raise RequestError("too_many_subscribers", f"{self.max_subscribers} streams are open, which is the limit")
+        log, limit = self._broadcast.log, self._max_globs
+        if filter.globs and log.globs + filter.globs > limit and log.find(filter) is None:
+            raise RequestError("too_many_filters", f"{limit} different patterns with * may be watched at once")
+
+    def _take_over(self, environ: dict[str, Any]) -> Taken | None:
+        if not self._takeover or "gunicorn.socket" not in environ or "gevent.monkey" not in sys.modules:
+            return None
+        from . import sockets
+
+        if not sockets.can_take_over(environ):
+            return None
+        try:
+            return sockets.Taken(environ)
+        except OSError as error:
+            reason = f"no file descriptor is left: {error.strerror}"
+            raise RequestError("too_many_subscribers", reason) from None
+
+    def _next_id(self) -> int:
+        self._counters.opened += 1
+        return next(self._ids)
+
+    def _hand_over(self, replay: Replay, taken: Taken, headers: Headers, opening: bytes) -> None:
+        """Send the response head and the replay, then leave the socket to the broadcast. The response has begun, so a
+        failure can only be reported by closing the connection."""
+        from .sockets import SocketSubscriber, head
+
+        counters, stall = self._counters, self._broadcast.stall
+        subscriber = SocketSubscriber(self._next_id(), time.time(), taken, self._broadcast)
+        with counters.opening:
+            try:
+                taken.send_all(head(headers) + sse.chunk(opening), stall)
+                if not replay.attach_now(subscriber):
+                    for frames in replay.pages(subscriber):
+                        taken.send_all(sse.chunk(b"".join(frames)), stall)
+                subscriber.release()
+            except TimeoutError:
+                counters.dropped["stalled"] += 1
+                subscriber.drop()
+            except OSError:
+                subscriber.leave()  # before its replay was over
+            except HistoryError as error:
+                self._health.report(error)
+                subscriber.drop()
+            except Exception:
+                logger.exception("a replay failed")
+                subscriber.drop()
+
+    def _generate(self, replay: Replay, opening: bytes, environ: dict[str, Any]) -> Iterator[bytes]:
+        with self._counters.opening:
+            yield opening
+            subscriber = GeneratorSubscriber(self._next_id(), time.time(), visible_socket(environ), self._broadcast)
+            try:
+                for frames in replay.pages(subscriber):
+                    yield b"".join(frames)
+            except HistoryError as error:
+                self._health.report(error)
+                raise
+        yield from subscriber.frames()

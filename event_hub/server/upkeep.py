@@ -1,0 +1,117 @@
+"""Upkeep of the history, in the background: probing one that failed, retention, checkpoints."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from .history import History, HistoryError
+from .history.health import HistoryHealth
+
+logger = logging.getLogger(__name__)
+
+_INTERVAL = 1.0
+"""Seconds between two rounds."""
+_CHECKPOINT = 5.0
+"""Seconds between two checkpoints."""
+_HELP = 250
+"""New events per step of retention that a publisher takes over when the background loop cannot keep up."""
+
+
+class Upkeep:
+    """The loop that keeps a history within its retention and on disk. `start` it, `stop` it at the end."""
+
+    def __init__(self, history: History, health: HistoryHealth, clock: Callable[[], float]) -> None:
+        self._history = history
+        self._health = health
+        self._clock = clock
+        self._behind = False
+        """Retention had more to remove than the loop managed in one round."""
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._loop, name="hub-upkeep", daemon=True)
+
+    def start(self) -> None:
+        _in_real_thread(lambda: None)  # the thread pool starts now, while descriptors are available
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopped.set()
+        if self._thread.is_alive():
+            self._thread.join(5)
+
+    def appended(self, count: int) -> None:
+        """`count` events were stored: under a load that never pauses, publishers share the work of retention."""
+        if self._behind:
+            now = self._clock()
+            for _ in range(1 + count // _HELP):
+                self._behind = self._behind and self._trim_some(now)
+
+    def _loop(self) -> None:
+        due = time.monotonic() + _CHECKPOINT
+        while not self._stopped.wait(_INTERVAL):
+            tasks = [self._probe, self._trim]
+            if time.monotonic() >= due:
+                tasks.append(self._checkpoint)
+                due = time.monotonic() + _CHECKPOINT
+            for task in tasks:
+                try:
+                    task()
+                except HistoryError as error:
+                    self._health.report(error)
+                except Exception:
+                    logger.exception("%s failed", task.__name__)
+
+    def _probe(self) -> None:
+        """Check whether a history that could not be written can be written again, and whether the others still can."""
+        if self._health.error:
+            self._history.probe()
+            self._health.recovered()
+            return
+        try:
+            self._history.check()
+        except HistoryError as error:
+            self._health.error = str(error)
+            raise
+
+    def _trim(self) -> None:
+        end = time.monotonic() + _INTERVAL
+        more = True
+        while more and not self._stopped.is_set():
+            more = self._trim_some(self._clock())
+            self._behind = more and time.monotonic() > end
+            if self._behind:
+                break
+            time.sleep(0.001)
+
+    def _trim_some(self, now: float) -> bool:
+        try:
+            return self._history.trim(now)
+        except HistoryError as error:
+            self._health.report(error)
+            return False
+
+    def _checkpoint(self) -> None:
+        _in_real_thread(self._history.maintain)
+
+
+def _in_real_thread(function: Any) -> None:
+    """Call `function` off the event loop: in a thread of the operating system if gevent has patched threads, otherwise
+    here, which is such a thread already."""
+    monkey = sys.modules.get("gevent.monkey")
+    if monkey is not None and monkey.is_module_patched("threading"):
+        _real_thread().apply(function)
+    else:
+        function()
+
+
+@functools.cache
+def _real_thread() -> Any:
+    """A pool of its own: gevent's default pool of ten also resolves host names, each of which can take a minute."""
+    from gevent.threadpool import ThreadPool
+
+    return ThreadPool(1)

@@ -1,0 +1,73 @@
+// The hub's HTTP API: JSON requests whose errors say in a sentence what went wrong. Runs in a page or in a worker.
+
+import { exact } from "../words/format.js";
+
+const TIMEOUT = 15_000; // ms for a response
+const RETRY_REFUSED = 30_000; // ms, where asking again soon does not help
+const RETRY_FOREIGN = 10_000;
+const RETRY_BUSY = 2000;
+
+/** A request to the hub that failed. */
+export class HubError extends Error {
+  /** `kind`: unreachable, refused, foreign, closing or silent. `retryAfter`: milliseconds to wait, if known. */
+  constructor(kind, message, retryAfter) {
+    super(message);
+    this.kind = kind;
+    this.retryAfter = retryAfter;
+  }
+}
+
+/** Fetch JSON. Throws a `HubError` that says what is wrong; if the hub refused, with its `problem`. */
+export async function ask(url, options, reviver) {
+  const hub = url.replace(/\/api\/.*$/, "");
+  let response;
+  try {
+    response = await fetch(url, { cache: "no-store", signal: AbortSignal.timeout(TIMEOUT), ...options });
+  } catch (error) {
+    throw new HubError("unreachable", error.name === "TimeoutError" ? `${hub} did not respond in time` : `No hub answers at ${hub}`);
+  }
+  const type = response.headers.get("Content-Type") ?? "no content type";
+  if (/^application\/(json|problem\+json)/.test(type)) {
+    const body = await response.text().then((text) => JSON.parse(text, reviver)).catch(() => null);
+    if (response.ok && body !== null) return body;
+    if (body?.detail) throw refused(response, body);
+  }
+  throw new HubError("foreign", `${hub} is not a hub: it responds with ${response.status} and ${type.split(";")[0]}`, RETRY_FOREIGN);
+}
+
+/** The `HubError` for a response whose body is the problem document `problem`. */
+export function refused(response, problem) {
+  const wait = Number(response.headers.get("Retry-After")) * 1000;
+  const advice = problem.advice ? ` ${problem.advice}` : "";
+  const message = `The hub refused: ${problem.detail}.${advice}`.replace("..", ".");
+  return Object.assign(new HubError("refused", message, problem.retry ? wait || RETRY_BUSY : RETRY_REFUSED), { problem });
+}
+
+/** The API of one hub. */
+export class Api {
+  constructor(hub) {
+    this.hub = hub;
+  }
+
+  get(path) {
+    return ask(this.hub + path, { headers: { Accept: "application/json" } });
+  }
+
+  /** `body`: an object, or JSON that is already text. */
+  post(path, body) {
+    const text = typeof body === "string" ? body : JSON.stringify(body);
+    return ask(this.hub + path, { method: "POST", headers: { "Content-Type": "application/json" }, body: text });
+  }
+
+  /** Publish one event or several. */
+  publish(body) {
+    return this.post("/api/agent/data", body);
+  }
+
+  /** A page of the history: as `/api/events` returns it, but with `events` and `past` as `[id, data]`, numbers as written. */
+  async history(query) {
+    const page = await ask(`${this.hub}/api/events?${new URLSearchParams(query)}`, {}, exact);
+    const written = ({ id, event }) => [id, JSON.stringify(event)];
+    return { ...page, events: page.events.map(written), past: (page.past ?? []).map(written) };
+  }
+}

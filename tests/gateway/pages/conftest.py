@@ -1,0 +1,7 @@
+"""Chromium for the gateway's pages, with the same fixtures as for the hub's page."""
+
+from __future__ import annotations
+
+from ...browser.conftest import chromium, context, new_page, page
+
+__all__ = ["chromium", "context", "new_page", "page"]
