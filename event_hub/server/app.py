@@ -14,7 +14,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.routing import PathConverter
 
 from .access.access import Access
-from .access.needs import authorise, need_of
+from .access.needs import Need, authorise, need_of
 from .access.origins import Origins
 from .access.principal import principal_of
 from .descriptors import descriptor_limit
@@ -133,10 +133,13 @@ class _Counted:
                 close()
 
 
-def _authorise() -> None:
-    """Check, before each of Flask's views, that the principal may use the route."""
+def _authorise(access: Access) -> None:
+    """Check, before each of Flask's views, that the principal may use the route, and not too often."""
     if request.url_rule is not None:
-        authorise(principal_of(request.environ), need_of(request.method, request.url_rule.rule))
+        principal, need = principal_of(request.environ), need_of(request.method, request.url_rule.rule)
+        authorise(principal, need)
+        if need is not Need.NOTHING:
+            access.limits.admit(request.environ, principal)
 
 
 def create_app(settings: Settings | None = None, *, static: Path | None = None) -> HubApp:
@@ -193,7 +196,7 @@ def create_app(settings: Settings | None = None, *, static: Path | None = None) 
     )
     app.register_error_handler(HTTPException, lambda error: _http_error(app, error))
     app.register_error_handler(Exception, lambda error: _problem(app, _failed(error)))
-    app.before_request(_authorise)
+    app.before_request(lambda: _authorise(app.access))
     app.after_request(hardening(settings, Path(app.static_folder or "")))
     app.wsgi_app = _Front(app, origins)  # type: ignore[method-assign]
     return app

@@ -52,6 +52,9 @@ _KINDS = (
     Kind("bad_field", 422, "Invalid field", "Correct the field in `field`. See /docs for all fields."),
     Kind("agent_not_configured", 422, "Agent not configured", "Set the variables in `detail`, in the environment or in .env, and restart the hub."),
     Kind("hub_only_type", 422, "Reserved event type", "Only the hub publishes this type. Use another type."),
+    Kind("rate_limited", 429, "Too many requests", "Retry after the time in Retry-After, and send events in batches.", retry=True),
+    Kind("too_many_failures", 429, "Too many wrong credentials", "Correct the key or token, and retry after the time in Retry-After.", retry=True),
+    Kind("too_many_streams", 429, "Too many streams of one client", "Close a stream first, or raise HUB_CREDENTIAL_SUBSCRIBERS or HUB_ADDRESS_SUBSCRIBERS on the hub.", retry=True),
     Kind("too_many_filters", 429, "Too many patterns", "Use exact names instead of patterns, or retry later (HUB_MAX_GLOBS).", retry=True),
     Kind("too_many_agents", 429, "Too many agents", "Stop an agent first. A single worker can serve any number of rooms.", retry=True),
     Kind("internal", 500, "Internal error", "Check the hub's log, and report the bug."),
@@ -65,7 +68,7 @@ _KINDS = (
 CATALOGUE: dict[str, Kind] = {kind.code: kind for kind in _KINDS}
 
 RETRY_AFTER = 2
-"""Seconds in the Retry-After header of errors with `retry`."""
+"""Seconds in the Retry-After header of errors with `retry`, unless `more` has another `retry_after`."""
 
 
 class RequestError(Exception):
@@ -101,7 +104,7 @@ class RequestError(Exception):
     def headers(self) -> list[tuple[str, str]]:
         headers = [("Content-Type", "application/problem+json"), ("Cache-Control", "no-store")]
         if self.kind.retry:
-            headers.append(("Retry-After", str(RETRY_AFTER)))
+            headers.append(("Retry-After", str(self.more.get("retry_after", RETRY_AFTER))))
         if self.status == 401:
             headers.append(("WWW-Authenticate", "Bearer"))
         return headers

@@ -25,6 +25,7 @@ from pydantic import (
 
 from . import setting_values
 from .access.key_entries import KeyEntry, Right, new_key, parse_list, refuse_duplicates
+from .access.rates import Rate, parse_rates
 from .agents.modes import AutoStart, parse_autostart
 from .forward import signing
 from .forward.targets import WEBHOOK, Target
@@ -44,8 +45,6 @@ _ELSEWHERE = frozenset(
     {"HUB_URL", "HUB_KEY", "HUB_AGENT_ID", "HUB_AGENT_MODE", "HUB_AGENT_ROOM", "HUB_AGENT_INSTRUCTIONS"}
 )
 """Variables that publishers and agents read."""
-_NOT_YET = frozenset({"HUB_RATE_LIMIT"})
-"""An operator who sets one of these relies on it: better not to start than to be open."""
 _UNTOLD = frozenset(
     {
         "HUB_FORWARD",
@@ -125,13 +124,26 @@ class Settings(BaseModel):
         "origins, separated by commas, whose pages may use the hub; `*`: all may read and post. Unset: on an open hub all "
         "may read, and pages on this machine may post; where credentials are required, none",
     )
+    rate_limit: Annotated[tuple[Rate, ...], BeforeValidator(parse_rates)] = _setting(
+        "HUB_RATE_LIMIT", "", "maximum requests per credential, such as `100/s` or `100/s,5000/min`; unset: no limit"
+    )
+    address_rate_limit: Annotated[tuple[Rate, ...], BeforeValidator(parse_rates)] = _setting(
+        "HUB_ADDRESS_RATE_LIMIT", "", "maximum requests per address, for requests without a credential; unset: no limit"
+    )
+    credential_subscribers: int | None = _setting(
+        "HUB_CREDENTIAL_SUBSCRIBERS", None, "maximum number of open streams per credential", ge=1
+    )
+    address_subscribers: int | None = _setting(
+        "HUB_ADDRESS_SUBSCRIBERS", None, "maximum number of open streams per address", ge=1
+    )
     frame_ancestors: Annotated[tuple[str, ...], BeforeValidator(setting_values.origins)] = _setting(
         "HUB_FRAME_ANCESTORS", "", "origins whose pages may show the hub's pages in a frame; unset: none"
     )
     proxies: Annotated[tuple[str, ...], BeforeValidator(setting_values.addresses)] = _setting(
         "HUB_PROXIES",
         "",
-        "addresses of reverse proxies, separated by commas, whose `X-Forwarded-Proto` and `SCRIPT_NAME` headers count; "
+        "addresses of reverse proxies, separated by commas, whose `X-Forwarded-For`, `X-Forwarded-Proto` and `SCRIPT_NAME` "
+        "headers count; "
         "unset: no such header counts",
     )
     agent: Annotated[str, AfterValidator(setting_values.command)] = _setting(
@@ -309,7 +321,7 @@ class Settings(BaseModel):
     def load(cls, environ: Mapping[str, str] | None = None, dotenv: Path | None = Path(".env")) -> Settings:
         """Read the settings; raises `SettingsError`, which names every wrong one. Empty counts as unset."""
         values = cls._given(environ, dotenv)
-        lines = [f"{name}: this version has no rate limits" for name in sorted(_NOT_YET & values.keys())]
+        lines: list[str] = []
         known = cls.names()
         given = {name: values[name].strip() for name in known if (values.get(name) or "").strip()}
         try:

@@ -66,12 +66,6 @@ def test_a_host_beyond_loopback_requires_hub_auth_open() -> None:
         load(HUB_AUTH="opne")
 
 
-def test_a_limit_is_refused_because_it_would_not_be_enforced() -> None:
-    """A user who sets a limit relies on it."""
-    with pytest.raises(SettingsError, match="HUB_RATE_LIMIT: this version has no rate limits"):
-        load(HUB_RATE_LIMIT="10/s")
-
-
 def test_credentials_are_required_with_keys_and_beyond_loopback() -> None:
     assert not load().access_required
     assert not load(LIVEKIT_API_KEY="k", LIVEKIT_API_SECRET="s").access_required  # a developer's agent needs these

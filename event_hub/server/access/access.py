@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import secrets
 import time
 from collections.abc import Callable, MutableMapping
@@ -14,9 +15,12 @@ from ..filters import Scope
 from ..private_files import write_private
 from ..settings import Settings, SettingsError
 from . import signed
+from .addresses import group
 from .credentials import Credential, cookie_name, take
+from .failures import FailedCredentials
 from .key_entries import SHORT, KeyEntry
 from .keys import KeyRing
+from .limits import Limits
 from .livekit import LiveKitTokens
 from .principal import ANONYMOUS, KEY, LOCAL, Grant, Principal
 
@@ -27,6 +31,7 @@ COOKIE_SECONDS = 30 * 86_400
 LONGEST_SHARE = 90 * 86_400
 _AGENT = Principal("agent", "an agent of this hub", Grant(publish=None))
 _BAD = "bad_credential"
+_WAIT = "too many wrong credentials came from this address"
 
 
 class Access:
@@ -43,6 +48,8 @@ class Access:
             self._livekit = LiveKitTokens(settings.livekit_key, settings.livekit_secret.get_secret_value(), clock)
         self._keys = KeyRing(settings.keys())
         self._agent_key: bytes | None = None
+        self.limits = Limits(settings)
+        self._failures = FailedCredentials()
 
     # -- requests ------------------------------------------------------------------------------------------------------
 
@@ -51,15 +58,25 @@ class Access:
         credentials. One that is not valid gives an anonymous principal, which says so where a right is needed."""
         environ[KEY] = ANONYMOUS  # if `take` raises
         credential = take(environ, self.cookie)
-        principal = LOCAL if not self.required else ANONYMOUS if credential is None else self._of(credential)
+        principal = LOCAL if not self.required else ANONYMOUS if credential is None else self._of(credential, environ)
         environ[KEY] = principal
         return principal
 
-    def _of(self, credential: Credential) -> Principal:
+    def _of(self, credential: Credential, environ: MutableMapping[str, Any]) -> Principal:
         try:
             return self.of_cookie(credential.text) if credential.cookie else self.of(credential.text)
         except RequestError as error:
+            if not credential.cookie and error.kind.code == _BAD:
+                error = self._count_failure(error, environ)
             return Principal("anonymous", "anonymous", Grant(), cookie=credential.cookie, refusal=error)
+
+    def _count_failure(self, error: RequestError, environ: MutableMapping[str, Any]) -> RequestError:
+        """The answer to a wrong credential: `error`, or that its address has to wait."""
+        address = group(self.limits.address(environ))
+        if wait := self._failures.wait(address):
+            return RequestError("too_many_failures", _WAIT, retry_after=math.ceil(wait))
+        self._failures.add(address)
+        return error
 
     def of(self, text: str) -> Principal:
         """The principal of a credential; raises `RequestError`."""
@@ -117,10 +134,15 @@ class Access:
 
     # -- what the hub signs --------------------------------------------------------------------------------------------
 
-    def sign_in(self, secret: str) -> tuple[Principal, str]:
-        """The principal of a key, and the value of its sign-in cookie; raises `RequestError`."""
+    def sign_in(self, secret: str, environ: MutableMapping[str, Any]) -> tuple[Principal, str]:
+        """The principal of a key, and the value of its sign-in cookie; raises `RequestError`. An address that has to wait is
+        refused whatever it sends: a person chooses keys that can be guessed, and can wait."""
+        address = group(self.limits.address(environ))
+        if wait := self._failures.wait(address):
+            raise RequestError("too_many_failures", _WAIT, retry_after=math.ceil(wait))
         principal = self._keys.find(secret)
         if principal is None or principal.key is None:
+            self._failures.add(address)
             raise RequestError(_BAD, "this is not a key of this hub")
         expires = int(self._clock()) + COOKIE_SECONDS
         cookie = self._sign("cookie", principal, {"exp": expires})

@@ -48,6 +48,11 @@ class Principal:
         return filter.narrowed(self.grant.subscribe)
 
     @property
+    def name(self) -> str:
+        """What its requests are counted under."""
+        return f"{self.kind} {self.key or self.label}"
+
+    @property
     def sees_all(self) -> bool:
         """Whether no event is hidden from it."""
         return self.grant.subscribe is None

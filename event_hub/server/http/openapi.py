@@ -67,7 +67,7 @@ _TABLE: tuple[_Row, ...] = (
     _Row(
         "/api/stream", "get", "stream", "Stream events live as Server-Sent Events", StreamQuery,
         {"text/event-stream": {"type": "string", "examples": ['id: 3f9ac0d1-42\ndata: {"type":"agent_ready"}\n\n']}},
-        ("bad_cursor", "bad_filter", "bad_parameter", "too_many_filters", "too_many_subscribers", "history_unavailable", "draining"),
+        ("bad_cursor", "bad_filter", "bad_parameter", "too_many_filters", "too_many_streams", "too_many_subscribers", "history_unavailable", "draining"),
     ),
     _Row(
         "/api/agent/data", "post", "publish", "Publish one event, an array of events, or NDJSON; atomic", None,
@@ -133,7 +133,7 @@ _TABLE: tuple[_Row, ...] = (
     ),
     _Row(
         "/api/sign-in", "post", "access", "Sign in a browser with a key: sets a cookie", None, {_JSON: ref("Access")},
-        (*_BODY_ERRORS, "bad_field", "bad_credential", "forbidden_origin"), ("200",), SignInBody,
+        (*_BODY_ERRORS, "bad_field", "bad_credential", "too_many_failures", "forbidden_origin"), ("200",), SignInBody,
     ),
     _Row("/api/sign-out", "post", "access", "Sign out the browser: removes the cookie", None, {_JSON: ref("Access")}, ("forbidden_origin",)),
     _Row(

@@ -40,7 +40,17 @@ SCHEMES: dict[str, dict[str, Any]] = {
         "description": "from /api/sign-in",
     },
 }
-_ERRORS = ("bad_request", "unauthorized", "bad_credential", "credential_expired", "forbidden")
+_ERRORS = (
+    *(
+        "bad_request",
+        "unauthorized",
+        "bad_credential",
+        "credential_expired",
+        "forbidden",
+        "rate_limited",
+        "too_many_failures",
+    ),
+)
 
 
 def security(method: str, path: str) -> tuple[dict[str, Any], tuple[str, ...]]:

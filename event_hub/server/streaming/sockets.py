@@ -274,6 +274,7 @@ class SocketSubscriber(Subscriber):
             except OSError:
                 pass
         self._socket.close()
+        self.left()
         self._broadcast.detach(self)
 
 

@@ -11,7 +11,7 @@ import logging
 import random
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from ... import sse
@@ -51,6 +51,7 @@ class Streams:
         max_globs: int,
         takeover: bool,
         clock: Callable[[], float],
+        limit: Callable[[dict[str, Any], Principal], Callable[[], None]] = lambda _environ, _principal: lambda: None,
     ) -> None:
         self.max_subscribers = max_subscribers
         self.closing = False
@@ -62,6 +63,8 @@ class Streams:
         self._max_globs = max_globs
         self._takeover = takeover
         self._clock = clock
+        self._limit = limit
+        """Counts a stream of a principal until what it returns is called; raises `RequestError`."""
         self._ids = itertools.count(1)
 
     @property
@@ -84,10 +87,15 @@ class Streams:
             start = find_start(request, filter, self._history, self._clock())
             replay = Replay(self._history, self._broadcast, filter, start, time.time)
             opening = replay.opening(random.random())
-        taken = self._take_over(environ)
+        left = self._limit(environ, principal)
+        try:
+            taken = self._take_over(environ)
+        except BaseException:
+            left()
+            raise
         if taken is None:
-            return self._generate(replay, opening, environ, principal)
-        self._hand_over(replay, taken, headers, opening, principal)
+            return _Counted(self._generate(replay, opening, environ, principal), left)
+        self._hand_over(replay, taken, headers, opening, principal, left)
         return TAKEN_OVER
 
     def _admit(self, filter: Filter) -> None:
@@ -116,13 +124,22 @@ class Streams:
         self._counters.opened += 1
         return next(self._ids)
 
-    def _hand_over(self, replay: Replay, taken: Taken, headers: Headers, opening: bytes, principal: Principal) -> None:
+    def _hand_over(
+        self,
+        replay: Replay,
+        taken: Taken,
+        headers: Headers,
+        opening: bytes,
+        principal: Principal,
+        left: Callable[[], None],
+    ) -> None:
         """Send the response head and the replay, then leave the socket to the broadcast. The response has begun, so a
         failure can only be reported by closing the connection."""
         from .sockets import SocketSubscriber, head
 
         counters, stall = self._counters, self._broadcast.stall
         subscriber = SocketSubscriber(self._next_id(), time.time(), principal, taken, self._broadcast)
+        subscriber.left = left
         with counters.opening:
             try:
                 taken.send_all(head(headers) + sse.chunk(opening), stall)
@@ -144,7 +161,7 @@ class Streams:
 
     def _generate(
         self, replay: Replay, opening: bytes, environ: dict[str, Any], principal: Principal
-    ) -> Iterator[bytes]:
+    ) -> Generator[bytes, None, None]:
         with self._counters.opening:
             yield opening
             subscriber = GeneratorSubscriber(
@@ -157,3 +174,23 @@ class Streams:
                 self._health.report(error)
                 raise
         yield from subscriber.frames()
+
+
+class _Counted:
+    """The frames of a stream; calls `left` when they are closed, even if the server has never asked for one."""
+
+    def __init__(self, frames: Generator[bytes, None, None], left: Callable[[], None]) -> None:
+        self._frames = frames
+        self._left = left
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        return next(self._frames)
+
+    def close(self) -> None:
+        try:
+            self._frames.close()
+        finally:
+            self._left()

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 from ..access.principal import LOCAL, Principal
 from .log import Batch, View
+
+
+def _nothing() -> None: ...
 
 
 class Subscriber(ABC):
@@ -20,6 +24,7 @@ class Subscriber(ABC):
         "id",
         "index",
         "last",
+        "left",
         "offset",
         "opened",
         "position",
@@ -32,6 +37,8 @@ class Subscriber(ABC):
     def __init__(self, id: int, now: float, principal: Principal = LOCAL) -> None:
         self.id = id
         self.principal = principal
+        self.left: Callable[[], None] = _nothing
+        """To be called once it is over, in whatever way; harmless when called again."""
         self.opened = now
         """Epoch seconds."""
         self.last = self.active = time.monotonic()

@@ -35,7 +35,7 @@ class SignInRoutes:
         """200 with what the key may do, and its cookie; 401 if it is not a key."""
         self._origins.sign_in(request.environ)
         asked = check(SignInBody, body.read_json(request.environ, _LIMIT, hub.settings.body_timeout))
-        principal, cookie = self._access.sign_in(asked.key)
+        principal, cookie = self._access.sign_in(asked.key, request.environ)
         response = self._answer(principal)
         # Without Secure, because the hub itself speaks HTTP; behind TLS it is added.
         response.set_cookie(
