@@ -41,16 +41,8 @@ SCHEMES: dict[str, dict[str, Any]] = {
     },
 }
 _ERRORS = (
-    *(
-        "bad_request",
-        "unauthorized",
-        "bad_credential",
-        "credential_expired",
-        "forbidden",
-        "rate_limited",
-        "too_many_failures",
-    ),
-)
+    "bad_request", "unauthorized", "bad_credential", "credential_expired", "forbidden", "rate_limited", "too_many_failures",
+)  # fmt: skip
 
 
 def security(method: str, path: str) -> tuple[dict[str, Any], tuple[str, ...]]:
