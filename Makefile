@@ -20,7 +20,7 @@ gateway: $(VENV)/.run ## install the dependencies and start the gateway on http:
 test: $(VENV)/.test ## install the tools for the tests (Chromium, curl, Node), then lint, type-check and test
 	@$(BIN)/python -m tests.toolchain
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
-	@$(BIN)/python -W error::SyntaxWarning -m pytest -n auto --maxprocesses 4 --dist worksteal $(ARGS)
+	@$(BIN)/python -m tests $(ARGS)
 
 bench: $(VENV)/.bench ## benchmark the hub against nchan (needs root to install nginx and nchan), update docs/performance.md
 	@$(BIN)/python -m bench $(ARGS)
