@@ -72,3 +72,15 @@ class SessionsPage(msgspec.Struct):
 
     sessions: list[dict[str, Any]]
     more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A link to watch with: its `token`, the `url` of the page, and when it expires, in epoch seconds."""
+
+    token: str
+    url: str
+    expires_at: float
+
+    def __repr__(self) -> str:
+        return f"<Share until {self.expires_at}>"
