@@ -13,9 +13,10 @@ from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import PathConverter
 
+from .access.access import Access
 from .access.needs import authorise, need_of
 from .access.origins import Origins
-from .access.principal import principal_of, resolve
+from .access.principal import principal_of
 from .descriptors import descriptor_limit
 from .errors import RequestError
 from .history import HistoryError, open_history
@@ -24,6 +25,7 @@ from .http.problems import check_encoding, refuse
 from .http.routes import data, docs, events, operations, page, room_transcript, sessions, webhook
 from .http.routes import stream as stream_route
 from .http.routes.agent import AgentRoutes
+from .http.routes.sign_in import SignInRoutes
 from .http.routes.token import TokenRoute
 from .hub import EventHub
 from .settings import Settings
@@ -41,6 +43,7 @@ class HubApp(Flask):
     def __init__(self, settings: Settings, static: Path) -> None:
         super().__init__("event_hub.server", static_folder=str(static), static_url_path="/static")
         self.settings = settings
+        self.access = Access(settings)
         self._hub: EventHub | None = None
         self._opening = threading.Lock()
 
@@ -51,7 +54,7 @@ class HubApp(Flask):
                 if self._hub is None:
                     settings = self.settings
                     history = open_history(settings.history, settings.effective_retention)
-                    hub = EventHub(settings, history, descriptors=descriptor_limit())
+                    hub = EventHub(settings, history, access=self.access, descriptors=descriptor_limit())
                     try:
                         hub.start()
                     except BaseException:
@@ -89,14 +92,15 @@ class _Front:
 
     def __init__(self, app: HubApp, origins: Origins) -> None:
         self._app = app
+        self._resolve = app.access.resolve
         self._origins = origins
         self._flask = app.wsgi_app
         self._route = data.DataRoute(app.hub, origins)
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        resolve(environ)
         path = environ["PATH_INFO"]
         try:
+            self._resolve(environ)
             check_encoding(environ)
         except RequestError as error:
             self._app.count_refused(error.kind.code)
@@ -182,6 +186,10 @@ def create_app(settings: Settings | None = None, *, static: Path | None = None) 
     route("/api/agent/status", agents.status)
     route("/api/agent/logs", agents.logs)
     route("/api/token", TokenRoute(origins), "POST")
+    signing_in = SignInRoutes(app.access, origins)
+    route("/api/sign-in", signing_in.sign_in, "POST")
+    app.add_url_rule("/api/sign-out", "sign_out", signing_in.sign_out, methods=["POST"])
+    route("/api/share", signing_in.share, "POST")
     route(webhook.PATH, webhook.webhook, "POST")
     # `_Front` serves POST; Flask needs the rule to answer OPTIONS and wrong methods.
     app.add_url_rule(data.PATH, data.PATH, lambda: Response(status=405), methods=["POST"])

@@ -19,6 +19,79 @@ class BadFilter(ValueError):
     """A filter that the hub refuses; the text says why."""
 
 
+def is_glob(pattern: str) -> bool:
+    return "*" in pattern
+
+
+def _nothing(_: str) -> bool:
+    return False
+
+
+def _dimension(patterns: tuple[str, ...]) -> Callable[[str], object] | None:
+    """A test of one name; None if every name passes."""
+    if not patterns:
+        return None
+    names = frozenset(p for p in patterns if not is_glob(p))
+    globs = [p for p in patterns if is_glob(p)]
+    if not globs:
+        return names.__contains__
+    expression = re.compile("|".join(map(_translate, globs)), re.DOTALL)
+    match = expression.fullmatch
+    return (lambda name: name in names or match(name)) if names else match
+
+
+def _translate(glob: str) -> str:
+    """A glob as a regular expression that matches in linear time: each part between stars matches where it first occurs
+    and is never tried elsewhere (atomic groups), which suffices because a star matches anything."""
+    first, *rest = map(re.escape, glob.split("*"))
+    if not rest:
+        return first
+    *middle, last = rest
+    return first + "".join(f"(?>.*?{part})" for part in middle if part) + f".*{last}"
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What a principal is limited to: the events of some rooms, or of one session in them.
+
+    `rooms` are exact names, even where one contains `*`: a name that LiveKit has signed is never read as a pattern. Names
+    are compared as they are, without regard to Unicode normalization or case, so no two names are confused. Events
+    without a room are outside every scope, except that of a session without a room.
+    """
+
+    rooms: tuple[str, ...] = ()
+    globs: tuple[str, ...] = ()
+    session: str | None = None
+    contains: Callable[[str | None, str | None], bool] = field(
+        init=False, repr=False, compare=False, default=lambda _room, _session: False
+    )
+    """(room, session) of an event → whether it is inside."""
+
+    def __post_init__(self) -> None:
+        names, session = frozenset(self.rooms), self.session
+        matches = _dimension(self.globs) or _nothing
+        object.__setattr__(self, "rooms", tuple(sorted(names)))
+        object.__setattr__(self, "globs", tuple(sorted(set(self.globs))))
+        if session is None:
+            object.__setattr__(self, "contains", lambda r, _s: r is not None and (r in names or bool(matches(r))))
+        elif names:
+            object.__setattr__(self, "contains", lambda r, s: s == session and r in names)
+        else:
+            object.__setattr__(self, "contains", lambda r, s: s == session and r is None)
+
+    def __bool__(self) -> bool:
+        """Whether anything can be inside."""
+        return bool(self.rooms or self.globs or self.session is not None)
+
+    def to_json(self) -> list[str]:
+        """Its rooms, exact names first."""
+        return [*self.rooms, *self.globs]
+
+
+NOTHING = Scope()
+"""The scope of a principal that may not do something at all."""
+
+
 @dataclass(frozen=True, slots=True)
 class Filter:
     """One distinct filter. Any pattern of a dimension may match, and every dimension that is given must match.
@@ -29,8 +102,8 @@ class Filter:
     rooms: tuple[str, ...] = ()
     types: tuple[str, ...] = ()
     sessions: tuple[str, ...] = ()
-    within: tuple[str, ...] | None = None
-    """Patterns of the rooms that the reader may see at all; None: every event, those without a room included."""
+    within: Scope | None = None
+    """What the reader may see at all; None: every event, those without a room included."""
     matches: Callable[[str, str | None, str | None], bool] = field(
         init=False, repr=False, compare=False, default=lambda _type, _room, _session: True
     )
@@ -39,7 +112,7 @@ class Filter:
     def __post_init__(self) -> None:
         if not self.everything:
             room, type_, session = _dimension(self.rooms), _dimension(self.types), _dimension(self.sessions)
-            visible = None if self.within is None else _dimension(self.within) or _nothing
+            visible = None if self.within is None else self.within.contains
             object.__setattr__(
                 self,
                 "matches",
@@ -47,14 +120,19 @@ class Filter:
                     (room is None or (r is not None and room(r)))
                     and (type_ is None or type_(t))
                     and (session is None or (s is not None and session(s)))
-                    and (visible is None or (r is not None and visible(r)))
+                    and (visible is None or visible(r, s))
                 ),
             )
 
-    def narrowed(self, rooms: tuple[str, ...] | None) -> Filter:
-        """This filter for a reader that may see only `rooms` (patterns); None: all of them."""
+    def narrowed(self, scope: Scope | None) -> Filter:
+        """This filter for a reader that may see only `scope`; None: everything."""
         assert self.within is None, "a filter is narrowed once, for one principal"
-        return self if rooms is None else replace(self, within=tuple(sorted(set(rooms))))
+        if scope is None:
+            return self
+        rooms = self.rooms
+        if not rooms and not scope.globs and not any(map(is_glob, scope.rooms)):
+            rooms = scope.rooms  # redundant, but an index finds it
+        return replace(self, rooms=rooms, within=scope)
 
     @classmethod
     def of(cls, rooms: Iterable[str] = (), types: Iterable[str] = (), sessions: Iterable[str] = ()) -> Filter:
@@ -85,7 +163,8 @@ class Filter:
     @property
     def globs(self) -> int:
         """How many of its patterns have to be tried because no index finds what they match."""
-        return sum(is_glob(pattern) for pattern in (*self.rooms, *self.types, *self.sessions, *(self.within or ())))
+        within = self.within.globs if self.within is not None else ()
+        return sum(is_glob(pattern) for pattern in (*self.rooms, *self.types, *self.sessions)) + len(within)
 
     @property
     def everything(self) -> bool:
@@ -96,34 +175,3 @@ class Filter:
         """The dimensions that are given, as `/api/subscribers` reports them."""
         parts = {"room": self.rooms, "type": self.types, "session": self.sessions}
         return {name: list(patterns) for name, patterns in parts.items() if patterns}
-
-
-def is_glob(pattern: str) -> bool:
-    return "*" in pattern
-
-
-def _nothing(_: str) -> bool:
-    return False
-
-
-def _dimension(patterns: tuple[str, ...]) -> Callable[[str], object] | None:
-    """A test of one name; None if every name passes."""
-    if not patterns:
-        return None
-    names = frozenset(p for p in patterns if not is_glob(p))
-    globs = [p for p in patterns if is_glob(p)]
-    if not globs:
-        return names.__contains__
-    expression = re.compile("|".join(map(_translate, globs)), re.DOTALL)
-    match = expression.fullmatch
-    return (lambda name: name in names or match(name)) if names else match
-
-
-def _translate(glob: str) -> str:
-    """A glob as a regular expression that matches in linear time: each part between stars matches where it first occurs
-    and is never tried elsewhere (atomic groups), which suffices because a star matches anything."""
-    first, *rest = map(re.escape, glob.split("*"))
-    if not rest:
-        return first
-    *middle, last = rest
-    return first + "".join(f"(?>.*?{part})" for part in middle if part) + f".*{last}"

@@ -10,6 +10,8 @@ import msgspec
 
 from .. import events as vocabulary
 from .. import sse
+from .access.access import Access
+from .access.principal import LOCAL, Principal
 from .agents.launcher import Launcher
 from .agents.reports import REPORTS
 from .clock import SteadyClock
@@ -21,7 +23,7 @@ from .forward.forwarding import DRAIN as FORWARD_DRAIN
 from .forward.forwarding import Forwarding
 from .history import Appended, Draft, History, HistoryError, HistoryReader
 from .history.health import HistoryHealth
-from .session_reader import SessionReader
+from .scoped_sessions import ScopedSessions
 from .settings import Settings
 from .streaming.broadcast import Broadcast
 from .streaming.commit import Committer
@@ -39,30 +41,39 @@ _AGENTS_SHARE = 0.7
 
 
 class Published(NamedTuple):
-    """The outcome of a POST: first and last id, number of new events and duplicates, and the subscribers notified."""
+    """The outcome of a POST: first and last id, number of new events and duplicates, and the subscribers notified (None for
+    a publisher that may not know)."""
 
     first: str | None
     last: str | None
     accepted: int
     duplicates: int
-    notified: int
+    notified: int | None
 
 
 class EventHub:
     """One hub in one process. `start` it before use, `drain` it at the end."""
 
-    def __init__(self, settings: Settings, history: History, *, descriptors: int = 1024) -> None:
+    def __init__(
+        self, settings: Settings, history: History, *, access: Access | None = None, descriptors: int = 1024
+    ) -> None:
         self.settings = settings
+        self.access = access or Access(settings)
         self.counters = Counters()
         self.clock = SteadyClock()
         """When events are received, in epoch seconds."""
         self.history_health = HistoryHealth(self.counters, history.degraded)
         self.log = Log(ring=settings.ring, ring_bytes=settings.ring_bytes, head=history.head)
         self.history = HistoryReader(history, self.log)
-        self.sessions = SessionReader(self.history)
+        self.sessions = ScopedSessions(self.history)
         self.condensed = CondensedReader(self.history)
         self.broadcast = Broadcast(
-            self.log, history.epochs, self.counters, heartbeat=settings.heartbeat, stall=settings.stall
+            self.log,
+            history.epochs,
+            self.counters,
+            heartbeat=settings.heartbeat,
+            stall=settings.stall,
+            ended=self.access.ended,
         )
         self.streams = Streams(
             self.history,
@@ -76,7 +87,9 @@ class EventHub:
         )
         self.max_connections = settings.connection_limit(descriptors)
         self.started = time.time()
-        self.agents = Launcher(settings, lambda event: self.publish([event], batch=False))
+        self.agents = Launcher(
+            settings, lambda event: self.publish([event], batch=False), credential=self.access.agents_credential
+        )
         self.forwarding = Forwarding(settings, self.history)
         self._history = history
         self._delivery = Delivery(self.broadcast, history, self.history_health)
@@ -93,10 +106,11 @@ class EventHub:
 
     # -- publishing --------------------------------------------------------------------------------------------------
 
-    def publish(self, events: list[Any], *, batch: bool) -> Published:
+    def publish(self, events: list[Any], *, batch: bool, by: Principal = LOCAL) -> Published:
         """Validate, store and broadcast `events`, all or none; raises `RequestError`.
 
-        Fills in `timestamp` where it is missing. With `batch`, an error names the index of the event.
+        Fills in `timestamp` where it is missing. With `batch`, an error names the index of the event. `by`: the publisher,
+        whose grant each event must be within.
         """
         if len(events) > MAX_BATCH:
             raise RequestError("too_many_events", f"a batch has at most {MAX_BATCH} events, this one has {len(events)}")
@@ -104,16 +118,16 @@ class EventHub:
         drafts = []
         for index, event in enumerate(events):
             try:
-                drafts.append(self._draft(event, now))
+                drafts.append(self._draft(event, now, by))
             except RequestError as error:
                 if batch:
                     error.more["index"] = index
                     error.detail = f"event {index} of {len(events)}: {error.detail}"
                 raise
         self.broadcast.wait_for_room()
-        return self._commit(drafts)
+        return self._commit(drafts, by)
 
-    def _draft(self, event: Any, now: float) -> Draft:
+    def _draft(self, event: Any, now: float, by: Principal) -> Draft:
         if type(event) is dict and event.get("timestamp") is None:
             event["timestamp"] = now
         try:
@@ -130,9 +144,18 @@ class EventHub:
         except vocabulary.InvalidEvent as error:
             code = "hub_only_type" if error.hub_only else "bad_event"
             raise RequestError(code, str(error).removeprefix(": "), field=error.field) from None
-        return Draft(event["type"], event.get("room"), event.get("session"), event.get("event_id"), data)
+        room, session, id = event.get("room"), event.get("session"), event.get("event_id")
+        scope = by.grant.publish
+        if scope is not None:
+            if not scope.contains(room, session):
+                where = f"to room {room}" if room is not None else "events without a room"
+                raise RequestError("forbidden", f"{by.label} may not publish {where}", field="room")
+            if id is not None:
+                # Otherwise a publisher could learn of, and pre-empt, the ids of events in rooms that it has no access to.
+                id = f"{room}\0{id}"
+        return Draft(event["type"], room, session, id, data)
 
-    def _commit(self, drafts: list[Draft]) -> Published:
+    def _commit(self, drafts: list[Draft], by: Principal) -> Published:
         appended, notified = self._committer.commit(drafts)
         duplicates = sum([duplicate for _, duplicate in appended])
         accepted = len(appended) - duplicates
@@ -140,15 +163,16 @@ class EventHub:
         self.counters.duplicates += duplicates
         self._upkeep.appended(accepted)
         self.forwarding.wake()
-        for draft in drafts:
-            if draft.type in REPORTS:
-                self._report(drafts, appended)
-                break
+        if by.grant.publish is None:  # an agent of somebody else's may not speak for ours
+            for draft in drafts:
+                if draft.type in REPORTS:
+                    self._report(drafts, appended)
+                    break
         if not appended:
-            return Published(None, None, 0, 0, 0)
+            return Published(None, None, 0, 0, 0 if by.sees_all else None)
         first = str(self.history.cursor(appended[0].offset))
         last = first if len(appended) == 1 else str(self.history.cursor(appended[-1].offset))
-        return Published(first, last, accepted, duplicates, notified)
+        return Published(first, last, accepted, duplicates, notified if by.sees_all or by.grant.control else None)
 
     def _report(self, drafts: list[Draft], appended: list[Appended]) -> None:
         """Tell the launcher what agents report of themselves."""

@@ -8,10 +8,9 @@ import hmac
 import re
 import secrets
 import time
-import warnings
-from types import ModuleType
 from typing import Any
 
+from .access.livekit import pyjwt
 from .errors import RequestError
 from .http.queries import TokenBody
 from .settings import Settings
@@ -23,14 +22,6 @@ _LEEWAY = 60
 """Maximum difference in seconds between the clocks of LiveKit's server and the hub, as in LiveKit's libraries."""
 _LONGEST_TOKEN = 16 << 10
 """Bytes: a token is part of a URL, whose length servers and proxies limit."""
-
-
-def _jwt() -> ModuleType:
-    """PyJWT, imported on first use. It warns of secrets under 32 bytes; that of `livekit-server --dev` has six."""
-    import jwt
-
-    warnings.filterwarnings("ignore", category=jwt.warnings.InsecureKeyLengthWarning)
-    return jwt
 
 
 def configured(settings: Settings) -> tuple[str, str, str]:
@@ -46,7 +37,7 @@ def configured(settings: Settings) -> tuple[str, str, str]:
 
 def token(settings: Settings, request: TokenBody) -> dict[str, str]:
     """What a client needs to join a room, in the spellings of all LiveKit clients; raises `RequestError`."""
-    jwt = _jwt()
+    jwt = pyjwt()
     url, key, secret = configured(settings)
     room = request.room_name or f"room-{secrets.token_hex(4)}"
     identity = request.participant_identity or f"guest-{secrets.token_hex(4)}"
@@ -99,7 +90,7 @@ def token(settings: Settings, request: TokenBody) -> dict[str, str]:
 
 def check_signature(settings: Settings, header: str | None, body: bytes) -> None:
     """Raise `RequestError` unless LiveKit signed exactly this body."""
-    jwt = _jwt()
+    jwt = pyjwt()
     _, key, secret = configured(settings)
     if not header:
         raise RequestError(

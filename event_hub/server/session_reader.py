@@ -20,7 +20,7 @@ import msgspec
 
 from ..sessions import Session, Sessions, Spoken, replay_into
 from .cooperate import TimeSlice, cooperatively
-from .filters import Filter
+from .filters import Filter, Scope
 from .history import HistoryReader, Record
 
 PAGE = 250
@@ -45,10 +45,16 @@ class _Whole:
 
 
 class SessionReader:
-    """Answers the API's queries for sessions. Raises `HistoryError` if the history cannot be read."""
+    """Answers the API's queries for sessions. Raises `HistoryError` if the history cannot be read.
 
-    def __init__(self, history: HistoryReader, clock: Callable[[], float] = time.monotonic) -> None:
+    `within`: what its readers may see; None: everything. Nothing else is read, so nothing else can show.
+    """
+
+    def __init__(
+        self, history: HistoryReader, clock: Callable[[], float] = time.monotonic, *, within: Scope | None = None
+    ) -> None:
         self._history = history
+        self._within = within
         self._clock = clock
         self._lock = threading.RLock()
         self._sessions = Sessions()
@@ -149,9 +155,10 @@ class SessionReader:
             before = offset
 
     def _records(self, filter: Filter, after: int, until: int) -> Iterator[Record]:
+        visible = filter.narrowed(self._within)
         time_slice = TimeSlice()
         while after < until:
-            page = self._history.after(after, until, filter, PAGE)
+            page = self._history.after(after, until, visible, PAGE)
             for record in page.records:
                 yield record
                 time_slice.pause_if_due()

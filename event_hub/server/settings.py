@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import difflib
-import ipaddress
 import os
-import re
-import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 from dotenv import dotenv_values
 from pydantic import (
@@ -26,6 +23,8 @@ from pydantic import (
     field_validator,
 )
 
+from . import setting_values
+from .access.key_entries import KeyEntry, Right, new_key, parse_list, refuse_duplicates
 from .agents.modes import AutoStart, parse_autostart
 from .forward import signing
 from .forward.targets import WEBHOOK, Target
@@ -45,102 +44,23 @@ _ELSEWHERE = frozenset(
     {"HUB_URL", "HUB_KEY", "HUB_AGENT_ID", "HUB_AGENT_MODE", "HUB_AGENT_ROOM", "HUB_AGENT_INSTRUCTIONS"}
 )
 """Variables that publishers and agents read."""
-_NOT_YET = frozenset({"HUB_PUBLISH_KEYS", "HUB_SUBSCRIBE_KEYS", "HUB_CONTROL_KEYS", "HUB_RATE_LIMIT"})
+_NOT_YET = frozenset({"HUB_RATE_LIMIT"})
 """An operator who sets one of these relies on it: better not to start than to be open."""
-_UNTOLD = frozenset({"HUB_FORWARD", "HUB_FORWARD_SECRET"})
+_UNTOLD = frozenset(
+    {
+        "HUB_FORWARD",
+        "HUB_FORWARD_SECRET",
+        "HUB_PUBLISH_KEYS",
+        "HUB_SUBSCRIBE_KEYS",
+        "HUB_CONTROL_KEYS",
+        "LIVEKIT_API_SECRET",
+    }
+)
 """Settings whose values are never printed."""
 
 
 class SettingsError(ValueError):
     """Some settings are wrong; the text names each, on a line of its own."""
-
-
-def _retention(text: Any) -> Retention:
-    age: float | None = None
-    limit: int | None = None
-    for part in filter(None, (part.strip() for part in str(text).split(","))):
-        try:
-            if age is None and not part.lower().endswith("b"):
-                age = seconds(part)
-            elif limit is None:
-                limit = size(part)
-            else:
-                raise ValueError
-        except ValueError:
-            raise ValueError("is not a retention: write an age, a size, or both, such as 7d,1GB") from None
-    return Retention(age, limit)
-
-
-def _switch(text: Any) -> bool:
-    if str(text).lower() not in ("0", "1"):
-        raise ValueError("must be 0 or 1")
-    return str(text) == "1"
-
-
-ORIGIN = re.compile(r"(https?)://([a-z0-9_.-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?", re.IGNORECASE)
-"""Scheme, host and port of an origin as browsers write it, with internationalised names in ASCII (`xn--…`)."""
-_USUAL = {"http": "80", "https": "443"}
-
-
-def _origins(text: Any) -> tuple[str, ...]:
-    return tuple(_origin(part.strip().rstrip("/")) for part in str(text).split(",") if part.strip())
-
-
-def _origin(text: str) -> str:
-    """The origin as browsers send it: in lower case, without the default port."""
-    if text in ("*", "null"):
-        return text
-    if "*" in text:
-        raise ValueError(f"{text!r}: * cannot be part of an origin: list each one, or write * alone for all")
-    found = ORIGIN.fullmatch(text)
-    if found is None:
-        raise ValueError(f"{text!r} is not an origin: write https://example.org, several separated by commas, or *")
-    scheme, host, port = found[1].lower(), found[2].lower(), found[3]
-    return f"{scheme}://{host}" + (f":{int(port)}" if port and port != _USUAL[scheme] else "")
-
-
-def _addresses(text: Any) -> tuple[str, ...]:
-    addresses = tuple(part.strip() for part in str(text).split(",") if part.strip())
-    for address in addresses:
-        try:
-            ipaddress.ip_network(address)
-        except ValueError:
-            raise ValueError(
-                f"{address!r} is not an address: write 10.0.0.1, or a network such as 10.0.0.0/8"
-            ) from None
-    return addresses
-
-
-def _history(text: str) -> str:
-    if text != "memory:" and not (text.startswith("sqlite:///") and len(text) > len("sqlite:///")):
-        raise ValueError("is not a history: write memory: or sqlite:///var/hub.db")
-    return text
-
-
-def _forward(text: SecretStr) -> SecretStr:
-    parse_targets(text.get_secret_value())
-    return text
-
-
-def _forward_secret(text: SecretStr) -> SecretStr:
-    signing.keys(text.get_secret_value())
-    return text
-
-
-def _command(text: str) -> str:
-    try:
-        text.encode()  # fails if the environment is not UTF-8
-        if "\0" not in text and shlex.split(text):
-            return text
-    except ValueError:
-        pass
-    raise ValueError("is not a command line: write python my_agent.py, and close every quote")
-
-
-def _livekit(text: str) -> str:
-    if not re.fullmatch(r"(wss?|https?)://[^/\s]+(/\S*)?", text):
-        raise ValueError("is not a LiveKit server: write wss://your-project.livekit.cloud or ws://localhost:7880")
-    return text
 
 
 Duration = Annotated[float, BeforeValidator(seconds), Field(gt=0)]
@@ -161,12 +81,12 @@ class Settings(BaseModel):
     workers: int = _setting(
         "HUB_WORKERS", 1, "server processes; one serves 10,000 subscribers, more than one need a shared history", ge=1
     )
-    history: Annotated[str, AfterValidator(_history)] = _setting(
+    history: Annotated[str, AfterValidator(setting_values.history)] = _setting(
         "HUB_HISTORY",
         "sqlite:///var/hub.db",
         "where events are stored: `sqlite:///path`, or `memory:` (lost when the hub ends)",
     )
-    retention: Annotated[Retention, BeforeValidator(_retention)] | None = _setting(
+    retention: Annotated[Retention, BeforeValidator(setting_values.retention)] | None = _setting(
         "HUB_RETENTION", None, "maximum age and size of the history; unset: `7d,1GB`, or `7d,64MB` in memory"
     )
     ring: int = _setting("HUB_RING", 10_000, "events that a slow subscriber may be behind before it gets a gap", ge=10)
@@ -194,29 +114,24 @@ class Settings(BaseModel):
         "maximum number of different patterns with `*` in all open streams: each event may be compared with every one",
         ge=0,
     )
-    takeover: Annotated[bool, BeforeValidator(_switch)] = _setting(
+    takeover: Annotated[bool, BeforeValidator(setting_values.switch)] = _setting(
         "HUB_TAKEOVER",
         "1",
         "write streams to the socket directly; 0: through WSGI (slower, for comparison)",
     )
-    auth: Literal["open"] | None = _setting(
-        "HUB_AUTH",
-        None,
-        "`open`: everyone who can reach the port may read, post and start agents; required unless bound to loopback",
-    )
-    cors_origins: Annotated[tuple[str, ...], BeforeValidator(_origins)] = _setting(
+    cors_origins: Annotated[tuple[str, ...], BeforeValidator(setting_values.origins)] | None = _setting(
         "HUB_CORS_ORIGINS",
-        "*",
-        "origins, separated by commas, whose pages may read the stream and post; only origins that are listed, and pages "
-        "on this machine, may also start and stop agents, read their logs and get tokens",
+        None,
+        "origins, separated by commas, whose pages may use the hub; `*`: all may read and post. Unset: on an open hub all "
+        "may read, and pages on this machine may post; where credentials are required, none",
     )
-    proxies: Annotated[tuple[str, ...], BeforeValidator(_addresses)] = _setting(
+    proxies: Annotated[tuple[str, ...], BeforeValidator(setting_values.addresses)] = _setting(
         "HUB_PROXIES",
         "",
         "addresses of reverse proxies, separated by commas, whose `X-Forwarded-Proto` and `SCRIPT_NAME` headers count; "
         "unset: no such header counts",
     )
-    agent: Annotated[str, AfterValidator(_command)] = _setting(
+    agent: Annotated[str, AfterValidator(setting_values.command)] = _setting(
         "HUB_AGENT",
         "python -m agent",
         "the program that `/api/agent/start` starts: any program that calls `attach` (`python` is the hub's own)",
@@ -240,20 +155,36 @@ class Settings(BaseModel):
         "the name that our worker registers under; unset: LiveKit dispatches it to every room",
         max_length=256,
     )
-    forward: Annotated[SecretStr, AfterValidator(_forward)] | None = _setting(
+    forward: Annotated[SecretStr, AfterValidator(setting_values.forward)] | None = _setting(
         "HUB_FORWARD", None, "where to forward events: URLs of webhook receivers and files, separated by spaces"
     )
-    forward_secret: Annotated[SecretStr, AfterValidator(_forward_secret)] | None = _setting(
+    forward_secret: Annotated[SecretStr, AfterValidator(setting_values.forward_secret)] | None = _setting(
         "HUB_FORWARD_SECRET", None, "signs requests to webhook receivers: `whsec_` and base64; never shown"
     )
     forward_state: str = _setting(
         "HUB_FORWARD_STATE", "var/forward", "folder for the progress of each forwarding target"
     )
-    livekit_url: Annotated[str, AfterValidator(_livekit)] | None = _setting(
+    livekit_url: Annotated[str, AfterValidator(setting_values.livekit_url)] | None = _setting(
         "LIVEKIT_URL", None, "your LiveKit server, for agents, tokens and webhooks"
     )
     livekit_key: str | None = _setting("LIVEKIT_API_KEY", None, "its API key")
     livekit_secret: SecretStr | None = _setting("LIVEKIT_API_SECRET", None, "its API secret; never shown")
+    publish_keys: SecretStr | None = _setting(
+        "HUB_PUBLISH_KEYS",
+        None,
+        "keys that may publish, separated by commas: `label:secret`, or `label:secret@room-*|other` for some rooms",
+    )
+    subscribe_keys: SecretStr | None = _setting("HUB_SUBSCRIBE_KEYS", None, "keys that may read, likewise")
+    control_keys: SecretStr | None = _setting("HUB_CONTROL_KEYS", None, "keys that may do everything: `label:secret`")
+    keys_file: Annotated[str, AfterValidator(setting_values.keys_file)] | None = _setting(
+        "HUB_KEYS_FILE", None, "file with more keys, a line each: `publish ci:secret@room-*`; read again on SIGHUP"
+    )
+    auth: Literal["open", "required"] | None = _setting(
+        "HUB_AUTH",
+        None,
+        "`required`: every request needs a credential; `open`: everyone who can reach the port may do everything; unset: "
+        "required with keys or beyond loopback, otherwise open",
+    )
     _environ: Mapping[str, str] = PrivateAttr(default_factory=lambda: MappingProxyType({}))
 
     # Each rule is on one field, so that one message names everything that is wrong.
@@ -267,14 +198,29 @@ class Settings(BaseModel):
             )
         return workers
 
+    @field_validator("publish_keys", "subscribe_keys", "control_keys")
+    @classmethod
+    def _are_keys(cls, text: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if text is not None:
+            right = cast(Right, str(info.field_name).removesuffix("_keys"))
+            parse_list(text.get_secret_value(), right)
+        return text
+
     @field_validator("auth")
     @classmethod
     def _open_on_purpose(cls, auth: str | None, info: ValidationInfo) -> str | None:
-        host = info.data.get("host")
-        if auth is None and host is not None and host not in LOOPBACK:
+        host, data = info.data.get("host"), info.data
+        keys = any(data.get(name) for name in ("publish_keys", "subscribe_keys", "control_keys", "keys_file"))
+        credentials = keys or (data.get("livekit_key") and data.get("livekit_secret"))
+        if auth == "open" and keys:
+            raise ValueError("open would ignore the keys: remove either")
+        if auth == "required" and not credentials:
+            raise ValueError(f"required: nobody could use this hub; set HUB_CONTROL_KEYS={new_key()} (just generated)")
+        if auth is None and host is not None and host not in LOOPBACK and not credentials:
             raise ValueError(
                 f"with HUB_HOST={host} everyone who can reach that address could read every conversation: set "
-                "HUB_AUTH=open if you want that, or keep HUB_HOST=localhost behind a proxy that authenticates"
+                f"HUB_CONTROL_KEYS={new_key()} (just generated) to require a key, HUB_AUTH=open if you want that, or keep "
+                "HUB_HOST=localhost"
             )
         return auth
 
@@ -296,6 +242,20 @@ class Settings(BaseModel):
                 f"HUB_FORWARD_SECRET={signing.new_secret()} (freshly generated for you)"
             )
         return secret
+
+    @property
+    def access_required(self) -> bool:
+        """Whether requests need a credential."""
+        given = (self.publish_keys, self.subscribe_keys, self.control_keys, self.keys_file)
+        return self.auth != "open" and (self.auth == "required" or any(given) or self.host not in LOOPBACK)
+
+    def keys(self) -> tuple[KeyEntry, ...]:
+        """All keys. Reads HUB_KEYS_FILE; raises ValueError if that has become wrong."""
+        given: list[tuple[SecretStr | None, Right]] = [
+            (self.publish_keys, "publish"), (self.subscribe_keys, "subscribe"), (self.control_keys, "control"),
+        ]  # fmt: skip
+        entries = [entry for text, right in given if text for entry in parse_list(text.get_secret_value(), right)]
+        return refuse_duplicates([*entries, *(setting_values.keys_in(self.keys_file) if self.keys_file else ())])
 
     @property
     def targets(self) -> tuple[Target, ...]:
@@ -346,9 +306,7 @@ class Settings(BaseModel):
     def load(cls, environ: Mapping[str, str] | None = None, dotenv: Path | None = Path(".env")) -> Settings:
         """Read the settings; raises `SettingsError`, which names every wrong one. Empty counts as unset."""
         values = cls._given(environ, dotenv)
-        lines = [
-            f"{name}: this version has neither credentials nor rate limits" for name in sorted(_NOT_YET & values.keys())
-        ]
+        lines = [f"{name}: this version has no rate limits" for name in sorted(_NOT_YET & values.keys())]
         known = cls.names()
         given = {name: values[name].strip() for name in known if (values.get(name) or "").strip()}
         try:
@@ -360,6 +318,11 @@ class Settings(BaseModel):
                 name = str(cls.model_fields[place].alias) if place in cls.model_fields else place
                 value = "" if name in _UNTOLD else f"={given.get(name, '')}"
                 lines.append(f"{name}{value}: {text[:1].lower()}{text[1:]}")
+        if not lines:
+            try:
+                settings.keys()
+            except ValueError as error:
+                lines.append(f"the keys: {error}")
         if lines:
             raise SettingsError("\n".join(lines))
         settings._environ = MappingProxyType({name: value for name, value in values.items() if value is not None})

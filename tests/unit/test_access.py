@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from event_hub.server.access.access import Access
 from event_hub.server.access.needs import ROUTES, Need, authorise, need_of
-from event_hub.server.access.principal import LOCAL, Grant, Principal, principal_of, resolve
+from event_hub.server.access.principal import ANONYMOUS, LOCAL, Grant, Principal, principal_of
 from event_hub.server.app import create_app
 from event_hub.server.errors import RequestError
-from event_hub.server.filters import Filter
+from event_hub.server.filters import NOTHING, Filter, Scope
 from event_hub.server.http.routes.operations import gateway
 from event_hub.server.settings import Settings
 
-WATCHER = Principal("key", "watcher", Grant(subscribe=("support-*", "demo")))
+WATCHER = Principal("key", "watcher", Grant(subscribe=Scope(("demo",), ("support-*",))))
 
 
 @pytest.fixture(scope="module")
@@ -44,8 +46,8 @@ def test_every_route_of_the_application_is_open_to_the_local_principal(rules: se
     ("principal", "allowed"),
     [
         (LOCAL, set(Need)),
-        (Principal("none", "a stranger", Grant()), {Need.NOTHING}),
-        (Principal("key", "p", Grant(publish=("a",))), {Need.NOTHING, Need.PUBLISH}),
+        (ANONYMOUS, {Need.NOTHING}),
+        (Principal("key", "p", Grant(publish=Scope(("a",)))), {Need.NOTHING, Need.PUBLISH}),
         (WATCHER, {Need.NOTHING, Need.SUBSCRIBE}),
         (Principal("key", "c", Grant(control=True)), {Need.NOTHING, Need.CONTROL}),
     ],
@@ -57,7 +59,7 @@ def test_a_principal_may_do_what_its_grant_says(principal: Principal, allowed: s
         else:
             with pytest.raises(RequestError) as caught:
                 authorise(principal, need)
-            assert caught.value.kind.code == "forbidden"
+            assert caught.value.kind.code == ("unauthorized" if principal is ANONYMOUS else "forbidden")
 
 
 @pytest.mark.parametrize(
@@ -65,8 +67,8 @@ def test_a_principal_may_do_what_its_grant_says(principal: Principal, allowed: s
     [
         (LOCAL, True),
         (WATCHER, True),
-        (Principal("none", "a stranger", Grant()), False),
-        (Principal("key", "p", Grant(publish=("a",))), False),
+        (ANONYMOUS, False),
+        (Principal("key", "p", Grant(publish=Scope(("a",)))), False),
         (Principal("key", "c", Grant(control=True)), False),
     ],
 )
@@ -81,8 +83,9 @@ def test_the_gateway_is_named_to_those_who_may_see_the_agents(principal: Princip
 
 
 def test_every_request_has_a_principal() -> None:
-    environ: dict[str, object] = {}
-    assert resolve(environ) is LOCAL
+    environ: dict[str, Any] = {}
+    access = Access(Settings.load({}, None))
+    assert access.resolve(environ) is LOCAL
     assert principal_of(environ) is LOCAL
 
 
@@ -101,8 +104,8 @@ def test_a_filter_is_intersected_with_what_a_principal_may_see(patterns: list[st
 
 def test_filters_of_different_principals_are_different_keys() -> None:
     """Views, pages and pasts are shared by filter: what one principal may see is never given to another."""
-    other = Principal("key", "other", Grant(subscribe=("demo",)))
-    nothing = Principal("key", "nothing", Grant(subscribe=()))
+    other = Principal("key", "other", Grant(subscribe=Scope(("demo",))))
+    nothing = Principal("key", "nothing", Grant(subscribe=NOTHING))
     filters = {principal.visible(Filter()) for principal in (LOCAL, WATCHER, other, nothing)}
     assert len(filters) == 4
     assert not nothing.visible(Filter()).matches("transcript", "demo", None)

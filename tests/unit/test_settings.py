@@ -66,10 +66,50 @@ def test_a_host_beyond_loopback_requires_hub_auth_open() -> None:
         load(HUB_AUTH="opne")
 
 
-def test_keys_are_refused_because_they_would_not_be_checked() -> None:
-    """A user who sets a key believes that the hub requires it."""
-    with pytest.raises(SettingsError, match="HUB_PUBLISH_KEYS: this version has neither credentials nor rate limits"):
-        load(HUB_PUBLISH_KEYS="secret")
+def test_a_limit_is_refused_because_it_would_not_be_enforced() -> None:
+    """A user who sets a limit relies on it."""
+    with pytest.raises(SettingsError, match="HUB_RATE_LIMIT: this version has no rate limits"):
+        load(HUB_RATE_LIMIT="10/s")
+
+
+def test_credentials_are_required_with_keys_and_beyond_loopback() -> None:
+    assert not load().access_required
+    assert not load(LIVEKIT_API_KEY="k", LIVEKIT_API_SECRET="s").access_required  # a developer's agent needs these
+    assert load(HUB_SUBSCRIBE_KEYS="a:secret1").access_required
+    assert load(HUB_AUTH="required", HUB_CONTROL_KEYS="a:secret1").access_required
+    assert load(HUB_HOST="0.0.0.0", HUB_PUBLISH_KEYS="a:secret1").access_required
+    assert load(HUB_HOST="0.0.0.0", LIVEKIT_API_KEY="k", LIVEKIT_API_SECRET="s").access_required
+    with pytest.raises(SettingsError, match="HUB_CONTROL_KEYS=me:"):
+        load(HUB_AUTH="required")
+    with pytest.raises(SettingsError, match="open would ignore the keys"):
+        load(HUB_AUTH="open", HUB_PUBLISH_KEYS="a:secret1")
+
+
+@pytest.mark.parametrize("name", ["HUB_PUBLISH_KEYS", "HUB_SUBSCRIBE_KEYS", "HUB_CONTROL_KEYS"])
+@pytest.mark.parametrize(
+    "keys",
+    ["s3cr3t-x", "ci:", "ci:s3cr", "ci:s3cr3t-x@", "ci:s3cr3t-x@a||b", ":s3cr3t-x", "a b:s3cr3t-x", "ci:s3cr3t x",
+     "ci:s3cr3t-é", "ci:s3cr3t-x@" + "*a" * 20, "ci:s3cr3t-x@" + "a" * 300, "a:s3cr3t-x,b:s3cr3t-x"],
+)  # fmt: skip
+def test_a_wrong_key_is_refused_without_its_secret(name: str, keys: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load(**{name: keys})
+    assert "s3cr3t" not in str(caught.value)
+    assert "key" in str(caught.value)
+
+
+def test_keys_in_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "keys"
+    file.write_text("# ours\npublish ci:secret1@room-*|a\n\nsubscribe w:secret2\n")
+    entries = load(HUB_KEYS_FILE=str(file), HUB_CONTROL_KEYS="me:secret3").keys()
+    assert [(e.right, e.label) for e in entries] == [("control", "me"), ("publish", "ci"), ("subscribe", "w")]
+    assert "secret1" not in repr(entries)
+    for text, message in (("read a:secret1", "line 1: must start with"), ("\npublish a", "line 2: a key is")):
+        file.write_text(text)
+        with pytest.raises(SettingsError, match=message):
+            load(HUB_KEYS_FILE=str(file))
+    with pytest.raises(SettingsError, match="cannot be read"):
+        load(HUB_KEYS_FILE=str(tmp_path / "none"))
 
 
 def test_settings_are_frozen() -> None:

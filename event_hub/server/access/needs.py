@@ -37,6 +37,9 @@ ROUTES: dict[tuple[str, str], Need] = {
     ("POST", "/api/token"): Need.CONTROL,
     ("GET", "/api/subscribers"): Need.CONTROL,
     ("GET", "/metrics"): Need.CONTROL,
+    ("POST", "/api/share"): Need.CONTROL,
+    ("POST", "/api/sign-in"): Need.NOTHING,
+    ("POST", "/api/sign-out"): Need.NOTHING,
     ("POST", "/api/livekit/webhook"): Need.NOTHING,
     ("GET", "/api/health"): Need.NOTHING,
     ("GET", "/api/config"): Need.NOTHING,
@@ -78,6 +81,12 @@ def allows(principal: Principal, need: Need) -> bool:
 
 
 def authorise(principal: Principal, need: Need) -> None:
-    """Raise `RequestError` unless `principal` may do what `need` says."""
-    if not allows(principal, need):
-        raise RequestError("forbidden", f"{principal.label} may not {need} here")
+    """Raise `RequestError` unless `principal` may do what `need` says: 401 without a valid credential, otherwise 403."""
+    if allows(principal, need):
+        return
+    if principal.kind == "anonymous":
+        refusal = principal.refusal
+        if refusal is None:
+            raise RequestError("unauthorized", f"this hub requires a credential to {need}")
+        raise RequestError(refusal.kind.code, refusal.detail, **refusal.more)
+    raise RequestError("forbidden", f"{principal.label} may not {need} here")

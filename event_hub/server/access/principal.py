@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
-from ..filters import Filter
+from ..errors import RequestError
+from ..filters import NOTHING, Filter, Scope
 
-_KEY = "hub.principal"
+KEY = "hub.principal"
 """Where the principal of a request lies in its WSGI environ."""
+
+Kind = Literal["local", "anonymous", "key", "livekit", "share", "agent"]
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What a principal may do. Rooms are patterns with `*`; None means all rooms, and events without a room as well."""
+    """What a principal may do. None: in all rooms, and with events without a room as well."""
 
-    publish: tuple[str, ...] | None = ()
-    subscribe: tuple[str, ...] | None = ()
+    publish: Scope | None = NOTHING
+    subscribe: Scope | None = NOTHING
     control: bool = False
 
 
@@ -25,9 +28,17 @@ class Grant:
 class Principal:
     """`kind`: how it identified itself. `label`: its name in logs and `/api/subscribers`, never a secret."""
 
-    kind: str
+    kind: Kind
     label: str
     grant: Grant
+    expires: float | None = None
+    """When its credential expires, in epoch seconds."""
+    key: str | None = None
+    """The id of the key that it depends on: it ends when that key is removed."""
+    cookie: bool = False
+    """A browser sent its credential by itself, so the page that made the request matters."""
+    refusal: RequestError | None = field(default=None, compare=False, repr=False)
+    """Why an anonymous principal is one, if its request had a credential."""
 
     def visible(self, filter: Filter) -> Filter:
         """`filter` intersected with what this principal may see.
@@ -36,18 +47,32 @@ class Principal:
         """
         return filter.narrowed(self.grant.subscribe)
 
+    @property
+    def sees_all(self) -> bool:
+        """Whether no event is hidden from it."""
+        return self.grant.subscribe is None
+
+    def facts(self) -> dict[str, Any]:
+        """What it may do, as `/api/config` reports it. Null: in all rooms."""
+        publish, subscribe = self.grant.publish, self.grant.subscribe
+        return {
+            "kind": self.kind,
+            "label": self.label,
+            "publish": None if publish is None else publish.to_json(),
+            "subscribe": None if subscribe is None else subscribe.to_json(),
+            "session": None if subscribe is None else subscribe.session,
+            "control": self.grant.control,
+            "expires_at": self.expires,
+        }
+
 
 LOCAL = Principal("local", "local", Grant(publish=None, subscribe=None, control=True))
-"""The only principal so far: a hub on loopback, or one that is declared open, lets every request do everything."""
-
-
-def resolve(environ: MutableMapping[str, Any]) -> Principal:
-    """The principal of the request, now in `environ` for `principal_of`."""
-    environ[_KEY] = LOCAL
-    return LOCAL
+"""Every request to an open hub: it may do everything."""
+ANONYMOUS = Principal("anonymous", "anonymous", Grant())
+"""A request without a credential to a hub that requires one."""
 
 
 def principal_of(environ: Mapping[str, Any]) -> Principal:
-    """The principal of a request that has passed `resolve`."""
-    principal: Principal = environ[_KEY]
+    """The principal of a request that has passed `Access.resolve`."""
+    principal: Principal = environ[KEY]
     return principal

@@ -20,7 +20,10 @@ SCRIPTED_NOTE = (
     "LiveKit and the providers' keys are not configured, so the agent plays a scripted conversation, which needs neither. "
     "For real calls set LIVEKIT_URL, LIVEKIT_API_KEY, LIVEKIT_API_SECRET and {keys} (see docs/launcher.md)."
 )
-_NOT_INHERITED = ("HUB_AGENT_ROOM", "HUB_AGENT_INSTRUCTIONS", "NOTIFY_SOCKET", "HUB_FORWARD", "HUB_FORWARD_SECRET")
+_NOT_INHERITED = (
+    "HUB_AGENT_ROOM", "HUB_AGENT_INSTRUCTIONS", "NOTIFY_SOCKET", "HUB_FORWARD", "HUB_FORWARD_SECRET", "HUB_KEY",
+    "HUB_PUBLISH_KEYS", "HUB_SUBSCRIBE_KEYS", "HUB_CONTROL_KEYS", "HUB_KEYS_FILE",
+)  # fmt: skip
 """Variables of the hub's environment that would mean something else to the program, and secrets that it does not need."""
 
 
@@ -70,14 +73,15 @@ def is_ours(words: list[str]) -> bool:
     return ["-m", "agent"] in [words[at : at + 2] for at in range(len(words))]
 
 
-def environment(settings: Settings, record: AgentRecord, port: int) -> dict[str, str]:
-    """The program's environment: the hub's, including `.env`, plus the agent's identity."""
+def environment(settings: Settings, record: AgentRecord, port: int, credential: str | None = None) -> dict[str, str]:
+    """The program's environment: the hub's, including `.env`, plus the agent's identity and its credential."""
     own = {
         "HUB_AGENT_ID": record.agent_id,
         "HUB_AGENT_MODE": record.mode,
         "HUB_AGENT_ROOM": record.room,
         "HUB_AGENT_INSTRUCTIONS": record.instructions,
         "HUB_URL": settings.loopback_url(port),
+        "HUB_KEY": credential,
         "PYTHONUNBUFFERED": "1",
     }
     inherited = {name: value for name, value in settings.environ.items() if name not in _NOT_INHERITED}

@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import RequestError
+from ..filters import Scope
 from ..settings import Settings
 from .launch_plan import LaunchPlan, decide, environment, explain_failed_start
 from .mask import Mask
 from .modes import MOST
 from .outbox import Outbox
-from .record import AgentRecord, Folder, Restart
+from .record import AgentRecord, Folder, Restart, brief
 from .reports import latest
 from .restore import Pending, to_restore
 from .states import State
@@ -50,9 +51,16 @@ _LAST = 1.0
 class Launcher:
     """The agents of one hub. `publish` takes an event and raises `RequestError`. Thread-safe."""
 
-    def __init__(self, settings: Settings, publish: Callable[[dict[str, Any]], object]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        publish: Callable[[dict[str, Any]], object],
+        credential: Callable[[], str | None] = lambda: None,
+    ) -> None:
         self.restarts = 0
         self._settings = settings
+        self._credential = credential
+        """Gives what agents publish with; None: they need nothing."""
         self._outbox = Outbox(publish)
         self._folder = Folder(Path(settings.agent_state) / str(settings.port))
         self._mask = Mask(settings.environ)
@@ -113,10 +121,14 @@ class Launcher:
                 self._changed.wait_for(lambda: not any(agent.live for agent in agents), wait)
             return [brief(agent.facts()) for agent in agents]
 
-    def status(self, *, logs: bool = True) -> dict[str, Any]:
-        """All agents, newest first. `logs`: with the last log lines, in `error` too."""
+    def status(self, *, logs: bool = True, scope: Scope | None = None) -> dict[str, Any]:
+        """All agents, newest first. `logs`: with the last log lines, in `error` too. `scope`: only agents in its rooms."""
         with self._lock:
-            listed = [(agent, agent.facts(logs=logs)) for agent in reversed(self._agents.values())]
+            listed = [
+                (agent, agent.facts(logs=logs))
+                for agent in reversed(self._agents.values())
+                if scope is None or scope.contains(agent.record.room, None)
+            ]
         agents = [{**facts, "log": agent.lines(_LINES) if logs else []} for agent, facts in listed]
         return {"status": agents[0]["status"] if agents else "none", "agents": agents}
 
@@ -356,7 +368,7 @@ class Launcher:
             self._folder,
             self._mask,
             publish=self._outbox.put,
-            environ=lambda record: environment(self._settings, record, self._port),
+            environ=lambda record: environment(self._settings, record, self._port, self._credential()),
         )
 
     def _refuse_second(self, plan: LaunchPlan) -> None:
@@ -388,11 +400,3 @@ class Launcher:
         for record in over[: max(0, len(self._agents) - KEPT)]:
             del self._agents[record.agent_id]
             self._folder.remove(record.agent_id)
-
-
-_BRIEF = ("agent_id", "mode", "room", "pid", "address", "status", "note", "error")
-
-
-def brief(facts: dict[str, Any]) -> dict[str, Any]:
-    """The facts in the response to a start or stop; those that are null are omitted."""
-    return {name: facts[name] for name in _BRIEF if facts[name] is not None}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from filelock import FileLock, Timeout
@@ -172,3 +172,11 @@ def _unlink(path: Path) -> None:
         path.unlink(missing_ok=True)
     except OSError as error:
         logger.warning("%s cannot be removed: %s", path, error.strerror)
+
+
+_BRIEF = ("agent_id", "mode", "room", "pid", "address", "status", "note", "error")
+
+
+def brief(facts: dict[str, Any]) -> dict[str, Any]:
+    """The facts in the response to a start or stop; those that are null are omitted."""
+    return {name: facts[name] for name in _BRIEF if facts[name] is not None}

@@ -14,9 +14,12 @@ from ... import __version__
 from ...events import HUB_ONLY, KNOWN
 from ...events.schema import json_schemas
 from ..agents.modes import MODES
-from ..agents.states import State
 from ..errors import CATALOGUE
+from .access_bodies import ShareBody, SignInBody
 from .json_schema import COUNT, CURSOR, FLAG, REF, TEXT, array, or_null, record, ref
+from .openapi_access import SCHEMAS as ACCESS
+from .openapi_access import SCHEMES, security
+from .openapi_agents import SCHEMAS as AGENTS
 from .openapi_sessions import SCHEMAS as SESSIONS
 from .openapi_sessions import TRANSCRIPTS
 from .queries import (
@@ -128,6 +131,16 @@ _TABLE: tuple[_Row, ...] = (
             "event_too_large", "livekit_not_configured", "history_unavailable", "draining",
         ),
     ),
+    _Row(
+        "/api/sign-in", "post", "access", "Sign in a browser with a key: sets a cookie", None, {_JSON: ref("Access")},
+        (*_BODY_ERRORS, "bad_field", "bad_credential", "forbidden_origin"), ("200",), SignInBody,
+    ),
+    _Row("/api/sign-out", "post", "access", "Sign out the browser: removes the cookie", None, {_JSON: ref("Access")}, ("forbidden_origin",)),
+    _Row(
+        "/api/share", "post", "access", "Make a read-only link to some rooms, or to one session", None, {_JSON: ref("Share")},
+        (*_BODY_ERRORS, "bad_field", "forbidden_origin", "unknown_session", "ambiguous_session", "access_not_configured", "history_unavailable"),
+        ("200",), ShareBody,
+    ),
     _Row("/api/health", "get", "operations", "Check whether the hub accepts events; 503 with the same fields if not", None,
          {_JSON: ref("Health")}),
     _Row("/api/subscribers", "get", "operations", "List open streams", SubscribersQuery, {_JSON: ref("Subscribers")}, ("bad_parameter",)),
@@ -135,19 +148,18 @@ _TABLE: tuple[_Row, ...] = (
     _Row("/metrics", "get", "operations", "Get metrics in Prometheus' format", None, {"text/plain": {"type": "string"}}),
 )  # fmt: skip
 
-_COUNT_OR_NULL = or_null({"type": "integer"})
-_STATE: dict[str, Any] = {"enum": [str(state) for state in State]}
 _LINES = array(TEXT)
+_NOTIFIED = {**or_null(COUNT), "description": "null for a publisher that may not see all events"}
 _PAGE_NAMES = {"enum": [name for name, _ in MODES["gateway"].pages]}
 _ITEM = record(id=CURSOR, event=ref("Event"))
 
 _ANSWERS: dict[str, dict[str, Any]] = {
-    "Published": record(status={"const": "ok"}, clients_notified=COUNT, id=CURSOR, duplicate=FLAG),
+    "Published": record(status={"const": "ok"}, clients_notified=_NOTIFIED, id=CURSOR, duplicate=FLAG),
     "BatchPublished": record(
         status={"const": "ok"},
         accepted=COUNT,
         duplicates=COUNT,
-        clients_notified=COUNT,
+        clients_notified=_NOTIFIED,
         first_id=or_null(CURSOR),
         last_id=or_null(CURSOR),
     ),
@@ -163,7 +175,7 @@ _ANSWERS: dict[str, dict[str, Any]] = {
         past_more={**FLAG, "description": "whether there are older events"},
     ),
     "Health": record(
-        "forwards",
+        *("forwards", "uptime", "cursor", "subscribers", "max_subscribers", "history"),
         version=TEXT,
         status={"enum": ["ok", "degraded", "draining"]},
         uptime={"type": "number"},
@@ -183,40 +195,6 @@ _ANSWERS: dict[str, dict[str, Any]] = {
         error={**TEXT, "description": "why the last attempt failed"},
         retry_at={"type": "number", "description": "time of the next attempt in epoch seconds"},
     ),
-    "AgentBrief": record(
-        *("room", "pid", "address", "note", "error"),
-        **dict.fromkeys(("agent_id", "mode", "room", "address", "note", "error"), TEXT),
-        pid=COUNT,
-        status=_STATE,
-    ),
-    "AgentsStopped": record(status={"enum": ["stopping", "stopped", "none"]}, agents=array(ref("AgentBrief"))),
-    "AgentFacts": record(
-        agent_id=TEXT,
-        mode=TEXT,
-        room=or_null(TEXT),
-        pid=_COUNT_OR_NULL,
-        address={**or_null(TEXT), "description": "the address of a service while it runs"},
-        status=_STATE,
-        since={"type": "number", "description": "time of its last change of state in epoch seconds"},
-        started={"type": "number", "description": "epoch seconds"},
-        restart={"enum": ["on-failure", "always"]},
-        restarts={**COUNT, "description": "how many times it was restarted under this id"},
-        exit_code={**_COUNT_OR_NULL, "description": "of the last process; negative: the signal that ended it"},
-        error={
-            **or_null(TEXT),
-            "description": "what is wrong, in one sentence; includes the last log line if the client may read logs",
-        },
-        hint={**or_null(TEXT), "description": "what to do if it takes long to become ready"},
-        message={**or_null(TEXT), "description": "what it reported when it became ready"},
-        note=or_null(TEXT),
-        found={**FLAG, "description": "whether an earlier hub started it"},
-        log={**_LINES, "description": "its last lines, if the client may read logs"},
-    ),
-    "AgentsStatus": record(
-        status={"enum": ["none", *_STATE["enum"]], "description": "of the newest agent"},
-        agents=array(ref("AgentFacts")),
-    ),
-    "AgentLog": record(agent_id=or_null(TEXT), lines=_LINES),
     "Token": record(
         **dict.fromkeys(
             ("server_url", "participant_token", "room_name", "participant_name", "participant_identity"), TEXT
@@ -225,7 +203,23 @@ _ANSWERS: dict[str, dict[str, Any]] = {
     ),
     "WebhookTaken": record(status={"const": "ok"}, id=CURSOR, duplicate=FLAG),
     "Config": record(
+        *(
+            "epoch",
+            "features",
+            "livekit_missing",
+            "agent_name",
+            "gateway",
+            "history",
+            "retention",
+            "heartbeat",
+            "stall",
+            "ring",
+            "limits",
+            "cors_origins",
+            "types",
+        ),
         version=TEXT,
+        access=ref("Access"),
         epoch=TEXT,
         features={
             **_LINES,
@@ -274,15 +268,19 @@ def describe() -> dict[str, Any]:
         info={"description": "Stream every event of your voice agents, live, to any number of subscribers."},
         servers=[{"url": "/"}],
     )
-    for name, schema in {**json_schemas(REF), **_inner(TokenBody), **_ANSWERS, **SESSIONS}.items():
+    for name, schema in {**json_schemas(REF), **_inner(TokenBody), **_ANSWERS, **SESSIONS, **AGENTS, **ACCESS}.items():
         spec.components.schema(name, schema)
+    for name, scheme in SCHEMES.items():
+        spec.components.security_scheme(name, scheme)
     for row in _TABLE:
+        secured, denied = security(row.method, row.path)
         content = {t: {"schema": s} for t, s in row.answers.items()}
         operation: dict[str, Any] = {
             "tags": [row.tag],
             "summary": row.summary,
             "operationId": re.sub(r"\W+", "_", f"{row.method}_{row.path}").replace("__", "_").rstrip("_"),
             "responses": {code: {"description": _SUCCESS[code], "content": content} for code in row.success},
+            **secured,
         }
         inside = [{"name": name, "in": "path", "required": True, **_IN_PATH[name]} for name in _NAMED.findall(row.path)]
         if row.query:
@@ -291,9 +289,9 @@ def describe() -> dict[str, Any]:
                 *_parameters(row.query),
                 *([_LAST_EVENT_ID] if row.query is StreamQuery else []),
             ]
-        if row.method == "post":
+        if row.method == "post" and (row.body or row.path in _bodies):
             operation["requestBody"] = _json_body(row.body) if row.body else _bodies[row.path]
-        operation["responses"].update(_problems(row.errors))
+        operation["responses"].update(_problems(tuple(dict.fromkeys((*row.errors, *denied)))))
         spec.path(path=row.path, operations={row.method: operation})
     result: dict[str, Any] = spec.to_dict()
     return result

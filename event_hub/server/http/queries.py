@@ -191,11 +191,11 @@ def _within_limit(value: Any) -> Any:
     return value
 
 
-_Name = Annotated[str, Field(min_length=1, max_length=256), AfterValidator(_printable)]
+Name = Annotated[str, Field(min_length=1, max_length=256), AfterValidator(_printable)]
 _Seconds = Annotated[int, Field(ge=0, le=0xFFFFFFFF)]
 
 
-class _Body(BaseModel):
+class Body(BaseModel):
     """Strict: types are not converted, and unknown fields are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, populate_by_name=True)
@@ -220,14 +220,14 @@ class _Body(BaseModel):
         return given
 
 
-class StartBody(_Body):
+class StartBody(Body):
     mode: Literal["worker", "room", "scripted", "gateway"] | None = Field(
         None,
         description="`worker` serves the rooms that LiveKit dispatches to it, `room` joins one room, `scripted` plays a "
         "scripted conversation without keys or network, `gateway` serves WebSockets without a room; default: what the "
         "settings allow (never `gateway`)",
     )
-    room: _Name | None = Field(None, description="name of a LiveKit room")
+    room: Name | None = Field(None, description="name of a LiveKit room")
     instructions: Annotated[str, AfterValidator(_instructions)] | None = Field(
         None, description="the agent's instructions, which replace its own; at most 32 KiB"
     )
@@ -238,8 +238,8 @@ class StartBody(_Body):
     )
 
 
-class StopBody(_Body):
-    agent_id: _Name | None = Field(None, description="the agent; default: all agents")
+class StopBody(Body):
+    agent_id: Name | None = Field(None, description="the agent; default: all agents")
 
 
 def _either(name: str, default: Any, about: str) -> Any:
@@ -247,7 +247,7 @@ def _either(name: str, default: Any, about: str) -> Any:
     return Field(default, description=about, validation_alias=AliasChoices(name, to_camel(name)))
 
 
-class AgentDispatch(_Body):
+class AgentDispatch(Body):
     agent_name: Annotated[str, Field(max_length=256)] = _either(
         "agent_name", "", "the name under which a worker registers"
     )
@@ -259,7 +259,7 @@ class AgentDispatch(_Body):
     )
 
 
-class RoomConfig(_Body):
+class RoomConfig(Body):
     """LiveKit's `RoomConfiguration` without `egress`: joining a room must not include recording it at your cost."""
 
     name: str | None = Field(None, max_length=256, description="name of a configuration on the LiveKit server")
@@ -283,10 +283,10 @@ class RoomConfig(_Body):
         return config
 
 
-class TokenBody(_Body):
-    room_name: _Name | None = _either("room_name", None, "the room to join; default: a new room")
-    participant_name: _Name | None = _either("participant_name", None, "the participant's display name")
-    participant_identity: _Name | None = _either(
+class TokenBody(Body):
+    room_name: Name | None = _either("room_name", None, "the room to join; default: a new room")
+    participant_name: Name | None = _either("participant_name", None, "the participant's display name")
+    participant_identity: Name | None = _either(
         "participant_identity", None, "the participant's identity; default: a new guest"
     )
     participant_metadata: Annotated[str, AfterValidator(_within_limit)] = _either(

@@ -6,6 +6,7 @@ gunicorn -c python:event_hub.server.serving.gunicorn_config flask_server:app
 from __future__ import annotations
 
 import math
+import signal
 import sys
 from typing import Any
 
@@ -37,6 +38,7 @@ forwarded_allow_ips = ",".join(_settings.proxies)
 forwarder_headers = "SCRIPT_NAME" if _settings.proxies else ""
 loglevel = "warning"
 control_socket_disable = True
+logger_class = "event_hub.server.serving.redacting_logger.RedactingLogger"
 preload_app = False  # the worker opens the history
 
 
@@ -48,6 +50,8 @@ def on_starting(server: Any) -> None:
             file=sys.stderr,
         )
         sys.exit(2)
+    # gunicorn would restart the worker, and so cut every stream; ours reads its keys again.
+    server.handle_hup = lambda: server.kill_workers(signal.SIGHUP)
     try:
         preflight.check(_settings)
     except preflight.StartRefused as refused:

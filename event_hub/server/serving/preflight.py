@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from ... import __version__
+from ..access.access import warnings as weak_keys
 from ..descriptors import descriptor_limit
 from ..history import HistoryError, open_history
 from ..settings import RESERVED_FDS, Settings, SettingsError
@@ -52,6 +53,8 @@ def addresses(settings: Settings) -> list[str]:
 def check(settings: Settings) -> None:
     """Raise `StartRefused` if the port is busy, the history cannot be opened, or the limit of open files is too low."""
     for warning in Settings.unknown():
+        say(f"warning: {warning}")
+    for warning in weak_keys(settings.keys()):
         say(f"warning: {warning}")
     for address in addresses(settings):
         _check_port(address, settings.port)
@@ -117,6 +120,14 @@ def say(text: str) -> None:
         pass
 
 
+def _access(settings: Settings) -> str:
+    if not settings.access_required:
+        return "open: everyone who can reach this port may do everything"
+    keys = len(settings.keys())
+    livekit = ", and LiveKit's tokens" if settings.livekit_key and settings.livekit_secret else ""
+    return f"{keys} key{'' if keys == 1 else 's'}{livekit} (curl -H 'Authorization: Bearer KEY')"
+
+
 def banner(settings: Settings) -> str:
     """The text that the hub prints once it is up."""
     history = settings.history.removeprefix("sqlite:///") if settings.history != "memory:" else "memory only"
@@ -129,6 +140,7 @@ def banner(settings: Settings) -> str:
             f"  agent    curl -X POST {settings.url}/api/agent/start",
             f"  docs     {settings.url}/docs",
             f"  history  {history}",
+            f"  access   {_access(settings)}",
             *(f"  forward  {target.shown}" for target in settings.targets),
             "  Press Ctrl-C to stop; no events are lost.",
         ]

@@ -107,6 +107,8 @@ def _pywsgi(settings: Settings) -> None:
     stop = gevent.event.Event()
     for name in ("SIGTERM", "SIGINT"):
         gevent.signal_handler(getattr(signal, name), stop.set)
+    if hasattr(signal, "SIGHUP"):
+        gevent.signal_handler(signal.SIGHUP, hub.access.reload)
     while not stop.wait(1):  # on Windows signals are handled only between two waits
         pass
     until = time.monotonic() + settings.drain

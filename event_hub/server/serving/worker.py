@@ -115,6 +115,7 @@ class HubWorker(GeventWorker):
 
     def init_process(self) -> None:
         self._stop: Event = Event()
+        self._reload = False
         if sys.platform == "linux":
             # Without a master no worker is restarted, and the next hub needs our port and our history.
             ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
@@ -142,12 +143,23 @@ class HubWorker(GeventWorker):
             servers.append(server)
         while self.alive:
             self.notify()
+            if self._reload:
+                self._reload = False
+                hub.access.reload()
             self._stop.wait(_BEAT)
         until = time.monotonic() + hub.settings.drain
         hub.end_agents()
         for server in servers:
             server.close()
         hub.drain(until - time.monotonic())
+
+    def init_signals(self) -> None:
+        super().init_signals()
+        signal.signal(signal.SIGHUP, self._handle_hup)
+
+    def _handle_hup(self, sig: int, frame: FrameType | None) -> None:
+        """The keys are read again within a second; no stream of a key that stays is affected."""
+        self._reload = True
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self.alive = False

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from ..access.principal import LOCAL, Principal
 from ..counters import Counters
 from ..gap import Gap
 from ..history import Epochs
@@ -44,6 +45,7 @@ class Broadcast:
         *,
         heartbeat: float,
         stall: float,
+        ended: Callable[[Principal], str | None] = lambda _principal: None,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self.log = log
@@ -55,6 +57,8 @@ class Broadcast:
         """Open streams whose replay is over."""
         self._heartbeat = heartbeat
         self.stall = stall
+        self._ended = ended
+        """Why a principal's streams have to end; None while they may go on."""
         self._dirty: list[View] = []
         self._dirty_since = 0.0
         self._flushing = False
@@ -239,7 +243,8 @@ class Broadcast:
                 logger.exception("a sweep has failed")
 
     def sweep(self) -> None:
-        """Send heartbeats to idle subscribers; drop those that are stalled or, checked once per interval, have vanished."""
+        """Send heartbeats to idle subscribers; drop those that are stalled or, checked once per interval, have vanished;
+        expel those whose principal has ended."""
         now = time.monotonic()
         interval, stall = self._heartbeat, self.stall
         frame, head = b"", -1
@@ -248,10 +253,14 @@ class Broadcast:
         for subscriber in self.subscribers():
             if subscriber.closed:
                 continue
+            if subscriber.blocked and subscriber.stalled(now, stall):
+                self.counters.dropped["stalled"] += 1
+                subscriber.drop()
+                continue
+            if subscriber.principal is not LOCAL and (reason := self._ended(subscriber.principal)) is not None:
+                subscriber.expel(reason)
+                continue
             if subscriber.blocked:
-                if subscriber.stalled(now, stall):
-                    self.counters.dropped["stalled"] += 1
-                    subscriber.drop()
                 continue
             if (subscriber.id + self._sweeps) % _TICKS == 0 and subscriber.has_vanished(stall):
                 self.counters.dropped["vanished"] += 1
@@ -282,6 +291,7 @@ class Broadcast:
         view = subscriber.view
         return {
             "id": subscriber.id,
+            "principal": subscriber.principal.label,
             "address": subscriber.address(),
             "opened": subscriber.opened,
             "filter": view.filter.to_json() if view else {},

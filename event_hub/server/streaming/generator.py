@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+from ..access.principal import Principal
 from . import notices, tcp_info
 from .broadcast import Broadcast
 from .log import Batch
@@ -34,13 +35,14 @@ def visible_socket(environ: dict[str, Any]) -> Any:
 class GeneratorSubscriber(Subscriber):
     """A subscriber that a WSGI server iterates over. At most one flush waits in its mailbox until the server asks for it."""
 
-    __slots__ = ("_broadcast", "_mail", "_socket", "_wake")
+    __slots__ = ("_broadcast", "_expelled", "_mail", "_socket", "_wake")
     path = "generator"
 
-    def __init__(self, id: int, now: float, sock: Any, broadcast: Broadcast) -> None:
-        super().__init__(id, now)
+    def __init__(self, id: int, now: float, principal: Principal, sock: Any, broadcast: Broadcast) -> None:
+        super().__init__(id, now, principal)
         self._broadcast = broadcast
         self._socket = sock
+        self._expelled: str | None = None
         self._mail: list[bytes] = []
         self._wake = threading.Event()
 
@@ -58,6 +60,14 @@ class GeneratorSubscriber(Subscriber):
     def finish(self, retry_ms: int) -> None:
         self.finishing = retry_ms
         self._wake.set()
+
+    def expel(self, reason: str) -> None:
+        if self._expelled is None:
+            self._broadcast.counters.dropped[reason] += 1
+            self._expelled = reason
+            self._mail.clear()
+            self.blocked = True  # no event is added
+            self._wake.set()
 
     def drop(self) -> None:
         self.closed = True
@@ -87,14 +97,15 @@ class GeneratorSubscriber(Subscriber):
         counters = self._broadcast.counters
         try:
             while not self.closed:
-                if self._mail:
+                if self._expelled is not None:
+                    yield self._closing(notices.RETRY_MS, self._expelled)
+                    self.closed = True
+                elif self._mail:
                     mail, self._mail = self._mail, []
                     yield b"".join(mail)
                     self._taken()
                 elif self.finishing is not None and self._caught_up():
-                    broadcast = self._broadcast
-                    cursor = broadcast.epochs.cursor(self.offset)
-                    yield notices.closing(cursor, broadcast.wall(), retry_ms=self.finishing)
+                    yield self._closing(self.finishing, "shutdown")
                     self.closed = True
                 elif not self._wake.wait(_LOOK) and self._gone():
                     break
@@ -108,6 +119,10 @@ class GeneratorSubscriber(Subscriber):
                     counters.left += 1
                 self.closed = True
             self._broadcast.detach(self)
+
+    def _closing(self, retry_ms: int, reason: str) -> bytes:
+        broadcast = self._broadcast
+        return notices.closing(broadcast.epochs.cursor(self.offset), broadcast.wall(), retry_ms=retry_ms, reason=reason)
 
     def _taken(self) -> None:
         """The server asks for more, so the mailbox is written. The next flush sends what has arrived meanwhile."""

@@ -36,7 +36,7 @@ def gap(gap: Gap, now: float) -> bytes:
     return _frame(gap.to, "stream_gap", now, gap.fields())
 
 
-def closing(cursor: Cursor, now: float, *, retry_ms: int) -> bytes:
+def closing(cursor: Cursor, now: float, *, retry_ms: int, reason: str = "shutdown") -> bytes:
     """The last bytes of a stream. Scripts in a page cannot read `retry:`, so the event repeats it."""
-    fields = {"cursor": str(cursor), "reason": "shutdown", "retry": retry_ms}
+    fields = {"cursor": str(cursor), "reason": reason, "retry": retry_ms}
     return sse.retry(retry_ms) + _frame(cursor, "stream_closing", now, fields)

@@ -24,6 +24,7 @@ from gevent import socket as gevent_socket
 from gevent.ssl import SSLSocket
 
 from ... import sse
+from ..access.principal import Principal
 from . import notices, tcp_info
 from .broadcast import Broadcast
 from .log import Batch
@@ -91,8 +92,8 @@ class SocketSubscriber(Subscriber):
     __slots__ = ("_broadcast", "_chatter", "_reader", "_rest", "_socket", "_writer")
     path = "socket"
 
-    def __init__(self, id: int, now: float, taken: Taken, broadcast: Broadcast) -> None:
-        super().__init__(id, now)
+    def __init__(self, id: int, now: float, principal: Principal, taken: Taken, broadcast: Broadcast) -> None:
+        super().__init__(id, now, principal)
         self.blocked = True
         self._socket = taken.socket
         self._broadcast = broadcast
@@ -146,6 +147,13 @@ class SocketSubscriber(Subscriber):
         self.finishing = retry_ms
         if not self.blocked:
             self._resume()
+
+    def expel(self, reason: str) -> None:
+        self._broadcast.counters.dropped[reason] += 1
+        if self.blocked:  # a frame after half a frame would be garbage
+            self.drop()
+        else:
+            self._say_goodbye(notices.RETRY_MS, reason)
 
     def drop(self) -> None:
         """Close in both directions, so that a peer that reads nothing learns of it at once."""
@@ -229,7 +237,7 @@ class SocketSubscriber(Subscriber):
             self._writer = None
         self.blocked = False
         if self.finishing is not None:
-            self._say_goodbye()
+            self._say_goodbye(self.finishing, "shutdown")
 
     def _next(self) -> Batch | None:
         """The next batch for it; None if it has caught up, or if a gap, now in `_rest`, comes first."""
@@ -243,11 +251,9 @@ class SocketSubscriber(Subscriber):
                 return None
             return view.read(self.position, _RESUMED) if self.position < view.head else None
 
-    def _say_goodbye(self) -> None:
-        assert self.finishing is not None
-        frame = notices.closing(
-            self._broadcast.epochs.cursor(self.offset), self._broadcast.wall(), retry_ms=self.finishing
-        )
+    def _say_goodbye(self, retry_ms: int, reason: str) -> None:
+        cursor = self._broadcast.epochs.cursor(self.offset)
+        frame = notices.closing(cursor, self._broadcast.wall(), retry_ms=retry_ms, reason=reason)
         try:
             self._socket.send(sse.chunk(frame) + sse.LAST_CHUNK)
         except OSError:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from ... import sse
+from ..access.principal import LOCAL, Principal
 from ..counters import Counters
 from ..errors import RequestError
 from ..filters import Filter
@@ -69,9 +70,15 @@ class Streams:
         return self._broadcast.count + self._counters.opening.count
 
     def open(
-        self, environ: dict[str, Any], filter: Filter, request: StartRequest, headers: Headers
+        self,
+        environ: dict[str, Any],
+        filter: Filter,
+        request: StartRequest,
+        headers: Headers,
+        principal: Principal = LOCAL,
     ) -> Iterator[bytes] | None:
-        """Open a stream for the request in `environ`; `headers`: those of the response. Raises `RequestError`."""
+        """Open a stream for the request in `environ`, made by `principal`; `filter`: within what it may see; `headers`:
+        those of the response. Raises `RequestError`."""
         self._admit(filter)
         with self._health.reading():
             start = find_start(request, filter, self._history, self._clock())
@@ -79,8 +86,8 @@ class Streams:
             opening = replay.opening(random.random())
         taken = self._take_over(environ)
         if taken is None:
-            return self._generate(replay, opening, environ)
-        self._hand_over(replay, taken, headers, opening)
+            return self._generate(replay, opening, environ, principal)
+        self._hand_over(replay, taken, headers, opening, principal)
         return TAKEN_OVER
 
     def _admit(self, filter: Filter) -> None:
@@ -109,13 +116,13 @@ class Streams:
         self._counters.opened += 1
         return next(self._ids)
 
-    def _hand_over(self, replay: Replay, taken: Taken, headers: Headers, opening: bytes) -> None:
+    def _hand_over(self, replay: Replay, taken: Taken, headers: Headers, opening: bytes, principal: Principal) -> None:
         """Send the response head and the replay, then leave the socket to the broadcast. The response has begun, so a
         failure can only be reported by closing the connection."""
         from .sockets import SocketSubscriber, head
 
         counters, stall = self._counters, self._broadcast.stall
-        subscriber = SocketSubscriber(self._next_id(), time.time(), taken, self._broadcast)
+        subscriber = SocketSubscriber(self._next_id(), time.time(), principal, taken, self._broadcast)
         with counters.opening:
             try:
                 taken.send_all(head(headers) + sse.chunk(opening), stall)
@@ -135,10 +142,14 @@ class Streams:
                 logger.exception("a replay failed")
                 subscriber.drop()
 
-    def _generate(self, replay: Replay, opening: bytes, environ: dict[str, Any]) -> Iterator[bytes]:
+    def _generate(
+        self, replay: Replay, opening: bytes, environ: dict[str, Any], principal: Principal
+    ) -> Iterator[bytes]:
         with self._counters.opening:
             yield opening
-            subscriber = GeneratorSubscriber(self._next_id(), time.time(), visible_socket(environ), self._broadcast)
+            subscriber = GeneratorSubscriber(
+                self._next_id(), time.time(), principal, visible_socket(environ), self._broadcast
+            )
             try:
                 for frames in replay.pages(subscriber):
                     yield b"".join(frames)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 
+from ..access.principal import LOCAL, Principal
 from .log import Batch, View
 
 
@@ -22,13 +23,15 @@ class Subscriber(ABC):
         "offset",
         "opened",
         "position",
+        "principal",
         "view",
     )
     path: str
     """How it is written to: `socket` or `generator`."""
 
-    def __init__(self, id: int, now: float) -> None:
+    def __init__(self, id: int, now: float, principal: Principal = LOCAL) -> None:
         self.id = id
+        self.principal = principal
         self.opened = now
         """Epoch seconds."""
         self.last = self.active = time.monotonic()
@@ -57,6 +60,10 @@ class Subscriber(ABC):
     @abstractmethod
     def finish(self, retry_ms: int) -> None:
         """Send what is left, then `stream_closing`, then close."""
+
+    @abstractmethod
+    def expel(self, reason: str) -> None:
+        """Its principal has ended: send no more events, only `stream_closing` with this reason, then close."""
 
     @abstractmethod
     def drop(self) -> None:

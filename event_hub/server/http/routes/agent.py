@@ -8,6 +8,7 @@ import msgspec
 from flask import Response, request
 
 from ...access.origins import Origins
+from ...access.principal import principal_of
 from ...hub import EventHub
 from ...settings import seconds
 from .. import body
@@ -26,7 +27,7 @@ class AgentRoutes:
 
     def start(self, hub: EventHub) -> Response:
         """202 with the started agent."""
-        self._origins.control(request.environ)
+        self._origins.control(request.environ, principal_of(request.environ))
         parse(NoQuery, request.args, StartBody)
         asked = check(StartBody, self._body(hub))
         port = int(request.environ.get("SERVER_PORT") or 0)
@@ -37,7 +38,7 @@ class AgentRoutes:
 
     def stop(self, hub: EventHub) -> Response:
         """202 while an agent is stopping, otherwise 200."""
-        self._origins.control(request.environ)
+        self._origins.control(request.environ, principal_of(request.environ))
         query = parse(StopQuery, request.args, StopBody)
         agents = hub.agents.stop(check(StopBody, self._body(hub)).agent_id, seconds(query.wait))
         states = {agent["status"] for agent in agents}
@@ -46,13 +47,15 @@ class AgentRoutes:
         return json_response({"status": status, "agents": agents}, 202 if stopping else 200)
 
     def status(self, hub: EventHub) -> Response:
-        """All agents. Any page may read this, but log lines need the right to control."""
+        """The agents in rooms that the principal may see. Log lines need the right to control."""
         parse(NoQuery, request.args)
-        return json_response(hub.agents.status(logs=self._origins.may_control(request.environ)))
+        principal = principal_of(request.environ)
+        logs = principal.grant.control and self._origins.may_control(request.environ, principal)
+        return json_response(hub.agents.status(logs=logs, scope=principal.grant.subscribe))
 
     def logs(self, hub: EventHub) -> Response:
         """The last lines of a log as text, JSON or NDJSON, according to `Accept`."""
-        self._origins.control(request.environ)
+        self._origins.control(request.environ, principal_of(request.environ))
         query = parse(LogsQuery, request.args)
         agent_id, lines = hub.agents.logs(query.agent_id, query.lines)
         kind = request.accept_mimetypes.best_match(

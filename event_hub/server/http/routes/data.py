@@ -55,11 +55,13 @@ class DataRoute:
         return [answer]
 
     def _publish(self, hub: EventHub, environ: dict[str, Any]) -> bytes:
-        authorise(principal_of(environ), need_of("POST", PATH))
+        principal = principal_of(environ)
+        authorise(principal, need_of("POST", PATH))
+        self._origins.publish(environ, principal)
         settings = hub.settings
         raw = body.read(environ, settings.max_body, settings.body_timeout)
         events, batch = body.decode(raw, environ.get("CONTENT_TYPE", ""), MAX_BATCH)
-        return _answer(hub.publish(events, batch=batch), batch)
+        return _answer(hub.publish(events, batch=batch, by=principal), batch)
 
     def _refuse(
         self, hub: EventHub, error: RequestError, environ: dict[str, Any], start_response: Start
@@ -71,18 +73,19 @@ class DataRoute:
 
 def _answer(published: Published, batch: bool) -> bytes:
     first, last = published.first, published.last
+    notified = b"null" if published.notified is None else b"%d" % published.notified
     if not batch:
         duplicate = b"true" if published.duplicates else b"false"
-        return b'{"status":"ok","clients_notified":%d,"id":"%s","duplicate":%s}\n' % (
-            published.notified,
+        return b'{"status":"ok","clients_notified":%b,"id":"%s","duplicate":%s}\n' % (
+            notified,
             (first or "").encode(),
             duplicate,
         )
     first_id, last_id = (b'"%s"' % id.encode() if id else b"null" for id in (first, last))
-    return b'{"status":"ok","accepted":%d,"duplicates":%d,"clients_notified":%d,"first_id":%s,"last_id":%s}\n' % (
+    return b'{"status":"ok","accepted":%d,"duplicates":%d,"clients_notified":%b,"first_id":%s,"last_id":%s}\n' % (
         published.accepted,
         published.duplicates,
-        published.notified,
+        notified,
         first_id,
         last_id,
     )

@@ -24,6 +24,9 @@ _LIVEKIT_CLIENT = "vendor/livekit-client.esm.mjs"
 def health(hub: EventHub) -> Response:
     """200 if the hub accepts events, otherwise 503, with the same facts."""
     facts = hub.health()
+    principal = principal_of(request.environ)
+    if not principal.sees_all and not principal.grant.control:
+        facts = {"status": facts["status"]}  # numbers tell what happens in rooms that the principal may not see
     return json_response({"version": __version__, **facts}, 200 if facts["status"] == "ok" else 503)
 
 
@@ -36,11 +39,17 @@ def subscribers(hub: EventHub) -> Response:
 
 
 def config(hub: EventHub) -> Response:
-    """Features, limits and event types, for pages and publishers; contains no secrets."""
+    """Features, limits and event types, for pages and publishers; contains no secrets. A stranger to a hub that requires
+    credentials learns only how to sign in."""
     settings = hub.settings
+    principal = principal_of(request.environ)
+    access = {"auth": "required" if hub.access.required else "open", **principal.facts()}
+    if principal.kind == "anonymous":
+        return json_response({"version": __version__, "access": access})
     return json_response(
         {
             "version": __version__,
+            "access": access,
             "epoch": hub.history.epochs.current,
             "features": [
                 "agent",
@@ -50,7 +59,7 @@ def config(hub: EventHub) -> Response:
             ],
             "livekit_missing": settings.livekit_missing,
             "agent_name": settings.agent_name,
-            "gateway": gateway(hub.agents.address_of("gateway"), principal_of(request.environ)),
+            "gateway": gateway(hub.agents.address_of("gateway"), principal),
             "history": hub.history.kind,
             "retention": {"age": settings.effective_retention.age, "size": settings.effective_retention.size},
             "heartbeat": settings.heartbeat,
@@ -62,7 +71,7 @@ def config(hub: EventHub) -> Response:
                 "batch": MAX_BATCH,
                 "subscribers": hub.streams.max_subscribers,
             },
-            "cors_origins": settings.cors_origins,
+            "cors_origins": settings.cors_origins or (),
             "types": [
                 {"type": name, "when": model.when, "hub_only": name in HUB_ONLY, "example": model.example}
                 for name, model in {**KNOWN, **HUB_ONLY}.items()

@@ -28,8 +28,9 @@ def stream(hub: EventHub, cors: Iterable[tuple[str, str]]) -> Response:
     query = parse(StreamQuery, request.args)
     last_id = request.headers.get("Last-Event-ID") or query.last_event_id
     start = StartRequest(last_id, query.since, query.replay or 0).check()
-    filter = principal_of(request.environ).visible(query.filter())
-    frames = hub.streams.open(request.environ, filter, start, [*HEADERS, *cors])
+    principal = principal_of(request.environ)
+    filter = principal.visible(query.filter())
+    frames = hub.streams.open(request.environ, filter, start, [*HEADERS, *cors], principal)
     if frames is None:
         return _TakenOver()
     return Response(frames, headers=list(HEADERS), direct_passthrough=True)

@@ -6,6 +6,7 @@ from flask import Response, request
 
 from ... import livekit_tokens
 from ...access.origins import Origins
+from ...access.principal import principal_of
 from ...hub import EventHub
 from .. import body
 from ..queries import TokenBody, check
@@ -23,7 +24,7 @@ class TokenRoute:
 
     def __call__(self, hub: EventHub) -> Response:
         """201 with the token, in the spellings of `TokenSource` and of LiveKit's starter apps."""
-        self._origins.control(request.environ)
+        self._origins.control(request.environ, principal_of(request.environ))
         settings = hub.settings
         livekit_tokens.configured(settings)  # first: without LiveKit, errors in the body are irrelevant
         asked = check(TokenBody, body.read_json(request.environ, min(_LIMIT, settings.max_body), settings.body_timeout))

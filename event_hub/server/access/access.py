@@ -1,0 +1,197 @@
+"""Access to one hub: resolves each request's credential to a principal, and says when a principal has ended."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import time
+from collections.abc import Callable, MutableMapping
+from pathlib import Path
+from typing import Any
+
+from ..errors import RequestError
+from ..filters import Scope
+from ..private_files import write_private
+from ..settings import Settings, SettingsError
+from . import signed
+from .credentials import Credential, cookie_name, take
+from .key_entries import SHORT, KeyEntry
+from .keys import KeyRing
+from .livekit import LiveKitTokens
+from .principal import ANONYMOUS, KEY, LOCAL, Grant, Principal
+
+logger = logging.getLogger(__name__)
+
+COOKIE_SECONDS = 30 * 86_400
+"""How long a browser stays signed in."""
+LONGEST_SHARE = 90 * 86_400
+_AGENT = Principal("agent", "an agent of this hub", Grant(publish=None))
+_BAD = "bad_credential"
+
+
+class Access:
+    """Who may use this hub. `resolve` is called for each request, `ended` for each open stream, `reload` to rotate keys."""
+
+    def __init__(self, settings: Settings, clock: Callable[[], float] = time.time) -> None:
+        self.required = settings.access_required
+        """Whether requests need a credential; otherwise all may do everything."""
+        self.cookie = cookie_name(settings.port)
+        self._clock = clock
+        self._settings = settings
+        self._livekit: LiveKitTokens | None = None
+        if settings.livekit_key and settings.livekit_secret:
+            self._livekit = LiveKitTokens(settings.livekit_key, settings.livekit_secret.get_secret_value(), clock)
+        self._keys = KeyRing(settings.keys())
+        self._agent_key: bytes | None = None
+
+    # -- requests ------------------------------------------------------------------------------------------------------
+
+    def resolve(self, environ: MutableMapping[str, Any]) -> Principal:
+        """The principal of the request, now in `environ` for `principal_of`. Raises `RequestError` for a request with two
+        credentials. One that is not valid gives an anonymous principal, which says so where a right is needed."""
+        environ[KEY] = ANONYMOUS  # if `take` raises
+        credential = take(environ, self.cookie)
+        principal = LOCAL if not self.required else ANONYMOUS if credential is None else self._of(credential)
+        environ[KEY] = principal
+        return principal
+
+    def _of(self, credential: Credential) -> Principal:
+        try:
+            return self.of_cookie(credential.text) if credential.cookie else self.of(credential.text)
+        except RequestError as error:
+            return Principal("anonymous", "anonymous", Grant(), cookie=credential.cookie, refusal=error)
+
+    def of(self, text: str) -> Principal:
+        """The principal of a credential; raises `RequestError`."""
+        found = self._keys.find(text)
+        if found is not None:
+            return found
+        if text.startswith("share."):
+            return self._of_share(text)
+        if text.startswith("agent.") and signed.verify(text, "agent", lambda _: self._agents_secret()) is not None:
+            return _AGENT
+        if text.count(".") == 2 and self._livekit is not None:
+            return self._livekit.principal(text)
+        raise RequestError(_BAD, "the credential is not a key of this hub")
+
+    def of_cookie(self, text: str) -> Principal:
+        """The principal of a sign-in cookie; raises `RequestError`."""
+        payload = signed.verify(text, "cookie", self._signing_key)
+        key = self._keys.by_id(str(payload.get("key"))) if payload is not None else None
+        if payload is None or key is None:
+            raise RequestError(_BAD, "the sign-in is no longer valid; sign in again")
+        expires = self._expiry(payload, "the sign-in has expired; sign in again")
+        return Principal("key", key.label, key.grant, expires=expires, key=key.key, cookie=True)
+
+    def _of_share(self, text: str) -> Principal:
+        payload = signed.verify(text, "share", self._signing_key)
+        if payload is None:
+            raise RequestError(_BAD, "the link is not valid, or the key that it was made with has been removed")
+        expires = self._expiry(payload, "the link has expired")
+        session = payload.get("session")
+        rooms = tuple(map(str, payload.get("rooms", ())))
+        globs = tuple(map(str, payload.get("globs", ())))
+        scope = Scope(rooms, globs, str(session) if session is not None else None)
+        return Principal("share", "a shared link", Grant(subscribe=scope), expires=expires, key=str(payload["key"]))
+
+    def _signing_key(self, payload: dict[str, Any]) -> bytes | None:
+        return self._keys.signing_key(str(payload.get("key")))
+
+    def _expiry(self, payload: dict[str, Any], expired: str) -> float:
+        expires = payload.get("exp")
+        if not isinstance(expires, int | float) or expires <= self._clock():
+            raise RequestError("credential_expired", expired)
+        return float(expires)
+
+    # -- streams -------------------------------------------------------------------------------------------------------
+
+    def ended(self, principal: Principal) -> str | None:
+        """Why the streams of this principal have to end; None while they may go on."""
+        if principal.expires is not None and principal.expires <= self._clock():
+            return "token_expired"
+        if principal.key is not None:
+            current = self._keys.by_id(principal.key)
+            if current is None or (principal.kind == "key" and current.grant != principal.grant):
+                return "access_revoked"
+        return None
+
+    # -- what the hub signs --------------------------------------------------------------------------------------------
+
+    def sign_in(self, secret: str) -> tuple[Principal, str]:
+        """The principal of a key, and the value of its sign-in cookie; raises `RequestError`."""
+        principal = self._keys.find(secret)
+        if principal is None or principal.key is None:
+            raise RequestError(_BAD, "this is not a key of this hub")
+        expires = int(self._clock()) + COOKIE_SECONDS
+        cookie = self._sign("cookie", principal, {"exp": expires})
+        return Principal("key", principal.label, principal.grant, expires, principal.key, cookie=True), cookie
+
+    def share(self, by: Principal, scope: Scope, seconds: float) -> tuple[str, float]:
+        """A read-only token for `scope`, and when it expires. It ends with the key of the principal that made it."""
+        if by.key is None:
+            raise RequestError(
+                "access_not_configured",
+                "everyone can see everything on this hub; to share a part of it, set HUB_CONTROL_KEYS"
+                if by is LOCAL
+                else "only a key can share",
+            )
+        expires = int(self._clock() + seconds)
+        payload = {"exp": expires, "rooms": scope.rooms, "globs": scope.globs, "session": scope.session}
+        return self._sign("share", by, payload), float(expires)
+
+    def _sign(self, kind: signed.Kind, by: Principal, payload: dict[str, Any]) -> str:
+        key = self._keys.signing_key(by.key or "")
+        if key is None:
+            raise RequestError(_BAD, "the key has been removed")
+        token = signed.sign(kind, {"key": by.key, **payload}, key)
+        if len(token) > signed.LONGEST:
+            raise RequestError("bad_field", "rooms: too many for one link", field="rooms")
+        return token
+
+    def agents_credential(self) -> str | None:
+        """What agents started by this hub publish with; None on an open hub."""
+        return signed.sign("agent", {}, self._agents_secret()) if self.required else None
+
+    def _agents_secret(self) -> bytes:
+        """Kept in a private file, because agents outlive the hub that has started them."""
+        if self._agent_key is None:
+            path = Path(self._settings.agent_state) / str(self._settings.port) / "credentials-secret"
+            try:
+                self._agent_key = path.read_bytes()
+            except OSError:
+                self._agent_key = b""
+            if len(self._agent_key) < 32:
+                self._agent_key = secrets.token_bytes(32)
+                try:
+                    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+                    write_private(path, self._agent_key)
+                except OSError as error:
+                    logger.error(
+                        "agents will lose access with this hub: %s cannot be written (%s)", path, error.strerror
+                    )
+        return self._agent_key
+
+    # -- keys ----------------------------------------------------------------------------------------------------------
+
+    def reload(self) -> bool:
+        """Read the keys again. Wrong ones change nothing and are logged. Returns whether they are in force."""
+        if not self.required:
+            return True
+        try:
+            entries = Settings.load().keys()
+            self._keys = KeyRing(entries)
+        except (SettingsError, ValueError) as error:
+            logger.error("the keys are not changed, because the settings are wrong:\n%s", error)
+            return False
+        logger.warning("the keys were read again: %d in force", len(entries))
+        return True
+
+
+def warnings(entries: tuple[KeyEntry, ...]) -> list[str]:
+    """A sentence for each key that can be guessed."""
+    return [
+        f"the secret of the {entry.right} key {entry.label} has fewer than {SHORT} characters and can be guessed: "
+        "`openssl rand -hex 16` makes a better one"
+        for entry in entries
+        if len(entry.secret) < SHORT
+    ]

@@ -1,0 +1,36 @@
+"""The bodies of `/api/sign-in` and `/api/share`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from ..filters import MAX_STARS
+from ..settings import seconds
+from .queries import Body, Name
+
+
+def _duration(text: str) -> str:
+    seconds(text)
+    return text
+
+
+def _pattern(text: str) -> str:
+    if text.count("*") > MAX_STARS:
+        raise ValueError(f"has more than {MAX_STARS} stars")
+    return text
+
+
+class SignInBody(Body):
+    key: Annotated[str, Field(min_length=1, max_length=4096)] = Field(description="the secret of a key")
+
+
+class ShareBody(Body):
+    rooms: Annotated[list[Annotated[Name, AfterValidator(_pattern)]], Field(max_length=20)] = Field(
+        default=[], description="names of the rooms to share; `*` matches any text. With `session`: its room"
+    )
+    session: Name | None = Field(None, description="share this session only")
+    duration: Annotated[str, AfterValidator(_duration)] = Field(
+        "24h", alias="for", description="how long the link is valid, such as `2h`; at most 90 days"
+    )

@@ -1,0 +1,58 @@
+"""Access in the description of the API, for `openapi`: security schemes, and what each route needs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..access.needs import Need, need_of
+from .json_schema import FLAG, TEXT, array, or_null, record
+
+_ROOMS = or_null(array(TEXT))
+_ACCESS: dict[str, Any] = {
+    "auth": {"enum": ["open", "required"], "description": "whether this hub requires a credential"},
+    "kind": {"enum": ["local", "anonymous", "key", "livekit", "share", "agent"]},
+    "label": {**TEXT, "description": "the name of the key or participant"},
+    "publish": {**_ROOMS, "description": "rooms that it may publish to, `*` matches any text; null: all"},
+    "subscribe": {**_ROOMS, "description": "rooms whose events it may see; null: all events"},
+    "session": {**or_null(TEXT), "description": "the one session that it may see, if it is limited to one"},
+    "control": {**FLAG, "description": "whether it may control agents and read metrics, subscribers and logs"},
+    "expires_at": {**or_null({"type": "number"}), "description": "epoch seconds"},
+}
+SCHEMAS: dict[str, dict[str, Any]] = {
+    "Access": {**record(**_ACCESS), "description": "what the caller may do"},
+    "Share": record(
+        token={**TEXT, "description": "read-only credential"},
+        url={**TEXT, "description": "path of the page that shows what is shared"},
+        expires_at={"type": "number", "description": "epoch seconds"},
+    ),
+}
+SCHEMES: dict[str, dict[str, Any]] = {
+    "bearer": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "a key of this hub, a LiveKit access token, or the token of a shared link",
+    },
+    "query": {"type": "apiKey", "in": "query", "name": "access_token", "description": "the same, for EventSource"},
+    "cookie": {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": "hub_sign_in_5000",
+        "description": "from /api/sign-in",
+    },
+}
+_ERRORS = ("bad_request", "unauthorized", "bad_credential", "credential_expired", "forbidden")
+
+
+def security(method: str, path: str) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The `security` and `x-needs` of an operation, and the errors that they bring. `path`: as OpenAPI writes it."""
+    need = need_of(method.upper(), _RULES.get(path, path))
+    if need is Need.NOTHING:
+        return {"security": []}, ()
+    return {"security": [{name: []} for name in SCHEMES], "x-needs": str(need)}, _ERRORS
+
+
+_RULES = {
+    "/api/sessions/{id}": "/api/sessions/<name:id>",
+    "/api/sessions/{id}/transcript.{form}": "/api/sessions/<name:id>/transcript.<form>",
+    "/api/rooms/{room}/transcript.{form}": "/api/rooms/<name:room>/transcript.<form>",
+}
