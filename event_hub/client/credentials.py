@@ -65,13 +65,15 @@ class KeyFile(Credential):
 
     def __init__(self, path: str, source: str) -> None:
         self.source = source
-        self._path = Path(path)
         self._state: tuple[int, ...] = ()
         self._key = ""
         try:
+            self._path = Path(path).expanduser()  # a shell does not expand @~
             self._read()
         except OSError as error:
             raise ValueError(f"{source} cannot be read: {error.strerror or type(error).__name__}.") from None
+        except RuntimeError:  # ~ of an unknown user
+            raise ValueError(f"{source} cannot be read: there is no such home directory.") from None
 
     def bearer(self) -> str | None:
         try:

@@ -48,6 +48,11 @@ class Hub:
         self._connection = Connection(self.url, credential(key), timeout)
         self._limits: dict[str, int] | None = None
 
+    @property
+    def credential(self) -> str:
+        """Where the credential comes from, such as "the key in HUB_KEY"; empty if there is none."""
+        return self._connection.credential.source
+
     def post(self, events: AnyEvent | Sequence[AnyEvent], *, patience: float = 0.0) -> Posted:
         """Post one event or a batch. A batch is atomic; returns once the events are stored.
 

@@ -35,11 +35,12 @@ class Received:
 @dataclass(frozen=True, slots=True)
 class Posted:
     """The result of a POST: how many events were new, how many the hub already had (by `event_id`), how many subscribers
-    the new ones were sent to, and the ids of the first and last event (None after an empty POST)."""
+    the new ones were sent to (None if the key may not know), and the ids of the first and last event (None after an empty
+    POST)."""
 
     accepted: int
     duplicates: int
-    clients_notified: int
+    clients_notified: int | None
     first_id: str | None
     last_id: str | None
 

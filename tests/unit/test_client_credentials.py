@@ -123,6 +123,11 @@ def test_a_key_file_must_be_readable_at_first(tmp_path: Path, monkeypatch: pytes
     for name, why in (("missing", "cannot be read: No such file"), ("empty", "is empty"), ("", "cannot be read")):
         with pytest.raises(ValueError, match=why):
             credential(f"@{tmp_path / name}")
+    with pytest.raises(ValueError, match="no such home directory"):
+        credential("@~nobody-of-this-name/key")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "mine").write_text("k-1")
+    assert credential("@~/mine").bearer() == "k-1"
     with pytest.raises(ValueError, match="write @FILE"):
         credential("@")
     monkeypatch.setenv("HUB_KEY", f"@{tmp_path / 'missing'}")
