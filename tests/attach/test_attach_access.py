@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -16,10 +16,11 @@ from livekit.agents.testing import fake_job_context
 from livekit.api import AccessToken, VideoGrants
 
 from agent.scripted.llm import Reply
-from event_hub.client import Publisher
+from event_hub.client import Hub, Publisher
 from event_hub.livekit import attach, process
 from event_hub.livekit.job_publisher import JobCredential
 
+from ..hubs import HubProcess
 from ..wire.fake_servers import FakeServer, Handler, reply
 from .plays.stage import text_session
 from .sessions import run
@@ -115,6 +116,39 @@ def test_the_jobs_token_is_enough(listener: Listener) -> None:
     assert set(listener.rooms) == {mine}
     assert set(listener.rooms[mine]) == {ROOM}
     assert listener.types.count("session_started") == 2
+
+
+def test_a_hub_with_the_same_livekit_keys_needs_no_new_setting(
+    hub_factory: Callable[..., HubProcess], listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    livekit(monkeypatch)
+    keys = {"LIVEKIT_API_KEY": "devkey", "LIVEKIT_API_SECRET": SECRET, "LIVEKIT_URL": "ws://127.0.0.1:1"}
+    protected = hub_factory(HUB_CONTROL_KEYS="ops:a-secret-of-the-operator", **keys).start()
+    monkeypatch.setenv("HUB_URL", protected.url)
+    for given in (token(), ""):
+        publisher = talk(given)
+        assert (publisher.stats.dropped, publisher.stats.last_error) == (0, None)
+    assert publisher is process.publisher()  # the second job has no token
+    with Hub(protected.url, key="a-secret-of-the-operator") as hub:
+        assert [received.event["room"] for received in hub.events(type="session_started")] == [ROOM] * 4
+
+
+def test_a_hub_with_other_livekit_keys_is_reported_in_the_jobs_log(
+    hub_factory: Callable[..., HubProcess],
+    listener: Listener,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    keys = {"LIVEKIT_API_KEY": "devkey", "LIVEKIT_API_SECRET": "another" * 6, "LIVEKIT_URL": "ws://127.0.0.1:1"}
+    protected = hub_factory(HUB_CONTROL_KEYS="ops:a-secret-of-the-operator", **keys).start()
+    monkeypatch.setenv("HUB_URL", protected.url)
+    mine = token()
+    publisher = talk(mine)
+    assert publisher.stats.sent == 0 and publisher.stats.dropped > 0
+    queued = [r.getMessage() for r in caplog.records if r.getMessage().startswith("Events are queued")]
+    assert len(queued) == 1
+    assert "The hub does not accept the job's LiveKit token: give it the same LIVEKIT_API_KEY" in queued[0]
+    assert mine not in caplog.text
 
 
 def test_the_hubs_key_comes_first(listener: Listener, monkeypatch: pytest.MonkeyPatch) -> None:
