@@ -10,6 +10,7 @@ from pathlib import Path
 
 from event_hub.events import schema
 from event_hub.server.agents import states
+from event_hub.server.access.needs import ROUTES, Need
 from event_hub.server.errors import CATALOGUE
 from event_hub.server.settings import Settings
 from tools import gateway_docs
@@ -28,6 +29,21 @@ def settings_table() -> str:
         for name, default, about in Settings.table()
     ]
     return "\n".join(["| name | default | |", "|---|---|---|", *rows])
+
+
+def needs_table() -> str:
+    """What each route needs, from the table by which the hub checks it."""
+    needs = {
+        Need.PUBLISH: "publish, in the room of each event",
+        Need.SUBSCRIBE: "subscribe; shows what the caller may see",
+        Need.CONTROL: "control",
+        Need.NOTHING: "nothing",
+    }
+    rows = [
+        f"| `{method} {path.replace('<name:', '<').replace('<path:', '<')}` | {needs[need]} |"
+        for (method, path), need in sorted(ROUTES.items(), key=lambda row: list(needs).index(row[1]))
+    ]
+    return "\n".join(["| route | needs |", "|---|---|", *rows])
 
 
 def errors_page() -> str:
@@ -93,6 +109,7 @@ def generated() -> dict[Path, str]:
     return {
         **quotes(),
         ROOT / "README.md": with_parts("README.md", {"settings": settings_table()}),
+        ROOT / "docs" / "access.md": with_parts("docs/access.md", {"needs": needs_table()}),
         ROOT / "docs" / "launcher.md": with_parts(
             "docs/launcher.md", {"states": states.markdown(), "states diagram": states.mermaid()}
         ),

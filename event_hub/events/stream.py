@@ -69,7 +69,9 @@ class StreamClosing(Event):
     }
     type: Literal["stream_closing"]
     cursor: Text = Field(description="the last cursor that this subscriber reached; resume after it")
-    reason: Text = Field(description="shutdown")
+    reason: Text = Field(
+        description="shutdown; token_expired: its credential has expired; access_revoked: its key was removed"
+    )
     retry: int = Field(
         ge=0,
         description="milliseconds to wait before reconnecting, as in the `retry:` before it; different for each subscriber",

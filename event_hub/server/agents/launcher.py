@@ -124,11 +124,8 @@ class Launcher:
     def status(self, *, logs: bool = True, scope: Scope | None = None) -> dict[str, Any]:
         """All agents, newest first. `logs`: with the last log lines, in `error` too. `scope`: only agents in its rooms."""
         with self._lock:
-            listed = [
-                (agent, agent.facts(logs=logs))
-                for agent in reversed(self._agents.values())
-                if scope is None or scope.contains(agent.record.room, None)
-            ]
+            shown = [a for a in reversed(self._agents.values()) if scope is None or scope.contains(a.record.room, None)]
+            listed = [(agent, agent.facts(logs=logs)) for agent in shown]
         agents = [{**facts, "log": agent.lines(_LINES) if logs else []} for agent, facts in listed]
         return {"status": agents[0]["status"] if agents else "none", "agents": agents}
 
