@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 from event_hub.events import schema
-from event_hub.server.agents import states
 from event_hub.server.access.needs import ROUTES, Need
+from event_hub.server.agents import states
 from event_hub.server.errors import CATALOGUE
 from event_hub.server.settings import Settings
 from tools import gateway_docs
