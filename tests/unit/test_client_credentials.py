@@ -124,7 +124,7 @@ def test_a_key_file_must_be_readable_at_first(tmp_path: Path, monkeypatch: pytes
         with pytest.raises(ValueError, match=why):
             credential(f"@{tmp_path / name}")
     with pytest.raises(ValueError, match="no such home directory"):
-        credential("@~nobody-of-this-name/key")
+        credential("@~an-unknown-user/key")
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "mine").write_text("k-1")
     assert credential("@~/mine").bearer() == "k-1"

@@ -66,7 +66,7 @@ def uses(hub: Hub) -> dict[str, Callable[[], Any]]:
     ("key", "allowed"),
     [
         ("", {}),
-        ("wrong-key-of-somebody", {}),
+        ("wrong-key-of-another-hub", {}),
         ("publish-all-secret", {"post", "config"}),
         ("publish-support-secret", {"post", "config"}),
         ("watch-all-secret-xx", {"newest", "events", "sessions", "config"}),
