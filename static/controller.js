@@ -23,6 +23,7 @@ import { LogHead } from "./views/log-head.js";
 import { Poster } from "./views/post.js";
 import { Rooms } from "./views/rooms.js";
 import { SessionPanel } from "./views/session-panel.js";
+import { SignIn } from "./views/sign-in.js";
 import { Status } from "./views/status.js";
 import { Tabs } from "./views/tabs.js";
 import { Talk } from "./views/talk.js";
@@ -39,9 +40,10 @@ export class PageController {
   #typed = false; // whether the selection is a name that is still being typed
   #hidden = 0; // store.hidden when the log was last drawn
 
-  /** `hub`: its address; `own`: the address of the hub that served the page. */
-  constructor({ hub, own }) {
-    this.api = new Api(hub);
+  /** `hub`: its address; `own`: the address of the hub that served the page; `credential`: this tab's, if it has one. */
+  constructor({ hub, own, disk }, credential) {
+    this.api = new Api(hub, credential);
+    this.foreign = disk || hub !== own;
     this.address = new AddressBar((selection) => this.#show(selection));
     const { settings, selection } = this.address.read();
     this.settings = hub === own ? settings : { ...settings, hub };
@@ -58,6 +60,7 @@ export class PageController {
   #build() {
     const { api, model } = this;
     this.status = new Status(api.hub);
+    this.signIn = new SignIn(api, { foreign: this.foreign, retry: (options) => this.status.feed?.retry(options) });
     this.conversation = new Conversation();
     this.captions = new Captions((on) => this.set({ captions: on ? "" : "off" }));
     this.rooms = new Rooms((selection) => this.select(selection));
@@ -80,7 +83,7 @@ export class PageController {
   /** Open the stream. */
   async connect() {
     this.status.render();
-    this.status.feed = await openFeed(this.api.hub, (message) => this.#receive(message));
+    this.status.feed = await openFeed(this.api.hub, (message) => this.#receive(message), this.api.credential);
     this.status.render();
   }
 
@@ -90,6 +93,7 @@ export class PageController {
     if (events) return this.#intake(events);
     this.status.status = status;
     this.agents.connection(status);
+    this.signIn.render(status);
     this.#skew = status.skew ?? this.#skew;
     this.status.render();
     if (status.state === "live") this.history.begin(() => this.status.status.state === "live", (page) => this.#loaded(page));

@@ -3,9 +3,10 @@
 import { PageController } from "./controller.js";
 import { address, read } from "./model/settings.js";
 import { byId } from "./views/dom.js";
+import { takeCredential } from "./transport/credential.js";
 import { showHubNotice } from "./views/hub-notice.js";
 
-const page = new PageController(window.eventHub);
+const page = new PageController(window.eventHub, takeCredential(window.eventHub.hub));
 byId("pause").onclick = () => page.togglePause();
 byId("clear").onclick = () => page.clear();
 byId("post").onclick = () => page.post();

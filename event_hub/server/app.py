@@ -27,6 +27,7 @@ from .http.routes import stream as stream_route
 from .http.routes.agent import AgentRoutes
 from .http.routes.sign_in import SignInRoutes
 from .http.routes.token import TokenRoute
+from .http.security_headers import hardening
 from .hub import EventHub
 from .settings import Settings
 
@@ -138,15 +139,6 @@ def _authorise() -> None:
         authorise(principal_of(request.environ), need_of(request.method, request.url_rule.rule))
 
 
-def _harden(response: Response) -> Response:
-    """Forbid other origins to frame the page (clickjacking), and browsers to guess content types."""
-    response.headers.setdefault("X-Content-Type-Options", "nosniff")
-    if response.mimetype == "text/html":
-        response.headers.setdefault("X-Frame-Options", "SAMEORIGIN")
-        response.headers.setdefault("Content-Security-Policy", "frame-ancestors 'self'")
-    return response
-
-
 def create_app(settings: Settings | None = None, *, static: Path | None = None) -> HubApp:
     """The application. `settings`: None reads them from the environment; raises `SettingsError`."""
     settings = settings or Settings.load()
@@ -202,7 +194,7 @@ def create_app(settings: Settings | None = None, *, static: Path | None = None) 
     app.register_error_handler(HTTPException, lambda error: _http_error(app, error))
     app.register_error_handler(Exception, lambda error: _problem(app, _failed(error)))
     app.before_request(_authorise)
-    app.after_request(_harden)
+    app.after_request(hardening(settings, Path(app.static_folder or "")))
     app.wsgi_app = _Front(app, origins)  # type: ignore[method-assign]
     return app
 

@@ -125,6 +125,9 @@ class Settings(BaseModel):
         "origins, separated by commas, whose pages may use the hub; `*`: all may read and post. Unset: on an open hub all "
         "may read, and pages on this machine may post; where credentials are required, none",
     )
+    frame_ancestors: Annotated[tuple[str, ...], BeforeValidator(setting_values.origins)] = _setting(
+        "HUB_FRAME_ANCESTORS", "", "origins whose pages may show the hub's pages in a frame; unset: none"
+    )
     proxies: Annotated[tuple[str, ...], BeforeValidator(setting_values.addresses)] = _setting(
         "HUB_PROXIES",
         "",

@@ -1,6 +1,7 @@
 // The hub's HTTP API: JSON requests whose errors say in a sentence what went wrong. Runs in a page or in a worker.
 
 import { exact } from "../words/format.js";
+import { withCredential } from "./credential.js";
 
 const TIMEOUT = 15_000; // ms for a response
 const RETRY_REFUSED = 30_000; // ms, where asking again soon does not help
@@ -43,20 +44,27 @@ export function refused(response, problem) {
   return Object.assign(new HubError("refused", message, problem.retry ? wait || RETRY_BUSY : RETRY_REFUSED), { problem });
 }
 
-/** The API of one hub. */
+/** The API of one hub. `credential`: this tab's, "" if it has none; a request may have another. */
 export class Api {
-  constructor(hub) {
+  constructor(hub, credential = "") {
     this.hub = hub;
+    this.credential = credential;
   }
 
-  get(path) {
-    return ask(this.hub + path, { headers: { Accept: "application/json" } });
+  get(path, { credential = this.credential } = {}) {
+    return ask(this.hub + path, { headers: { Accept: "application/json", ...bearer(credential) } });
   }
 
   /** `body`: an object, or JSON that is already text. */
-  post(path, body) {
+  post(path, body, { credential = this.credential } = {}) {
     const text = typeof body === "string" ? body : JSON.stringify(body);
-    return ask(this.hub + path, { method: "POST", headers: { "Content-Type": "application/json" }, body: text });
+    const headers = { "Content-Type": "application/json", ...bearer(credential) };
+    return ask(this.hub + path, { method: "POST", headers, body: text });
+  }
+
+  /** The address of `path` for EventSource and for links, which cannot send headers. */
+  address(path) {
+    return withCredential(this.hub + path, this.credential);
   }
 
   /** Publish one event or several. */
@@ -66,8 +74,10 @@ export class Api {
 
   /** A page of the history: as `/api/events` returns it, but with `events` and `past` as `[id, data]`, numbers as written. */
   async history(query) {
-    const page = await ask(`${this.hub}/api/events?${new URLSearchParams(query)}`, {}, exact);
+    const page = await ask(`${this.hub}/api/events?${new URLSearchParams(query)}`, { headers: bearer(this.credential) }, exact);
     const written = ({ id, event }) => [id, JSON.stringify(event)];
     return { ...page, events: page.events.map(written), past: (page.past ?? []).map(written) };
   }
 }
+
+const bearer = (credential) => (credential ? { Authorization: `Bearer ${credential}` } : {});

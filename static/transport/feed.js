@@ -3,11 +3,15 @@
 
 import { Source } from "./source.js";
 
-const VERSION = 3; // tabs with different versions of these modules do not share
+const VERSION = 4; // tabs with different versions of these modules do not share
 const TIMEOUT = 5000; // ms for a worker's first message
 
-/** `take({events})` and `take({status})`, as `Source` emits them. Returns `{how, retry(), close()}`. */
-export async function openFeed(hub, take) {
+/**
+ * `take({events})` and `take({status})`, as `Source` emits them. `credential`: the tab's own, which it shares with no other.
+ * Returns `{how, retry({force}), close()}`.
+ */
+export async function openFeed(hub, take, credential = "") {
+  if (credential) return own(hub, take, credential);
   for (const way of [shared, elected]) {
     try {
       return await way(hub, take);
@@ -47,7 +51,7 @@ async function shared(hub, take) {
     port.close();
   };
   addEventListener("pagehide", close);
-  return { how: "shared", retry: () => say({ retry: true }), close };
+  return { how: "shared", retry: (options = {}) => say({ retry: options }), close };
 }
 
 async function elected(hub, take) {
@@ -62,7 +66,7 @@ async function elected(hub, take) {
     last = data.events?.at(-1)[0] ?? data.status?.last ?? last;
     if (data.events || data.status) take(data);
     else if (source && data.hello) channel.postMessage({ status: source.status });
-    else if (source && data.retry) source.retry();
+    else if (source && data.retry) source.retry(data.retry);
   };
   const lead = () => {
     source = new Source(hub, (message) => {
@@ -79,12 +83,12 @@ async function elected(hub, take) {
     channel.close();
   };
   addEventListener("pagehide", close);
-  const retry = () => (source ? source.retry() : channel.postMessage({ retry: true }));
+  const retry = (options = {}) => (source ? source.retry(options) : channel.postMessage({ retry: options }));
   return { how: "elected", retry, close };
 }
 
-function own(hub, take) {
-  const source = new Source(hub, take);
+function own(hub, take, credential = "") {
+  const source = new Source(hub, take, "", credential);
   addEventListener("pagehide", () => source.close());
-  return { how: "own", retry: () => source.retry(), close: () => source.close() };
+  return { how: "own", retry: (options) => source.retry(options), close: () => source.close() };
 }

@@ -2,6 +2,7 @@
 // reports its state. Runs in a page or in a worker.
 
 import { parse } from "../model/cursor.js";
+import { lacking } from "../words/access.js";
 import { Api, HubError, refused } from "./api.js";
 
 const FIRST = 500; // ms before the first reconnection attempt
@@ -26,26 +27,27 @@ export class Source {
   #filling = null;
   #replayed = 0; // stored events still to come before the live ones
   #closed = false;
+  #ended = "";
   #run = 0;
 
   /**
    * `emit({events: [[id, data, live], …]})`: what the hub sent, as text, oldest first; `live` is false for replayed events.
    * `emit({status})`: the connection's `state` (`connecting`, `live` or `waiting`; while waiting also `reason`, `kind` and
-   * `retryAt` in epoch ms), the hub's `config`, the `last` id received, and `skew`, the seconds by which the hub's clock
+   * `retryAt` in epoch ms, unless a sign-in is needed: `kind` signed-out), the hub's `config`, the `last` id received, and `skew`, the seconds by which the hub's clock
    * is ahead of this one.
-   * `after`: the id to resume after; without it, the stream starts with the next event.
+   * `after`: the id to resume after; without it, the stream starts with the next event. `credential`: the tab's, if any.
    */
-  constructor(hub, emit, after = "") {
-    this.#api = new Api(hub);
+  constructor(hub, emit, after = "", credential = "") {
+    this.#api = new Api(hub, credential);
     this.#emit = emit;
     this.#last = after;
     this.status = { state: "connecting" };
     this.#open();
   }
 
-  /** Reconnect now. */
-  retry() {
-    if (this.status.state !== "live") this.#open();
+  /** Reconnect now. `force`: even if the stream is open, because the browser has signed in or out. */
+  retry({ force = false } = {}) {
+    if (force || this.status.state !== "live") this.#open();
   }
 
   close() {
@@ -75,6 +77,7 @@ export class Source {
     try {
       const config = await this.#api.get("/api/config");
       if (stale()) return;
+      if (lacking(config.access)) return this.#signedOut(config);
       if (!config.epoch) throw new HubError("foreign", `${this.#api.hub} is not a hub: it responds with a different /api/config`, FOREIGN);
       this.status.config = config;
       this.#silence = 3000 * (config.heartbeat ?? HEARTBEAT);
@@ -83,7 +86,7 @@ export class Source {
       return;
     }
     const query = this.#last ? `?last_event_id=${encodeURIComponent(this.#last)}` : "";
-    this.#source = new EventSource(`${this.#api.hub}/api/stream${query}`);
+    this.#source = new EventSource(this.#api.address(`/api/stream${query}`));
     this.#source.onmessage = (message) => this.#take(message.lastEventId, message.data);
     this.#source.onerror = () => this.#failed(run);
     this.#alive();
@@ -99,7 +102,7 @@ export class Source {
     setTimeout(() => abort.abort(), TIMEOUT);
     let cause = new HubError("unreachable", `No hub answers at ${this.#api.hub}`);
     try {
-      const response = await fetch(`${this.#api.hub}/api/stream`, { cache: "no-store", signal: abort.signal });
+      const response = await fetch(this.#api.address("/api/stream"), { cache: "no-store", signal: abort.signal });
       const problem = response.ok ? null : await response.json().catch(() => null);
       cause = problem?.detail
         ? refused(response, problem)
@@ -109,6 +112,13 @@ export class Source {
     }
     abort.abort();
     if (!this.#closed && run === this.#run) this.#wait(cause);
+  }
+
+  // Asking again would not help. `ended`: why the stream that was open has ended.
+  #signedOut(config) {
+    this.#drop();
+    this.status.config = { ...this.status.config, ...config };
+    this.#say({ state: "waiting", reason: "This hub requires a key", kind: "signed-out", ended: this.#ended });
   }
 
   #wait(error) {
@@ -131,7 +141,7 @@ export class Source {
     if (data.includes('"stream_') || this.status.state !== "live") {
       const event = JSON.parse(data);
       if (event.type === "stream_opened") return this.#opened(id, event);
-      if (event.type === "stream_closing") return this.#closing(id, event.retry);
+      if (event.type === "stream_closing") return this.#closing(id, event);
       if (event.type === "stream_gap" && event.reason === "too_slow") this.#fill(event);
       else this.#push(id, data);
     } else this.#push(id, data);
@@ -142,12 +152,15 @@ export class Source {
     this.#last ||= id;
     this.#tries = 0;
     this.#replayed = replayed ?? Infinity;
+    this.#ended = "";
     this.#say({ state: "live", since: Date.now(), skew: timestamp - Date.now() / 1000 });
   }
 
   // The hub gives each subscriber a different delay, so that they do not all reconnect at once.
-  #closing(id, retry = FIRST * 2) {
+  #closing(id, { reason, retry = FIRST * 2 }) {
     this.#last = id || this.#last;
+    this.#ended = reason;
+    if (reason !== "shutdown") return this.#open(); // its configuration says whether to sign in
     this.#wait(new HubError("closing", "The hub is shutting down or restarting", retry));
   }
 

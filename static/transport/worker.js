@@ -17,7 +17,7 @@ function leave(port) {
 self.onconnect = ({ ports: [port] }) => {
   tabs.add(port);
   port.onmessage = ({ data }) => {
-    if (data.retry) source?.retry();
+    if (data.retry) source?.retry(data.retry);
     if (data.bye) leave(port);
     // A tab that crashes says no goodbye, but releases its lock.
     if (data.lock) navigator.locks?.request(data.lock, () => leave(port));

@@ -29,7 +29,7 @@ export class Empty {
    */
   render(shown, { config, events, room, cleared, failed }) {
     this.box.hidden = !shown;
-    const key = JSON.stringify([config?.features, events === 0, room, cleared, failed]);
+    const key = JSON.stringify([config?.features, config?.access, events === 0, room, cleared, failed]);
     if (!shown || key === this.drawn) return;
     this.drawn = key;
     if (failed) this.#say("The history could not be loaded", `${failed.replace(/[.]$/, "")}. The page keeps trying. New events appear here.`);
@@ -47,20 +47,20 @@ export class Empty {
     const { hub } = this.api;
     const example = button("Play an example conversation", () => this.play());
     example.id = "example";
-    const ways = features.has("agent") ? [button("Start an agent", () => this.#start()), example] : [example];
+    const { control = true, publish = null } = config?.access ?? {};
+    if (!control) for (const feature of ["agent", "token"]) features.delete(feature);
+    const ways = publish === null || publish.length ? [example] : [];
+    if (features.has("agent")) ways.unshift(button("Start an agent", () => this.#start()));
     if (features.has("token")) ways.splice(1, 0, button("Talk to an agent", this.talk));
     if (features.has("agent")) ways.push(button("Start the gateway", () => this.#start({ mode: "gateway" }), "Chat and voice over WebSockets, without a room; needs no key"));
-    ways[0].className = "primary";
-    ways[0].id = "start";
+    if (ways.length) Object.assign(ways[0], { className: "primary", id: "start" });
     const python = features.has("attach")
       ? ["In your LiveKit agent", "from event_hub.livekit import attach\n\nattach(session)"]
       : ["From Python", `from event_hub.client import Publisher\n\nPublisher("${hub}").publish({"type": "transcript", "role": "agent", "text": "Hello"})`];
     this.box.replaceChildren(
       el("h2", "", quiet ? "No events yet" : "No conversation yet"),
-      el("p", "", quiet ? "Everything that agents publish to this hub appears here, live. Three ways to begin:" : "The events so far are in the log. To see a conversation:"),
-      el("h3", "", "Try it"),
-      el("div", "actions", ...ways),
-      this.result,
+      el("p", "", quiet ? `Everything that agents publish to this hub appears here, live.${ways.length ? " Three ways to begin:" : ""}` : "The events so far are in the log. To see a conversation:"),
+      ...(ways.length ? [el("h3", "", "Try it"), el("div", "actions", ...ways), this.result] : []),
       el("h3", "", "From a terminal"),
       sample(
         `curl ${hub}/api/agent/data \\\n  -H 'Content-Type: application/json' \\\n  -d '{"type":"transcript","text":"Hello","participant":"caller_1","role":"user","room":"demo"}'`,

@@ -116,7 +116,7 @@ export class SessionPanel {
   }
 
   #link(label, path) {
-    this.links.append(el("p", "", label, ...FORMS.map((form) => link(form, this.api.hub + path(form)))));
+    this.links.append(el("p", "", label, ...FORMS.map((form) => link(form, this.api.address(path(form))))));
   }
 
   #row([words, name, ...values]) {

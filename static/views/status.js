@@ -40,15 +40,15 @@ export class Status {
     const waiting = state === "waiting";
     const left = Math.max(0, Math.ceil((retryAt - Date.now()) / 1000));
     const broken = waiting || (state === "connecting" && reason);
-    const words = { connecting: reason ? "reconnecting" : "connecting", live: "live", waiting: kind === "foreign" ? "not a hub" : kind === "refused" ? "refused" : "reconnecting" };
+    const words = { connecting: reason ? "reconnecting" : "connecting", live: "live", waiting: { foreign: "not a hub", refused: "refused", "signed-out": "signed out" }[kind] ?? "reconnecting" };
     this.word.dataset.state = this.paused !== null && state === "live" ? "paused" : broken ? "waiting" : state;
     const word = this.paused !== null ? `paused${state === "live" ? "" : `, ${words[state]}`}` : words[state];
     document.body.dataset.connection = state;
     if (this.label.data !== word) this.label.data = word;
-    text(this.count, (waiting ? ` in ${left} s` : "") + (this.paused ? ` · ${plural(this.paused, "event")} held` : ""));
-    byId("try-now").hidden = !waiting;
+    text(this.count, (waiting && retryAt ? ` in ${left} s` : "") + (this.paused ? ` · ${plural(this.paused, "event")} held` : ""));
+    byId("try-now").hidden = !waiting || kind === "signed-out";
     this.wasLive ||= state === "live";
-    if (waiting && !this.wasLive && !this.opened) this.opened = byId("where").open = true; // there is nothing else to see
+    if (waiting && !this.wasLive && !this.opened && kind !== "signed-out") this.opened = byId("where").open = true; // there is nothing else to see
     const details = byId("reason");
     details.hidden = !reason || state === "live";
     text(details, details.hidden ? "" : `${reason}${/[.!?]$/.test(reason) ? "" : "."}${advice(kind, this.hub)}`);
@@ -59,7 +59,8 @@ export class Status {
     const facts = [];
     this.version ??= config?.version;
     const old = config && this.version !== config.version ? ` (this page is from ${this.version}: reload it)` : "";
-    if (config) facts.push(["Version", config.version + old], ["History", `${config.history}, ${duration(config.retention?.age)}`], ["Epoch", config.epoch]);
+    if (config) facts.push(["Version", config.version + old]);
+    if (config?.epoch) facts.push(["History", `${config.history}, ${duration(config.retention?.age)}`], ["Epoch", config.epoch]);
     if (this.feed) facts.push(["Tabs", HOW[this.feed.how]]);
     if (Math.abs(skew) > 5) {
       facts.push(["Clock", `this browser's clock is ${duration(Math.abs(skew))} ${skew < 0 ? "ahead of" : "behind"} the hub's`]);

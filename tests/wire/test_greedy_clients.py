@@ -121,8 +121,8 @@ def test_a_proxy_that_is_named_is_believed(hub_factory: Callable[..., HubProcess
 @pytest.mark.parametrize("path", ["/", "/stream-test.html", "/docs/", "/docs/errors", "/docs/events"])
 def test_no_foreign_page_may_frame_ours(hub: HubProcess, path: str) -> None:
     headers = requests.get(f"{hub.url}{path}", timeout=PATIENCE).headers
-    assert "frame-ancestors 'self'" in headers["Content-Security-Policy"]
-    assert headers["X-Frame-Options"] == "SAMEORIGIN"
+    assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
+    assert headers["X-Frame-Options"] == "DENY"
     assert headers["X-Content-Type-Options"] == "nosniff"
 
 

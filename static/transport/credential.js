@@ -1,0 +1,28 @@
+// The credential of this tab: the token of a shared link, or a key that was typed into a page of another origin. A browser
+// that has signed in needs none, because it has a cookie.
+
+const NAME = "event-hub-credential";
+const PARAMETER = "access_token";
+
+/** Take the token out of the page's address, where others could read it. Returns this tab's credential for `hub`, or "". */
+export function takeCredential(hub) {
+  const url = new URL(location.href);
+  const given = url.searchParams.get(PARAMETER);
+  if (given !== null) {
+    url.searchParams.delete(PARAMETER);
+    history.replaceState(history.state, "", url.href);
+    keepCredential(hub, given);
+  }
+  return given ?? sessionStorage.getItem(`${NAME} ${hub}`) ?? "";
+}
+
+/** Keep a credential for as long as the tab is open; "" forgets it. */
+export function keepCredential(hub, text) {
+  if (text) sessionStorage.setItem(`${NAME} ${hub}`, text);
+  else sessionStorage.removeItem(`${NAME} ${hub}`);
+}
+
+/** `address` with the credential in its query, for what cannot send headers: EventSource and links. */
+export function withCredential(address, text) {
+  return text ? `${address}${address.includes("?") ? "&" : "?"}${PARAMETER}=${encodeURIComponent(text)}` : address;
+}
