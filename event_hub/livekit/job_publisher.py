@@ -29,14 +29,26 @@ class JobCredential(Credential):
         self._token = _token(job)
         self._room = job.room
         self._made = from_livekit(job.job.room.name)
+        self._refused: set[str] = set()
 
     def bearer(self) -> str | None:
-        renewed = getattr(self._room, "_token", None)  # there is no public way to get it
-        known = [token for token in (renewed, self._token) if isinstance(token, str) and token]
-        token = max(known, key=lambda token: expiry(token) or 0.0)
-        if self._made and (expiry(token) or 0.0) < time.time() + _MARGIN:
+        known = self._known()
+        usable = [token for token in known if token not in self._refused and _expires(token) > time.time() + _MARGIN]
+        if not usable and self._made:
             return self._made.bearer()
-        return token
+        return max(usable or known, key=_expires)
+
+    def renewed(self, refused: str | None) -> str | None:
+        """LiveKit's server renews tokens with the first of its API keys, which need not be the hub's: then the job's
+        original token is still good."""
+        known = self._known()
+        if refused in known:
+            self._refused = {refused, *self._refused.intersection(known)}
+        return super().renewed(refused)
+
+    def _known(self) -> list[str]:
+        renewed = getattr(self._room, "_token", None)  # there is no public way to get it
+        return [token for token in (renewed, self._token) if isinstance(token, str) and token]
 
 
 def publisher_for(job: JobContext | None, room: str | None) -> Publisher:
@@ -58,6 +70,10 @@ def publisher_for(job: JobContext | None, room: str | None) -> Publisher:
 def ends_with(job: JobContext, publisher: Publisher) -> bool:
     """Whether the publisher is the job's own and its process goes on to run other jobs."""
     return vars(job).get(_PUBLISHER) is publisher and job.proc.executor_type is JobExecutorType.THREAD
+
+
+def _expires(token: str) -> float:
+    return expiry(token) or 0.0
 
 
 def _token(job: JobContext) -> str:

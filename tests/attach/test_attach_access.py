@@ -18,10 +18,10 @@ from livekit.api import AccessToken, VideoGrants
 from agent.scripted.llm import Reply
 from event_hub.client import Hub, Publisher
 from event_hub.livekit import attach, process
-from event_hub.livekit.job_publisher import JobCredential
+from event_hub.livekit.job_publisher import JobCredential, publisher_for
 
 from ..hubs import HubProcess
-from ..wire.fake_servers import FakeServer, Handler, reply
+from ..wire.fake_servers import FakeServer, Handler, refuse, reply
 from .plays.stage import text_session
 from .sessions import run
 
@@ -53,10 +53,13 @@ class Listener(FakeServer):
     def __init__(self) -> None:
         self.rooms: dict[str | None, list[Any]] = {}
         self.types: list[str] = []
+        self.refused: set[str | None] = set()
 
         def answer(handler: Handler, events: list[dict[str, Any]]) -> None:
             key = (handler.headers["Authorization"] or "").removeprefix("Bearer ") or None
             self.rooms.setdefault(key, []).extend(event.get("room") for event in events)
+            if key in self.refused:
+                return refuse(handler, 401, "bad_credential")
             self.types += [event["type"] for event in events]
             result = {
                 "accepted": len(events),
@@ -65,7 +68,7 @@ class Listener(FakeServer):
                 "first_id": None,
                 "last_id": None,
             }
-            reply(handler, 200, json.dumps(result).encode())
+            return reply(handler, 200, json.dumps(result).encode())
 
         super().__init__(answer)
 
@@ -219,6 +222,34 @@ def test_the_token_that_livekit_renewed_is_used(monkeypatch: pytest.MonkeyPatch)
             assert old not in f"{credential!r}" and credential.source == "the job's LiveKit token"
 
     run(body)
+
+
+def test_a_token_that_livekit_renewed_with_another_key_is_left_aside(
+    listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A LiveKit server may have several keys, of which the hub knows one."""
+    mine, other = token(), token(seconds=900, name="of-another-key")
+    listener.refused.add(other)
+
+    async def body() -> None:
+        async with job(mine) as context:
+            context.room._token = other
+            credential = JobCredential(context)
+            assert credential.bearer() == other
+            assert credential.renewed(other) == mine and credential.bearer() == mine
+            assert credential.renewed(mine) == other, "with nothing else, the newest is tried again"
+            context.room._token = newest = token(seconds=1200)
+            assert credential.bearer() == newest
+            context.room._token = other
+            publisher = publisher_for(context, None)
+            for n in range(3):
+                publisher.publish({"type": "n", "n": n, "room": ROOM})
+                assert await asyncio.to_thread(publisher.flush, 30)
+            await asyncio.to_thread(publisher.close)
+            assert publisher.stats.retries == 0
+
+    run(body)
+    assert listener.rooms == {other: [ROOM], mine: [ROOM] * 3}
 
 
 def test_an_invalid_key_is_only_logged(
