@@ -12,7 +12,8 @@ import click
 from dotenv import load_dotenv
 
 from event_hub import providers
-from event_hub.client.address import hub_key, hub_url
+from event_hub.client.address import hub_url
+from event_hub.client.credentials import credential
 
 from . import running, settings
 from .failure import Failure
@@ -96,7 +97,7 @@ def _check_hub_settings() -> None:
     """Raises Failure if HUB_URL or HUB_KEY is malformed."""
     try:
         hub_url()
-        hub_key()
+        credential()
     except ValueError as error:
         raise Failure(f"HUB_URL or HUB_KEY is malformed: {error}") from None
 

@@ -15,7 +15,8 @@ import click
 from dotenv import load_dotenv
 
 from event_hub.client import Publisher
-from event_hub.client.address import hub_key, hub_url
+from event_hub.client.address import hub_url
+from event_hub.client.credentials import credential
 
 from .. import running
 from ..failure import Failure
@@ -155,6 +156,6 @@ def _report_failure(failure: Failure) -> None:
 def _check_hub_settings() -> None:
     try:
         hub_url()
-        hub_key()
+        credential()
     except ValueError as error:
         raise Failure(f"HUB_URL or HUB_KEY is malformed: {error}") from None

@@ -16,6 +16,8 @@ _COMMANDS = {
     "post": "Post one event, a file of events, or a stream on stdin.",
     "sessions": "List the sessions, or show one with its turns and latencies.",
     "export": "Write the history to a file: JSON lines, CSV or subtitles.",
+    "share": "Make a link with which anyone can watch a room or a session, for a while.",
+    "whoami": "Show what your key allows.",
 }
 
 

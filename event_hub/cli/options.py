@@ -23,9 +23,14 @@ class FilterArguments(TypedDict):
 
 def hub_options(function: F) -> F:
     """`--hub` and `--key`."""
-    function = click.option("--key", envvar="HUB_KEY", show_envvar=True, help="The hub's key, if it requires one.")(
-        function
-    )
+    function = click.option(
+        "--key",
+        envvar="HUB_KEY",
+        show_envvar=True,
+        metavar="KEY|@FILE",
+        help="A key of the hub, if it requires one. On the command line every user of this machine can see it: better set "
+        "HUB_KEY, or write @FILE to read it from a file.",
+    )(function)
     return click.option(
         "--hub",
         "url",

@@ -30,7 +30,7 @@ Examples:
 \b
 Exit codes:
   0    no more events (--no-follow, --count), or the reader closed the pipe (| head -1)
-  1    the hub refused the request
+  1    the hub refused the request, or the key has expired or was removed from the hub
   2    invalid options
   3    no response, or not from a hub; once connected, tail waits for the hub to come back instead
   130  Ctrl-C                   143  SIGTERM

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 
-from ..client import Hub, Posted, Refused
+from ..client import AccessDenied, Hub, Posted, Refused
 from .exits import CommandFailed
 from .ndjson import InputEvent, InvalidLine, ParsedLine, SkippedGap
 from .options import plural
@@ -56,7 +56,7 @@ class Uploader:
         self._first_line = 0
         self._last_line = 0
         self._duplicates = 0
-        self._notified = 0
+        self._notified: int | None = None
         self._last_id = ""
         self._gaps = 0
 
@@ -85,16 +85,20 @@ class Uploader:
             return f"{plural(self.posted + self.invalid)} checked, {self.invalid or 'none'} invalid, nothing was sent"
         if self.posted == 1:
             result = "already stored" if self._duplicates else "posted"
-            text = f"{result}: id {self._last_id}, {plural(self._notified, 'client')} notified"
+            text = f"{result}: id {self._last_id}{self._clients()}"
         else:
             duplicates = f" ({plural(self._duplicates, 'duplicate')})" if self._duplicates else ""
             last = f", last id {self._last_id}" if self._last_id else ""
-            text = f"posted {plural(self.posted)}{duplicates}{last}, {plural(self._notified, 'client')} notified"
+            text = f"posted {plural(self.posted)}{duplicates}{last}{self._clients()}"
         if self.invalid:
             text += f"; {plural(self.invalid, 'invalid line')} skipped"
         if self._gaps:
             text += f"; {plural(self._gaps, 'stream_gap line')} skipped"
         return text
+
+    def _clients(self) -> str:
+        """How many were notified, unless the key may not know."""
+        return "" if self._notified is None else f", {plural(self._notified, 'client')} notified"
 
     def partial_summary(self, unit: str) -> str:
         """What was posted before the command ended early."""
@@ -154,13 +158,14 @@ class Uploader:
         self._last_line = batch[-1].number
         self.next_line = batch[-1].number + 1
         self._duplicates += posted.duplicates
-        self._notified = max(self._notified, posted.clients_notified)
+        if posted.clients_notified is not None:
+            self._notified = max(self._notified or 0, posted.clients_notified)
         self._last_id = posted.last_id or self._last_id
 
     def _retry_without_invalid(self, batch: list[InputEvent], refused: Refused) -> None:
         """An invalid event makes the hub refuse the whole batch: post the events before it, skip it, post the rest."""
         index = refused.index
-        if index is None or index >= len(batch):
+        if index is None or index >= len(batch) or isinstance(refused, AccessDenied):
             raise refused
         if index:
             self._post(batch[:index])

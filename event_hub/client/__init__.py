@@ -6,13 +6,18 @@ and its key from `HUB_KEY`.
 """
 
 from ..events import InvalidEvent
-from .errors import HubError, NotAHub, Refused, Unreachable
+from .credentials import Credential
+from .errors import AccessDenied, AccessEnded, CredentialUnavailable, HubError, NotAHub, Refused, Unreachable
 from .hub import Hub
 from .publisher import Publisher, Stats
-from .results import Posted, Received
+from .results import Posted, Received, Share
 from .subscription import Subscription, subscribe
 
 __all__ = [
+    "AccessDenied",
+    "AccessEnded",
+    "Credential",
+    "CredentialUnavailable",
     "Hub",
     "HubError",
     "InvalidEvent",
@@ -21,6 +26,7 @@ __all__ = [
     "Publisher",
     "Received",
     "Refused",
+    "Share",
     "Stats",
     "Subscription",
     "Unreachable",

@@ -1,4 +1,4 @@
-"""The hub's address and key: `HUB_URL` and `HUB_KEY`."""
+"""The hub's address: `HUB_URL`."""
 
 from __future__ import annotations
 
@@ -33,14 +33,6 @@ def hub_url(given: str | None = None) -> str:
     if parts.query or parts.fragment or "/api/" in f"{parts.path}/":
         raise _invalid(text)
     return f"{parts.scheme.lower()}://{parts.netloc}{parts.path.rstrip('/')}"
-
-
-def hub_key(given: str | None = None) -> str | None:
-    """The hub's key: `given`, else `HUB_KEY`, else None. Raises ValueError if it cannot be sent in a header."""
-    key = (given if given is not None else os.environ.get("HUB_KEY", "")).strip()
-    if not key.isascii() or not key.isprintable() or " " in key:
-        raise ValueError("The hub's key (HUB_KEY) must be a single word of ASCII characters.")
-    return key or None
 
 
 def _invalid(text: str) -> ValueError:

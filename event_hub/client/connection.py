@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import http.client
 import ipaddress
+import logging
 import os
 import socket
 import ssl
 import time
 import zlib
+from collections.abc import Callable
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
 import requests
-from requests.auth import AuthBase
 from urllib3.exceptions import ProtocolError
 
 from ..exception_chain import causes, timed_out
-from .errors import HubError, NotAHub, Refused, Unreachable
+from .credentials import Credential
+from .errors import AccessDenied, HubError, NotAHub, Refused, Unreachable, is_access_problem
 from .plain_http import PlainHTTPClient, is_plain_http
 from .results import Posted
 
@@ -28,6 +30,8 @@ _MAX_PROBLEM = 1 << 20
 """Maximum bytes read of an error response."""
 Pairs = list[tuple[str, str]]
 
+logger = logging.getLogger("event_hub.client")
+
 
 class Connection:
     """A session with one hub that keeps its connections open. For one thread at a time.
@@ -35,12 +39,15 @@ class Connection:
     `timeout`: seconds to wait for a connection, and for the next byte of a response.
     """
 
-    def __init__(self, url: str, key: str | None, timeout: float) -> None:
+    def __init__(self, url: str, credential: Credential, timeout: float) -> None:
         self.url = url
+        self.credential = credential
+        self._sent: str | None = None
+        """What the last request sent of it."""
         self.timeout = timeout
         self._session = requests.Session()
-        # Set even without a key: otherwise `requests` would send credentials from ~/.netrc.
-        self._session.auth = _BearerAuth(key)
+        # Otherwise `requests` would send credentials from ~/.netrc. Ours is a header of each request.
+        self._session.auth = lambda request: request
         self._session.headers.update({"Accept": "application/json", "User-Agent": "livekit-event-hub-client"})
         # A proxy cannot reach this machine's loopback interface, so HTTP_PROXY is ignored for it.
         self._session.trust_env = not _is_loopback(url)
@@ -49,18 +56,40 @@ class Connection:
         self._post_headers = {name: str(value) for name, value in self._session.headers.items()}
         self._post_headers["Content-Type"] = "application/x-ndjson"
         self._post_headers["Accept-Encoding"] = "identity"
-        if key:
-            self._post_headers["Authorization"] = f"Bearer {key}"
+        self._encrypted = urlsplit(url).scheme == "https" or _is_loopback(url)
 
-    def get(self, path: str, shape: type[_T], query: Pairs | None = None, *, also: tuple[int, ...] = ()) -> _T:
-        """GET JSON and decode it as `shape`. `also`: statuses besides 200 that carry it. Raises `HubError`."""
-        with self._request("GET", path, params=query) as response:
-            return self._decode(response, shape, (200, *also))
+    def get(
+        self,
+        path: str,
+        shape: type[_T],
+        query: Pairs | None = None,
+        *,
+        also: tuple[int, ...] = (),
+        publishing: bool = False,
+    ) -> _T:
+        """GET JSON and decode it as `shape`. `also`: statuses besides 200 that carry it. `publishing`: a credential for
+        publishing alone will do. Raises `HubError`."""
+
+        def get(headers: dict[str, str]) -> requests.Response:
+            return self._request("GET", path, params=query, headers=headers)
+
+        with self._with_credential(get, publishing) as response:
+            return self._decode(response, shape, (200, *also), publishing)
 
     def post(self, lines: bytes) -> Posted:
         """POST events as NDJSON. Raises `HubError`."""
-        with self._post("/api/agent/data", lines) as response:
-            return self._decode(response, Posted, (200,))
+        with self._with_credential(lambda headers: self._post("/api/agent/data", lines, headers), True) as response:
+            return self._decode(response, Posted, (200,), True)
+
+    def post_json(self, path: str, body: Any, shape: type[_T]) -> _T:
+        """POST `body` as JSON and decode the response as `shape`. Raises `HubError`."""
+        data = msgspec.json.encode(body)
+
+        def post(headers: dict[str, str]) -> requests.Response:
+            return self._request("POST", path, data=data, headers={"Content-Type": "application/json", **headers})
+
+        with self._with_credential(post, False) as response:
+            return self._decode(response, shape, (200,))
 
     def stream(self, query: Pairs, last_event_id: str, silence: float) -> requests.Response:
         """Open a stream without reading its body. `silence`: seconds without a byte after which a read fails."""
@@ -68,7 +97,11 @@ class Connection:
         if last_event_id:
             headers["Last-Event-ID"] = last_event_id
         timeout = (self.timeout, silence)
-        response = self._request("GET", "/api/stream", params=query, headers=headers, timeout=timeout)
+
+        def get(credential: dict[str, str]) -> requests.Response:
+            return self._request("GET", "/api/stream", params=query, headers={**headers, **credential}, timeout=timeout)
+
+        response = self._with_credential(get, False)
         try:
             if response.status_code != 200 or _content_type(response) != "text/event-stream":
                 raise self._refusal(response)
@@ -91,11 +124,40 @@ class Connection:
         """The error for a failed connection."""
         return Unreachable(self.url, *_reason(error))
 
-    def _post(self, path: str, body: bytes) -> requests.Response:
+    def _with_credential(
+        self, send: Callable[[dict[str, str]], requests.Response], publishing: bool
+    ) -> requests.Response:
+        """`send` a request with the credential's header; once more if the hub does not accept it and there is a newer."""
+        credential = self._credential(publishing)
+        bearer = credential.bearer()
+        response = send(self._headers(bearer))
+        if response.status_code == 401:
+            try:
+                newer = credential.renewed(bearer)
+            except BaseException:
+                response.close()
+                raise
+            if newer is not None:
+                response.close()
+                response = send(self._headers(newer))
+        return response
+
+    def _credential(self, publishing: bool) -> Credential:
+        return self.credential if publishing or not self.credential.publishing_only else Credential()
+
+    def _headers(self, bearer: str | None) -> dict[str, str]:
+        self._sent = bearer
+        if bearer is None:
+            return {}
+        if not self._encrypted:
+            _warn_unencrypted(self.url)
+        return {"Authorization": f"Bearer {bearer}"}
+
+    def _post(self, path: str, body: bytes, headers: dict[str, str]) -> requests.Response:
         if self._plain is None:
-            return self._request("POST", path, data=body, headers={"Content-Type": "application/x-ndjson"})
+            return self._request("POST", path, data=body, headers={"Content-Type": "application/x-ndjson", **headers})
         try:
-            return self._plain.post(path, body, self._post_headers)
+            return self._plain.post(path, body, {**self._post_headers, **headers})
         except (OSError, http.client.HTTPException, zlib.error, ValueError) as error:
             raise self.unreachable(error) from error
 
@@ -114,9 +176,11 @@ class Connection:
                     raise self.unreachable(error) from error
         raise AssertionError
 
-    def _decode(self, response: requests.Response, shape: type[_T], statuses: tuple[int, ...]) -> _T:
+    def _decode(
+        self, response: requests.Response, shape: type[_T], statuses: tuple[int, ...], publishing: bool = False
+    ) -> _T:
         if response.status_code not in statuses or _content_type(response) != "application/json":
-            raise self._refusal(response)
+            raise self._refusal(response, publishing)
         try:
             body = response.content
         except (requests.RequestException, OSError) as error:
@@ -126,7 +190,17 @@ class Connection:
         except (ValueError, RecursionError):
             raise self.not_a_hub(response, "it sent JSON, but not a hub's") from None
 
-    def _refusal(self, response: requests.Response) -> HubError:
+    def has_newer_credential(self) -> bool:
+        """Whether there is a newer credential to read with than that of the last request. Raises
+        `CredentialUnavailable`."""
+        return self._credential(False).renewed(self._sent) is not None
+
+    def denied(self, status: int, problem: dict[str, Any], publishing: bool, wait: float | None = None) -> AccessDenied:
+        """The error for a credential that is missing, or that the hub does not accept."""
+        sent = self._credential(publishing)
+        return AccessDenied(status, problem, wait, source=sent.source, livekit=sent.livekit)
+
+    def _refusal(self, response: requests.Response, publishing: bool = False) -> HubError:
         """The error for an unsuccessful response. Reads no more than `_MAX_PROBLEM` bytes of it."""
         status, wait = response.status_code, _retry_after(response)
         if _content_type(response) == "application/problem+json":
@@ -137,6 +211,8 @@ class Connection:
                 return self.not_a_hub(response)
             except Exception as error:  # urllib3's exceptions, which `requests` does not wrap here
                 return self.unreachable(error)
+            if is_access_problem(status, problem):
+                return self.denied(status, problem, publishing, wait)
             return Refused(status, problem, wait)
         if 300 <= status < 400:
             try:
@@ -147,14 +223,15 @@ class Connection:
         return self.not_a_hub(response)
 
 
-class _BearerAuth(AuthBase):
-    def __init__(self, key: str | None) -> None:
-        self._key = key
+_warned: set[str] = set()
+"""Addresses that `_warn_unencrypted` has warned of."""
 
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        if self._key:
-            request.headers["Authorization"] = f"Bearer {self._key}"
-        return request
+
+def _warn_unencrypted(url: str) -> None:
+    """Warn, once per hub and process, that a credential travels in the clear."""
+    if url not in _warned:
+        _warned.add(url)
+        logger.warning("The credential for the hub at %s is sent without encryption: use https:// there.", url)
 
 
 def _is_loopback(url: str) -> bool:

@@ -38,6 +38,8 @@ class NotAHub(HubError):
     ) -> None:
         explanation = reason or f"status {status}, content type {content_type or 'missing'}"
         advice = "wait for the hub behind it" if _transient(status) else "check the URL (HUB_URL)"
+        if status in (401, 403, 407):
+            advice = "check the URL (HUB_URL), and the key (HUB_KEY) if a proxy requires one"
         super().__init__(f"The server at {url} is not a LiveKit Event Hub ({explanation}): {advice}.")
         self.url = url
         self.status = status
@@ -67,6 +69,67 @@ class Refused(HubError):
         super().__init__(
             f"The hub refused the request ({status} {self.code}): {self.detail.rstrip('.')}. {self.advice}".strip()
         )
+
+
+class AccessDenied(Refused):
+    """The hub requires a credential and got none (`unauthorized`), got one that is wrong or has expired (`bad_credential`,
+    `credential_expired`), or one that does not allow this request (`forbidden`). The message says what to set.
+
+    `source`: where the credential comes from, in words; empty if none was sent.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        problem: dict[str, Any],
+        retry_after: float | None = None,
+        *,
+        source: str = "",
+        livekit: bool = False,
+    ) -> None:
+        self.source = source
+        advice = _access_advice(status, source, livekit)
+        super().__init__(status, {**problem, "advice": advice}, retry_after)
+
+
+class AccessEnded(HubError):
+    """The hub ended a stream because its credential has expired (`reason` is `token_expired`) or its key was removed
+    (`access_revoked`), and there is no newer credential to go on with."""
+
+    def __init__(self, url: str, reason: str, source: str) -> None:
+        why = "has expired" if reason == "token_expired" else "was revoked"
+        who = source[:1].upper() + source[1:] if source else "The access"
+        super().__init__(
+            f"The hub at {url} ended the stream: {who} {why} ({reason}). Set HUB_KEY to a valid key to resume."
+        )
+        self.url = url
+        self.reason = reason
+
+
+class CredentialUnavailable(HubError):
+    """There is no key to send at the moment; nothing was sent."""
+
+    again = True
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"There is no key for the hub: {reason}.")
+        self.reason = reason
+
+
+def is_access_problem(status: int, problem: dict[str, Any]) -> bool:
+    """Whether a refusal is about the credential."""
+    return status == 401 or (status == 403 and problem.get("code") == "forbidden")
+
+
+def _access_advice(status: int, source: str, livekit: bool) -> str:
+    if not source:
+        return "Set HUB_KEY to one of the hub's keys."
+    it = source[:1].upper() + source[1:]
+    if status == 403:
+        return f"{it} does not allow it: set HUB_KEY to a key that does."
+    if livekit:
+        return f"The hub does not accept {source}: give it the same LIVEKIT_API_KEY and LIVEKIT_API_SECRET, or set HUB_KEY."
+    return f"The hub does not accept {source}: set HUB_KEY to one of its keys, without label and rooms."
 
 
 def _transient(status: int) -> bool:

@@ -13,12 +13,13 @@ import msgspec
 
 from ..events import Event, InvalidEvent
 from ..sse import Cursor
-from .address import hub_key, hub_url
+from .address import hub_url
 from .backoff import Backoff
 from .connection import Connection, Pairs
+from .credentials import Key, credential
 from .errors import HubError, NotAHub
 from .event_ids import new_id
-from .results import EventsPage, Posted, Received, SessionsPage
+from .results import EventsPage, Posted, Received, SessionsPage, Share
 
 AnyEvent: TypeAlias = Mapping[str, Any] | Event
 Patterns: TypeAlias = str | Iterable[str]
@@ -32,18 +33,25 @@ BATCH_BYTES = 1 << 20
 class Hub:
     """One hub over HTTP, synchronous, for one thread at a time. A context manager; `close` closes its connections.
 
-    `url` defaults to HUB_URL, else http://localhost:5000; `key` to HUB_KEY. `timeout`: seconds to wait for a
-    connection, and for the next byte of a response. Raises ValueError if the URL or the key is invalid.
+    `url` defaults to HUB_URL, else http://localhost:5000; `key` to HUB_KEY, and for `post` to a token made from
+    LIVEKIT_API_KEY and LIVEKIT_API_SECRET. `key` is a key, `@FILE`, or a function that returns the current key. `timeout`:
+    seconds to wait for a connection, and for the next byte of a response. Raises ValueError if the URL or the key is
+    invalid.
 
     >>> with Hub() as hub:
     ...     hub.post([{"type": "test", "room": "hub.py"}]).accepted
     1
     """
 
-    def __init__(self, url: str | None = None, *, key: str | None = None, timeout: float = 10.0) -> None:
+    def __init__(self, url: str | None = None, *, key: Key = None, timeout: float = 10.0) -> None:
         self.url = hub_url(url)
-        self._connection = Connection(self.url, hub_key(key), timeout)
+        self._connection = Connection(self.url, credential(key), timeout)
         self._limits: dict[str, int] | None = None
+
+    @property
+    def credential(self) -> str:
+        """Where the credential comes from, such as "the key in HUB_KEY"; empty if there is none."""
+        return self._connection.credential.source
 
     def post(self, events: AnyEvent | Sequence[AnyEvent], *, patience: float = 0.0) -> Posted:
         """Post one event or a batch. A batch is atomic; returns once the events are stored.
@@ -177,8 +185,34 @@ class Hub:
         return self._json_object(f"/api/sessions/{quote(id, safe='')}", "id", _non_empty(room=room))
 
     def config(self) -> dict[str, Any]:
-        """The hub's configuration: version, epoch, limits, heartbeat, known types. Raises `HubError`."""
-        return self._json_object("/api/config", "epoch")
+        """The hub's configuration: version, epoch, limits, heartbeat, known types. Raises `HubError`; `AccessDenied` if the
+        hub shows it only to those with a key."""
+        answer = self._config()
+        if not isinstance(answer.get("epoch"), str):
+            if isinstance(answer.get("access"), dict):  # what the hub tells anyone
+                code = "bad_credential" if self._connection.credential.source else "unauthorized"
+                problem = {"code": code, "detail": "this hub requires a credential"}
+                raise self._connection.denied(401, problem, publishing=True)
+            raise self._not_a_hub()
+        return answer
+
+    def access(self) -> dict[str, Any]:
+        """What this client's credential allows: `auth`, `kind`, `label`, `publish`, `subscribe` (rooms; None: all),
+        `control`, `expires_at`. Raises `HubError`; `AccessDenied` if the hub does not accept the credential."""
+        access = self._config().get("access")
+        if not isinstance(access, dict):
+            raise self._not_a_hub()
+        if access.get("kind") == "anonymous" and self._connection.credential.source:
+            problem = {"code": "bad_credential", "detail": "the hub takes this client for anonymous"}
+            raise self._connection.denied(401, problem, publishing=True)
+        return access
+
+    def share(self, lifetime: str, *, rooms: Sequence[str] = (), session: str | None = None) -> Share:
+        """A link that lets anyone who has it watch `rooms`, or one session, for `lifetime`, such as `2h`. Needs a key with
+        control. Raises `HubError`."""
+        body = {"rooms": list(rooms), "session": session, "for": lifetime}
+        answer = self._connection.post_json("/api/share", body, Share)
+        return Share(answer.token, f"{self.url}/{answer.url.lstrip('/')}", answer.expires_at)
 
     def health(self) -> dict[str, Any]:
         """The hub's health: `status` is "ok" while it accepts events. Raises `HubError`."""
@@ -199,8 +233,14 @@ class Hub:
     def _json_object(self, path: str, required: str, query: Pairs | None = None) -> dict[str, Any]:
         answer = self._connection.get(path, dict[str, Any], query, also=(503,))
         if not isinstance(answer.get(required), str):
-            raise NotAHub(self.url, 200, "application/json", "it sent JSON, but not a hub's")
+            raise self._not_a_hub()
         return answer
+
+    def _config(self) -> dict[str, Any]:
+        return self._connection.get("/api/config", dict[str, Any], also=(503,), publishing=True)
+
+    def _not_a_hub(self) -> NotAHub:
+        return NotAHub(self.url, 200, "application/json", "it sent JSON, but not a hub's")
 
     def _events_page(self, query: Pairs) -> EventsPage:
         return self._connection.get("/api/events", EventsPage, query)

@@ -18,8 +18,9 @@ from typing import Any
 import msgspec
 
 from ..events import InvalidEvent, check
-from .address import hub_key, hub_url
+from .address import hub_url
 from .connection import Connection
+from .credentials import Key, credential
 from .event_ids import new_id
 from .hub import AnyEvent, as_dict
 from .outbox import Outbox
@@ -58,9 +59,10 @@ class Publisher:
     """Publishes events from any thread without ever waiting for the hub. A background thread sends them in order, each
     once, and retries until the hub has them. A context manager.
 
-    `url`, `key`: default HUB_URL and HUB_KEY. `defaults`: fields added to events that lack them (room, session,
-    participant). `max_events`, `max_bytes`: the maximum that is queued. When the queue is full, the oldest events are
-    dropped: they are counted in `stats`, logged, reported to `on_dropped(count, reason)` (called in the background
+    `url`, `key`: default HUB_URL and HUB_KEY; without a key, a token made from LIVEKIT_API_KEY and LIVEKIT_API_SECRET. `key`
+    may be `@FILE`, or a function that returns the current key. `defaults`: fields added to events that lack them (room,
+    session, participant). `max_events`, `max_bytes`: the maximum that is queued. When the queue is full, the oldest events
+    are dropped: they are counted in `stats`, logged, reported to `on_dropped(count, reason)` (called in the background
     thread), and the hub gets one `events_dropped` event in their place. `batch`: maximum events in one POST. `linger`:
     seconds that the first event of a batch waits for more. `timeout`: seconds to wait for a response before retrying.
     `flush_at_exit`: maximum seconds to delay the end of the program while queued events are sent.
@@ -77,7 +79,7 @@ class Publisher:
         self,
         url: str | None = None,
         *,
-        key: str | None = None,
+        key: Key = None,
         max_events: int = 10_000,
         max_bytes: int = 16 << 20,
         batch: int = 500,
@@ -91,7 +93,7 @@ class Publisher:
             raise ValueError("max_events, max_bytes and batch must be at least 1.")
         self.url = hub_url(url)
         self.flush_at_exit = flush_at_exit
-        self._key = hub_key(key)
+        self._credential = credential(key)
         self._defaults = {name: value for name, value in (defaults or {}).items() if value is not None}
         if "event_id" in self._defaults:
             raise InvalidEvent("event_id", "cannot be a default: each event has its own")
@@ -122,7 +124,7 @@ class Publisher:
         self._thread: threading.Thread | None = None
         self._sender = Sender(
             self._outbox,
-            Connection(self.url, self._key, self._timeout),
+            Connection(self.url, self._credential, self._timeout),
             batch=self._batch,
             linger=self._linger,
             defaults=self._defaults,

@@ -35,11 +35,12 @@ class Received:
 @dataclass(frozen=True, slots=True)
 class Posted:
     """The result of a POST: how many events were new, how many the hub already had (by `event_id`), how many subscribers
-    the new ones were sent to, and the ids of the first and last event (None after an empty POST)."""
+    the new ones were sent to (None if the key may not know), and the ids of the first and last event (None after an empty
+    POST)."""
 
     accepted: int
     duplicates: int
-    clients_notified: int
+    clients_notified: int | None
     first_id: str | None
     last_id: str | None
 
@@ -72,3 +73,15 @@ class SessionsPage(msgspec.Struct):
 
     sessions: list[dict[str, Any]]
     more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A link to watch with: its `token`, the `url` of the page, and when it expires, in epoch seconds."""
+
+    token: str
+    url: str
+    expires_at: float
+
+    def __repr__(self) -> str:
+        return f"<Share until {self.expires_at}>"

@@ -13,7 +13,7 @@ import msgspec
 
 from .backoff import Backoff
 from .connection import Connection
-from .errors import HubError, NotAHub, Refused, Unreachable
+from .errors import AccessDenied, CredentialUnavailable, HubError, NotAHub, Refused, Unreachable
 from .event_ids import new_id
 from .outage_log import OutageLog
 from .outbox import Outbox
@@ -26,6 +26,8 @@ BATCH_BYTES = 1_000_000
 """Maximum bytes in one POST: below nginx's default limit of 1 MiB."""
 _FIRST_DELAY, _MAX_DELAY = 0.2, 10.0
 """Seconds between retries."""
+_MAX_DENIED_DELAY = 60.0
+"""Maximum seconds between retries while the hub does not accept the credential: keys are rotated by people."""
 _CLOSING_DELAY = 0.5
 """Maximum seconds between retries while a caller waits in `close`."""
 _SUSPECT_AFTER = 3
@@ -82,6 +84,7 @@ class Sender:
         self._linger = linger
         self._defaults = defaults
         self._backoff = Backoff(_FIRST_DELAY, _MAX_DELAY)
+        self._denied_backoff = Backoff(_FIRST_DELAY, _MAX_DENIED_DELAY)
 
     def run(self) -> None:
         """The thread's main function."""
@@ -176,6 +179,7 @@ class Sender:
         except HubError:
             return False
         self._backoff.reset()
+        self._denied_backoff.reset()
         return True
 
     def _delivered(self, batch: list[OutgoingLine], duplicates: int) -> None:
@@ -187,6 +191,7 @@ class Sender:
                 self.counters.duplicates += duplicates
                 self._outbox.settle(events, size)
         self._backoff.reset()
+        self._denied_backoff.reset()
         self.log.succeeded()
 
     def _failed(self, error: HubError) -> None:
@@ -200,7 +205,8 @@ class Sender:
         self._report_dropped()
 
     def _pause(self, error: HubError) -> None:
-        delay = self._backoff.next(error.retry_after)
+        backoff = self._denied_backoff if isinstance(error, AccessDenied) else self._backoff
+        delay = backoff.next(error.retry_after)
         self._outbox.pause(min(delay, _CLOSING_DELAY) if self._outbox.closing else delay)
 
     def _report_dropped(self, *, last: bool = False) -> None:
@@ -218,5 +224,7 @@ def _caused_by_batch(error: HubError) -> bool:
 
 
 def _maybe_caused_by_batch(error: HubError) -> bool:
-    """Whether the batch may be to blame although the response does not say so."""
-    return error.retry_after is None and not (isinstance(error, Refused) and error.retry)
+    """Whether the batch may be to blame although the response does not say so: not if the credential is."""
+    if isinstance(error, Refused) and (error.retry or error.status == 401):
+        return False
+    return error.retry_after is None and not isinstance(error, CredentialUnavailable)

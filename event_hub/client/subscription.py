@@ -12,10 +12,11 @@ import requests
 import urllib3
 
 from ..sse import Decoder, Message
-from .address import hub_key, hub_url
+from .address import hub_url
 from .backoff import MAX_REQUESTED, Backoff
 from .connection import Connection
-from .errors import HubError, NotAHub, Refused, Unreachable
+from .credentials import Key, credential
+from .errors import AccessEnded, HubError, NotAHub, Refused, Unreachable
 from .hub import Patterns, filter_query
 from .results import Received
 from .waker import Waker
@@ -24,6 +25,8 @@ _NOTICES = frozenset({"stream_opened", "heartbeat", "stream_closing"})
 _HEARTBEAT = 15.0
 """Seconds between heartbeats if the hub does not say."""
 _READ_SIZE = 64 << 10
+_ACCESS_ENDED = frozenset({"token_expired", "access_revoked"})
+"""Reasons of stream_closing after which the same credential is not accepted again."""
 
 OnState = Callable[[str, str], object]
 
@@ -37,7 +40,7 @@ def subscribe(
     last_event_id: str = "",
     since: str = "",
     replay: int | None = None,
-    key: str | None = None,
+    key: Key = None,
     notices: bool = False,
     reconnect: bool | Literal["always"] = True,
     on_state: OnState | None = None,
@@ -46,7 +49,8 @@ def subscribe(
 ) -> Subscription:
     """Subscribe to a hub: an endless iterator over the matching events, each once, in order.
 
-    `url`, `key`: default HUB_URL and HUB_KEY. `room`, `type`, `session`: one or more patterns; `*` matches anything.
+    `url`, `key`: default HUB_URL and HUB_KEY; `key` may be `@FILE`, or a function that returns the current key. `room`,
+    `type`, `session`: one or more patterns; `*` matches anything.
     Starts after `last_event_id`, with the events `since` ("5m", "all", epoch seconds, an id), with the newest `replay`
     events, or now. `notices`: also yield stream_opened, heartbeat and stream_closing. `silence`: seconds without a byte
     after which a connection counts as broken; default: three heartbeats. `timeout`: seconds to wait for a connection.
@@ -68,7 +72,7 @@ def subscribe(
     query = filter_query(room, type, session)
     start = [("since", since)] if since else [("replay", str(replay))] if replay is not None else []
     return Subscription(
-        Connection(hub_url(url), hub_key(key), timeout),
+        Connection(hub_url(url), credential(key), timeout),
         query,
         start,
         last_event_id=last_event_id,
@@ -85,8 +89,9 @@ class Subscription(Iterator[Received]):
 
     A gap that the history can fill (`too_slow`) is filled. Any other gap is yielded as an event of type `stream_gap`.
 
-    Iterating raises `Refused` if retrying cannot help and, on the first connection, also `NotAHub` and `Unreachable`.
-    After an error, the next call tries again.
+    Iterating raises `Refused` if retrying cannot help and, on the first connection, also `NotAHub` and `Unreachable`. When
+    the credential expires or is revoked, it resumes with a newer one if `key` is a file or a function; otherwise it raises
+    `AccessEnded`. After an error, the next call tries again.
     """
 
     def __init__(
@@ -116,6 +121,8 @@ class Subscription(Iterator[Received]):
         self._backoff = Backoff(0.5, 15.0)
         self._was_live = False
         self._opened = False
+        self._access_ended = ""
+        """Why the hub no longer accepts the stream's credential, if it said so."""
         self._ended = False
         self._closed = False
         self._reading = False
@@ -125,7 +132,9 @@ class Subscription(Iterator[Received]):
         """Wait for the next event. Raises StopIteration after `close`."""
         while not (self._closed or self._ended):
             try:
-                if self._pending:
+                if self._access_ended:
+                    self._go_on_with_newer_credential()
+                elif self._pending:
                     received = self._process(self._pending.popleft())
                     if received is not None:
                         return received
@@ -177,6 +186,14 @@ class Subscription(Iterator[Received]):
         start = [] if self.last_event_id else self._start
         self._decoder, self._opened = Decoder(), False
         self._response = self._connection.stream([*self._query, *start], self.last_event_id, silence)
+
+    def _go_on_with_newer_credential(self) -> None:
+        """The credential has expired or was revoked: reconnect if there is a newer one. Raises `AccessEnded`."""
+        reason, self._access_ended = self._access_ended, ""
+        self._disconnect()
+        if not self._reconnect or not self._connection.has_newer_credential():
+            raise AccessEnded(self._connection.url, reason, self._connection.credential.source)
+        raise Unreachable(self._connection.url, f"the credential ended ({reason}); there is a newer one")
 
     def _heartbeat(self) -> float:
         """Seconds between the hub's heartbeats. Queried before each connection: a response within `timeout` also
@@ -231,6 +248,8 @@ class Subscription(Iterator[Received]):
     def _should_reconnect(self, error: HubError) -> bool:
         if not self._reconnect:
             return False
+        if isinstance(error, AccessEnded):
+            return False
         if isinstance(error, Refused):
             return error.retry or (error.again and (self._was_live or self._reconnect == "always"))
         if self._was_live:
@@ -262,6 +281,8 @@ class Subscription(Iterator[Received]):
         if kind == "stream_opened":
             self._opened = self._was_live = True
             self._notify("live", self._connection.url)
+        if kind == "stream_closing" and event.get("reason") in _ACCESS_ENDED:
+            self._access_ended = str(event["reason"])
         if kind in _NOTICES and not self._notices:
             return None
         return Received(message.id, event, message.data)

@@ -16,6 +16,7 @@ from ..events import check
 from . import process, truncation
 from .guarded import handler
 from .job_context import deliver_before_the_end, identity, mode, room_io_of
+from .job_publisher import publisher_for
 from .taps import Taps, agent_of
 from .translator import Translator
 
@@ -41,11 +42,11 @@ def attach(
     waits for the hub, and nothing here raises into the voice loop. While the hub is unreachable, events are queued (see
     `Publisher` for the limits) and sent later.
 
-    `publisher`: by default, one shared by all sessions of the process. `room`, `participant` (the user's identity) and
-    `session_id`: by default, taken from the job and the room, and a new id for each start. `text`: where the agent's
-    streaming text is read: `transcription`, as the session outputs it, or `llm`, raw, as the model writes it, including
-    text that is never said; the events say which in `source`. `instructions`: report the text of the agents'
-    instructions too, not only that they changed.
+    `publisher`: by default, one shared by all sessions of the process or, without HUB_KEY, of the job: it publishes with
+    the job's LiveKit token. `room`, `participant` (the user's identity) and `session_id`: by default, taken from the job
+    and the room, and a new id for each start. `text`: where the agent's streaming text is read: `transcription`, as the
+    session outputs it, or `llm`, raw, as the model writes it, including text that is never said; the events say which in
+    `source`. `instructions`: report the text of the agents' instructions too, not only that they changed.
 
     If the session is attached already, returns that attachment. Raises TypeError if `session` is not an AgentSession,
     ValueError if a room, participant, id or text source is invalid.
@@ -95,7 +96,7 @@ class Attachment:
         self._dtmf: rtc.Room | None = None
         self._new_session()
         try:
-            self.publisher = publisher or process.publisher()
+            self.publisher = publisher or publisher_for(get_job_context(required=False), room)
         except ValueError as error:
             logger.error("The session is not reported to a hub: %s", error)
         methods: dict[str, Callable[[Any], None]] = {

@@ -12,6 +12,7 @@ from livekit.agents.voice import SpeechHandle
 from livekit.agents.voice.room_io import RoomIO
 
 from ..client import Publisher
+from .job_publisher import ends_with
 
 try:
     # Private, but it is exact where `session.current_speech` is not: before a reply's turn comes.
@@ -78,7 +79,8 @@ def deliver_before_the_end(job: JobContext, publisher: Publisher, *, shared: boo
 
     async def deliver() -> None:
         await asyncio.to_thread(publisher.flush, _FLUSH)
-        if publisher.stats.queued and shared and job.proc.executor_type is JobExecutorType.PROCESS:
+        process_ends = publisher.stats.queued and shared and job.proc.executor_type is JobExecutorType.PROCESS
+        if process_ends or ends_with(job, publisher):
             await asyncio.to_thread(publisher.close, 0.0)
         stats = publisher.stats
         why = f" {stats.last_error}" if stats.last_error else ""

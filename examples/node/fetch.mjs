@@ -1,5 +1,6 @@
 // Print every event, with Node's own fetch and no packages: node fetch.mjs [http://localhost:5000/api/stream?room=demo]
 const url = process.argv[2] ?? "http://localhost:5000/api/stream";
+const key = process.env.HUB_KEY; // if the hub requires one
 const hubOnly = ["stream_opened", "heartbeat", "stream_closing"];
 
 for await (const { id, event } of events(url)) console.log(id, JSON.stringify(event));
@@ -30,7 +31,8 @@ async function* frames(url, last) {
   const startTimer = () => setTimeout(() => connection.abort(new Error("no data for 45 s")), 45_000);
   let timer = startTimer();
   try {
-    const response = await fetch(url, { headers: last ? { "Last-Event-ID": last } : {}, signal: connection.signal });
+    const headers = { ...(last && { "Last-Event-ID": last }), ...(key && { Authorization: `Bearer ${key}` }) };
+    const response = await fetch(url, { headers, signal: connection.signal });
     if (!response.ok) {
       const { status } = response;
       throw Object.assign(new Error(`${status} ${await response.text()}`), { final: status >= 400 && status < 429 });

@@ -4,6 +4,7 @@ python watch.py [http://localhost:5000] [room=demo] [type=transcript] [since=5m]
 """
 
 import json
+import os
 import random
 import sys
 import time
@@ -35,6 +36,8 @@ def watch(hub, **query):
 def stream(hub, query, last):
     """Yield (id, event) for each frame of one connection, until it ends or fails."""
     headers = {"Last-Event-ID": last} if last else {}
+    if key := os.environ.get("HUB_KEY"):
+        headers["Authorization"] = f"Bearer {key}"
     # Without data for 45 s, which is three heartbeats, the connection is dead.
     with requests.get(f"{hub}/api/stream", params=query, headers=headers, stream=True, timeout=(5, 45)) as response:
         if response.status_code in (400, 401, 403, 404):

@@ -24,7 +24,7 @@ EVENT_HUB = str(Path(sys.executable).parent / "event-hub")
 
 def environ(**more: str) -> dict[str, str]:
     """The environment without a developer's own settings."""
-    drop = ("HUB_", "PORT", "NO_COLOR", "COLUMNS", "LINES")
+    drop = ("HUB_", "LIVEKIT_", "PORT", "NO_COLOR", "COLUMNS", "LINES")
     return {**{k: v for k, v in os.environ.items() if not k.startswith(drop)}, "TZ": "UTC", **more}
 
 

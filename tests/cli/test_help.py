@@ -15,7 +15,7 @@ from event_hub import __version__
 from ..hubs import PATIENCE, ROOT, free_port
 from .commands import run
 
-COMMANDS = ("serve", "tail", "post", "sessions", "export")
+COMMANDS = ("serve", "tail", "post", "sessions", "export", "share", "whoami")
 PAGE = ROOT / "docs" / "command-line.md"
 
 
@@ -53,7 +53,9 @@ def test_the_group() -> None:
     assert all(name in shown for name in COMMANDS)
     unknown = run("zzz")
     assert unknown.returncode == 2
-    assert "No such command: zzz. The commands are serve, tail, post, sessions, export." in unknown.stderr
+    assert (
+        "No such command: zzz. The commands are serve, tail, post, sessions, export, share, whoami." in unknown.stderr
+    )
     assert run("tail", "--unknown").returncode == 2
 
 
@@ -91,7 +93,15 @@ def other_server() -> Iterator[str]:
         thread.join()
 
 
-ALL = (["tail"], ["tail", "--no-follow"], ["tail", "--no-follow", "--since", "5m"], ["post", "test"], ["export"])
+ALL = (
+    ["share", "--room", "demo"],
+    ["whoami"],
+    ["tail"],
+    ["tail", "--no-follow"],
+    ["tail", "--no-follow", "--since", "5m"],
+    ["post", "test"],
+    ["export"],
+)
 
 
 @pytest.mark.parametrize("arguments", ALL)
@@ -118,7 +128,7 @@ def test_invalid_arguments_are_reported_without_a_hub() -> None:
 
 def test_commands_that_only_talk_to_a_hub_do_not_import_the_server() -> None:
     code = (
-        "import sys; import event_hub.cli.tail, event_hub.cli.post, event_hub.cli.export; "
+        "import sys; import event_hub.cli.tail, event_hub.cli.post, event_hub.cli.export, event_hub.cli.whoami, event_hub.cli.share; "
         "print([m for m in sys.modules if m.startswith(('event_hub.server', 'flask', 'gevent', 'gunicorn', 'livekit'))])"
     )
     assert subprocess.check_output([sys.executable, "-c", code], text=True, timeout=PATIENCE) == "[]\n"

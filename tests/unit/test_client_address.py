@@ -1,4 +1,4 @@
-"""The client's small parts: addresses and keys, backoff, the waker, error messages, event ids."""
+"""The client's small parts: addresses, backoff, the waker, error messages, event ids."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from event_hub.client import Hub, HubError, NotAHub, Refused, Unreachable, subscribe
-from event_hub.client.address import hub_key, hub_url
+from event_hub.client.address import hub_url
 from event_hub.client.backoff import MAX_REQUESTED, Backoff
 from event_hub.client.event_ids import new_id
 from event_hub.client.waker import Waker
@@ -67,23 +67,14 @@ def test_a_password_in_a_url_is_refused_and_not_shown(given: str) -> None:
     assert "secret" not in str(caught.value)
 
 
-def test_the_environment_provides_the_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_provides_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HUB_URL", raising=False)
-    monkeypatch.delenv("HUB_KEY", raising=False)
-    assert (hub_url(), hub_key()) == ("http://localhost:5000", None)
+    assert hub_url() == "http://localhost:5000"
     monkeypatch.setenv("HUB_URL", "")
     assert hub_url() == "http://localhost:5000"
     monkeypatch.setenv("HUB_URL", "hub.example.org:81")
-    monkeypatch.setenv("HUB_KEY", "from-the-environment\n")
-    assert (hub_url(), hub_key()) == ("http://hub.example.org:81", "from-the-environment")
-    assert (hub_url("localhost:1"), hub_key("given"), hub_key("")) == ("http://localhost:1", "given", None)
-
-
-@pytest.mark.parametrize("key", ["two words", "schlüssel", "line\nbreak"])
-def test_a_key_that_fits_no_header_is_refused_and_not_shown(key: str) -> None:
-    with pytest.raises(ValueError) as caught:
-        hub_key(key)
-    assert key not in str(caught.value)
+    assert hub_url() == "http://hub.example.org:81"
+    assert hub_url("localhost:1") == "http://localhost:1"
 
 
 @pytest.mark.parametrize("last", ["7-1\r\nX-Evil: 1", "ü"])
