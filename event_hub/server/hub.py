@@ -164,7 +164,7 @@ class EventHub:
         self.counters.duplicates += duplicates
         self._upkeep.appended(accepted)
         self.forwarding.wake()
-        if by.grant.publish is None:  # an agent of somebody else's may not speak for ours
+        if by.grant.publish is None:  # others may not report on behalf of the hub's agents
             for draft in drafts:
                 if draft.type in REPORTS:
                     self._report(drafts, appended)

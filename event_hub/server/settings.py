@@ -28,6 +28,7 @@ from .access.key_entries import KeyEntry, Right, new_key, parse_list, refuse_dup
 from .access.rates import Rate, parse_rates
 from .agents.modes import AutoStart, parse_autostart
 from .forward import signing
+from .forward.internal_addresses import Internal, parse_internal
 from .forward.targets import WEBHOOK, Target
 from .forward.targets import parse as parse_targets
 from .history import Retention
@@ -176,6 +177,12 @@ class Settings(BaseModel):
     forward_secret: Annotated[SecretStr, AfterValidator(setting_values.forward_secret)] | None = _setting(
         "HUB_FORWARD_SECRET", None, "signs requests to webhook receivers: `whsec_` and base64; never shown"
     )
+    forward_internal: Annotated[Internal, BeforeValidator(parse_internal)] = _setting(
+        "HUB_FORWARD_INTERNAL",
+        "",
+        "names and networks of receivers that may be at internal addresses, such as `crm,*.internal,10.0.0.0/8`; an "
+        "address in HUB_FORWARD itself, and `localhost`, need not be listed",
+    )
     forward_state: str = _setting(
         "HUB_FORWARD_STATE", "var/forward", "folder for the progress of each forwarding target"
     )
@@ -230,7 +237,9 @@ class Settings(BaseModel):
         if auth == "open" and keys:
             raise ValueError("open would ignore the keys: remove either")
         if auth == "required" and not credentials:
-            raise ValueError(f"required: nobody could use this hub; set HUB_CONTROL_KEYS={new_key()} (just generated)")
+            raise ValueError(
+                f"required: without credentials, this hub refuses everything; set HUB_CONTROL_KEYS={new_key()} (just generated)"
+            )
         if auth is None and host is not None and host not in LOOPBACK and not credentials:
             raise ValueError(
                 f"with HUB_HOST={host} everyone who can reach that address could read every conversation: set "

@@ -11,7 +11,7 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _HOPS = 32
-"""Addresses of `X-Forwarded-For` that are looked at, from the right: nobody has more proxies."""
+"""Addresses of `X-Forwarded-For` that are looked at, from the right: more proxies in a row do not occur."""
 _HOST_BITS = 64
 """A client has a whole /64 of IPv6 addresses, so that is what counts as one."""
 

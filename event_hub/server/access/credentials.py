@@ -55,7 +55,7 @@ def redact(text: str) -> str:
 
 
 def _bearer(header: str) -> str | None:
-    """Other schemes are for somebody else: a proxy may pass on the password that it asks for."""
+    """Other schemes are not for the hub: a proxy may pass on the password that it asks for."""
     scheme, _, rest = header.strip().partition(" ")
     return rest.strip() if scheme.lower() == "bearer" and rest.strip() else None
 

@@ -78,7 +78,7 @@ def _entry(text: str, right: Right) -> KeyEntry:
 
 
 def refuse_duplicates(entries: Iterable[KeyEntry]) -> tuple[KeyEntry, ...]:
-    """The same keys; raises ValueError if two labels have one secret, for then nobody could tell who has done what."""
+    """The same keys; raises ValueError if two labels share a secret, because logs could not tell them apart."""
     entries = tuple(entries)
     labels: dict[str, str] = {}
     for entry in entries:

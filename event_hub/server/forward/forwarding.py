@@ -15,6 +15,7 @@ from ..settings import Settings
 from . import signing
 from .checkpoint import CheckpointFile, FileState
 from .follower import Follower
+from .internal_addresses import Internal
 from .sink import Sink
 from .targets import WEBHOOK, Target
 
@@ -45,7 +46,8 @@ class Forwarding:
         followers = []
         for target in settings.targets:
             checkpoint = CheckpointFile(folder, target.slug, target.shown)
-            followers.append(Follower(target, self._history, checkpoint, partial(_make_sink, target, keys), turn))
+            make_sink = partial(_make_sink, target, keys, settings.forward_internal)
+            followers.append(Follower(target, self._history, checkpoint, make_sink, turn))
         for follower in followers:
             follower.open()
             follower.start()
@@ -97,12 +99,16 @@ def _facts(follower: Follower) -> dict[str, Any]:
 
 
 def _make_sink(
-    target: Target, keys: tuple[bytes, ...], state: FileState | None, save: Callable[[FileState], None]
+    target: Target,
+    keys: tuple[bytes, ...],
+    internal: Internal,
+    state: FileState | None,
+    save: Callable[[FileState], None],
 ) -> Sink:
     if target.kind == WEBHOOK:
         from .webhook import Webhook  # imports requests, which nothing else in the hub needs
 
-        return Webhook(target, keys)
+        return Webhook(target, keys, internal)
     from .jsonl import JSONLines
 
     return JSONLines(target, state, save)

@@ -24,6 +24,8 @@ from requests.utils import get_auth_from_url
 from ... import __version__
 from ...exception_chain import causes, timed_out
 from . import signing
+from .checked_connections import CheckedAdapter
+from .internal_addresses import Internal
 from .sink import MOST_BYTES, Batch, DeliveryFailed
 from .targets import Target
 
@@ -35,6 +37,7 @@ _MOST_BODY = 64 << 10
 """Maximum bytes of a response body that are read and discarded, so that the connection can be reused."""
 _BODY_TIMEOUT = 1.0
 """Maximum seconds to read them: the status, which counts, is there already."""
+NO_INTERNAL = Internal()
 _LOOPBACK = re.compile(r"localhost|127\.[0-9.]+|::1", re.IGNORECASE)
 
 logging.getLogger("urllib3").setLevel(logging.CRITICAL)  # its messages contain the whole URL
@@ -45,8 +48,10 @@ class _Session(requests.Session):
     password except the one in the URL (`requests` would prefer `~/.netrc`), and no proxy for this machine. It does not
     read the body of a redirect, which `requests` reads without a limit."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, internal: Internal) -> None:
         super().__init__()
+        for scheme in ("http://", "https://"):
+            self.mount(scheme, CheckedAdapter(internal.allows))
         user, password = get_auth_from_url(url)
         own: Any = (user.encode(), password.encode()) if user or password else lambda request: request
         self.auth = own
@@ -60,11 +65,11 @@ class _Session(requests.Session):
 class Webhook:
     """Sends to one URL, one request at a time, and reuses the connection. A `Sink`."""
 
-    def __init__(self, target: Target, keys: tuple[bytes, ...]) -> None:
+    def __init__(self, target: Target, keys: tuple[bytes, ...], internal: Internal = NO_INTERNAL) -> None:
         self._url = target.address
         self._batch = target.batch
         self._keys = keys
-        self._session = _Session(self._url)
+        self._session = _Session(self._url, internal)
         self._warm = False
         """The last request succeeded, so its connection can be reused, unless the receiver has closed it meanwhile."""
 
