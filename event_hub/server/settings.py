@@ -31,6 +31,7 @@ from .forward import signing
 from .forward.targets import WEBHOOK, Target
 from .forward.targets import parse as parse_targets
 from .history import Retention
+from .redaction_setting import Redaction
 from .units import seconds as seconds
 from .units import size as size
 
@@ -47,7 +48,7 @@ _ELSEWHERE = frozenset(
 """Variables that publishers and agents read."""
 _NOT_YET = frozenset({"HUB_PUBLISH_KEYS", "HUB_SUBSCRIBE_KEYS", "HUB_CONTROL_KEYS", "HUB_RATE_LIMIT"})
 """An operator who sets one of these relies on it: better not to start than to be open."""
-_UNTOLD = frozenset({"HUB_FORWARD", "HUB_FORWARD_SECRET"})
+_UNTOLD = frozenset({"HUB_FORWARD", "HUB_FORWARD_SECRET", "HUB_REDACT"})
 """Settings whose values are never printed."""
 
 
@@ -248,6 +249,11 @@ class Settings(BaseModel):
     )
     forward_state: str = _setting(
         "HUB_FORWARD_STATE", "var/forward", "folder for the progress of each forwarding target"
+    )
+    redact: Redaction = _setting(
+        "HUB_REDACT",
+        None,
+        "what to replace in events: `email,phone:DE|US,card,iban,account,dtmf`, `/patterns/`, `@files`",
     )
     livekit_url: Annotated[str, AfterValidator(_livekit)] | None = _setting(
         "LIVEKIT_URL", None, "your LiveKit server, for agents, tokens and webhooks"

@@ -20,7 +20,10 @@ SCRIPTED_NOTE = (
     "LiveKit and the providers' keys are not configured, so the agent plays a scripted conversation, which needs neither. "
     "For real calls set LIVEKIT_URL, LIVEKIT_API_KEY, LIVEKIT_API_SECRET and {keys} (see docs/launcher.md)."
 )
-_NOT_INHERITED = ("HUB_AGENT_ROOM", "HUB_AGENT_INSTRUCTIONS", "NOTIFY_SOCKET", "HUB_FORWARD", "HUB_FORWARD_SECRET")
+_NOT_INHERITED = (
+    *("HUB_AGENT_ROOM", "HUB_AGENT_INSTRUCTIONS", "NOTIFY_SOCKET"),
+    *("HUB_FORWARD", "HUB_FORWARD_SECRET", "HUB_REDACT"),
+)
 """Variables of the hub's environment that would mean something else to the program, and secrets that it does not need."""
 
 
