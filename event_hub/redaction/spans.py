@@ -34,7 +34,7 @@ class Detector(Protocol):
     name: str
 
     def scan(self, text: str, start: int, final: bool) -> Scan:
-        """Find matches in the folded `text` at or after `start`, left to right, without overlaps.
+        """Find matches in the folded `text` at or after `start`; they may overlap.
 
         Unless the text is `final`, more of it follows; `undecided` is then the first position where a match may start
         that the visible text neither proves nor excludes. Every span starts before it. If `final`, it is `len(text)`.

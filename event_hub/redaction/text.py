@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from .fold import fold
 from .spans import CONTEXT, Detector, Span
 
-MOST_HELD = 4096
+MOST_HELD = 640
 """Characters that are held back at most. Single detectors hold back at most 500; only a chain of overlapping matches could
 take more, and is then decided as it stands."""
 

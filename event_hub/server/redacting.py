@@ -11,6 +11,7 @@ import msgspec
 
 from .. import sse
 from ..redaction import EventRedactor, Rules, Undo
+from .cooperate import TimeSlice
 from .errors import RequestError
 from .history import Draft
 
@@ -32,8 +33,11 @@ class Redacting:
         """
         undo = Undo()
         try:
-            with self._lock:
-                result = [self._draft(event, draft, undo) for event, draft in zip(events, drafts, strict=True)]
+            result, time_slice = [], TimeSlice()
+            for event, draft in zip(events, drafts, strict=True):
+                time_slice.pause_if_due()
+                with self._lock:
+                    result.append(self._draft(event, draft, undo))
             yield result
         except BaseException:
             with self._lock:

@@ -251,9 +251,7 @@ class Settings(BaseModel):
         "HUB_FORWARD_STATE", "var/forward", "folder for the progress of each forwarding target"
     )
     redact: Redaction = _setting(
-        "HUB_REDACT",
-        None,
-        "what to replace in events: `email,phone:DE|US,card,iban,account,dtmf`, `/patterns/`, `@files`",
+        "HUB_REDACT", None, "what to replace in events: `email,phone,card`, … (docs/privacy.md)"
     )
     livekit_url: Annotated[str, AfterValidator(_livekit)] | None = _setting(
         "LIVEKIT_URL", None, "your LiveKit server, for agents, tokens and webhooks"
