@@ -27,6 +27,7 @@ class EmailAddresses:
     """Finds `name@host.tld`."""
 
     name = "email"
+    needs = "@"
 
     def scan(self, text: str, start: int, final: bool) -> Scan:
         """Implements `Detector.scan`."""

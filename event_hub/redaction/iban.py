@@ -6,7 +6,7 @@ import re
 
 from stdnum import iban, numdb
 
-from .spans import Scan, Span
+from .spans import DIGITS, Scan, Span
 
 _GAP = "[ \t\n\r./_\u200b-]{0,3}"
 
@@ -42,6 +42,7 @@ class Ibans:
     """Finds IBANs in any grouping."""
 
     name = "iban"
+    needs = DIGITS
 
     def scan(self, text: str, start: int, final: bool) -> Scan:
         """Implements `Detector.scan`."""

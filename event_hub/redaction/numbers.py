@@ -10,14 +10,13 @@ import phonenumbers
 from phonenumbers import COUNTRY_CODE_TO_REGION_CODE, PhoneMetadata
 from stdnum import luhn
 
-from .spans import Scan, Span
+from .spans import DIGITS, Scan, Span
 
 _GAP = "[ \t\n\r().,/_\u200b-]"
 """What people and speech recognizers write between the digits of a number; at most three in a row."""
 _RUN = re.compile(f"[0-9](?:{_GAP}{{0,3}}[0-9])*")
 _TAIL = re.compile(f"{_GAP}{{0,3}}\\Z")
 _DIGIT = re.compile("[0-9]")
-_DIGITS = frozenset("0123456789")
 _ADDRESS = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}(?![0-9]|\.[0-9])")
 _DATE = re.compile(r"(?:\d{4}([-./])\d{1,2}\1\d{1,2}|\d{1,2}([-./])\d{1,2}\2(?:\d{4}|\d\d))(?![0-9]|[-./][0-9])")
 
@@ -43,6 +42,7 @@ class _Numbers:
     """Scans runs of digits and separators. A subclass says what a number is."""
 
     name: str
+    needs = DIGITS
     most: int
     """Digits that a number has at most."""
     overlapping = False
@@ -71,7 +71,7 @@ class _Numbers:
                 if digit < taken or (index and run.splits(index - 1)):
                     continue
                 before = text[digit - 1 : digit]
-                if before in _DIGITS or (before in (".", ",") and text[digit - 2 : digit - 1] in _DIGITS):
+                if (before and before in DIGITS) or (digit > 1 and before in (".", ",") and text[digit - 2] in DIGITS):
                     continue  # within a number, or its fraction
                 begin = max(taken, self.opening(text, digit))
                 if open_ended and len(run.places) - index <= self.most:

@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import Any
 
 from .prefixes import beginnings
-from .spans import CONTEXT, Scan, Span
+from .spans import CONTEXT, DIGITS, Scan, Span
 
 LONGEST = 256
 """Characters that a match has at most, so that a text that goes on is held back no further."""
@@ -21,8 +21,9 @@ class Pattern:
     `google-re2`.
     """
 
-    def __init__(self, name: str, pattern: str, *, ignore_case: bool = False) -> None:
+    def __init__(self, name: str, pattern: str, *, ignore_case: bool = False, needs: str = "") -> None:
         self.name = name
+        self.needs = needs
         try:
             re2: Any = import_module("re2")
         except ImportError:
@@ -82,4 +83,4 @@ _ACCOUNT = (
 
 def account_numbers() -> Pattern:
     """Digits that follow a word for a bank account."""
-    return Pattern("account", _ACCOUNT.replace(r"\x{200b}", "\u200b"), ignore_case=True)
+    return Pattern("account", _ACCOUNT.replace(r"\x{200b}", "\u200b"), ignore_case=True, needs=DIGITS)

@@ -7,6 +7,8 @@ from typing import NamedTuple, Protocol
 CONTEXT = 8
 """Characters before a position that a detector may look at: enough for `\\b` and for a word such as `IBAN`."""
 
+DIGITS = "0123456789"
+
 
 class Span(NamedTuple):
     """Part of a text that is to be replaced: from `start` to before `end`, by `[name]`.
@@ -32,6 +34,8 @@ class Detector(Protocol):
     characters before it and on a bounded number of characters after it: so a text may be cut anywhere."""
 
     name: str
+    needs: str
+    """Characters, one of which every match contains; empty if that is not known."""
 
     def scan(self, text: str, start: int, final: bool) -> Scan:
         """Find matches in the folded `text` at or after `start`; they may overlap.

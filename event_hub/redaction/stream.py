@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
 from collections.abc import Hashable
 from typing import Any, NamedTuple
 
+from .fold import fold
+from .spans import CONTEXT
 from .text import START, Held, TextRedactor
 
 MOST_TEXTS = 10_000
 """Texts in progress. Beyond it the one that has been idle longest is forgotten; its pieces lack what was held back."""
 MOST_IDS = 50_000
 """Ids of pieces that are remembered, so that a piece that is sent again is not taken for more text."""
+
+_REST = re.compile("[0-9 \t\n\r().,/_\u200b-]*")
+_DIGIT = re.compile("[0-9]")
 
 
 class Piece(NamedTuple):
@@ -31,6 +37,8 @@ class _Text(NamedTuple):
     """The same in UTF-16, as JavaScript counts."""
     shown: int
     """Characters of the redacted text so far."""
+    torn: bool = False
+    """What came right before is unknown, so digits that follow may be the rest of a number."""
 
 
 class Undo:
@@ -65,21 +73,24 @@ class StreamRedactor:
         state = before
         if type(offset) is int and offset >= 0:
             if state is None or offset == 0:
-                state = _Text(START, offset, offset, offset)
+                state = _Text(START, offset, offset, offset, torn=offset > 0)
             elif offset < state.taken:
                 text = text[state.taken - offset :]  # the rest was taken before
             elif offset not in (state.taken, state.units):
                 # Pieces are missing. What was held back may be half of a secret, so it counts as missing too.
                 lost = offset - state.taken + len(state.held.text)
-                state = _Text(START, offset, offset, state.shown + lost)
+                state = _Text(START, offset, offset, state.shown + lost, torn=True)
         elif state is None:
             state = _Text(START, 0, 0, 0)
-        shown, held = self._redactor.feed(state.held, text)
+        skipped, torn = _rest_of_number(text) if state.torn else (0, False)
+        start = state.shown + skipped
+        before_text = Held(text[max(0, skipped - CONTEXT) : skipped]) if skipped else state.held
+        shown, held = self._redactor.feed(before_text, text[skipped:])
         units = len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
-        after = _Text(held, state.taken + len(text), state.units + units, state.shown + len(shown))
+        after = _Text(held, state.taken + len(text), state.units + units, start + len(shown), torn)
         self._put(key, after)
         undo.texts.append((key, before, after))
-        return Piece(shown, state.shown)
+        return Piece(shown, start)
 
     def end(self, key: Hashable, undo: Undo) -> Piece | None:
         """Forget the text `key`. Returns what was held back, redacted; None if it was nothing."""
@@ -110,3 +121,11 @@ class StreamRedactor:
         self._texts.move_to_end(key)
         if len(self._texts) > MOST_TEXTS:
             self._texts.popitem(last=False)
+
+
+def _rest_of_number(text: str) -> tuple[int, bool]:
+    """How many characters at the beginning of `text` are digits and separators, and whether that is all of it."""
+    folded = fold(text)
+    found = _REST.match(folded)
+    size = found.end() if found else 0
+    return (size if _DIGIT.search(folded, 0, size) else 0), size == len(text)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .fold import fold
-from .spans import CONTEXT, Detector, Span
+from .spans import CONTEXT, DIGITS, Detector, Span
 
 MOST_HELD = 640
 """Characters that are held back at most. Single detectors hold back at most 500; only a chain of overlapping matches could
@@ -24,16 +25,27 @@ class Held:
 START = Held()
 
 
+_DIGIT = re.compile("[0-9]")
+
+
+def _has_any(text: str, characters: str) -> bool:
+    return _DIGIT.search(text) is not None if characters == DIGITS else any(one in text for one in characters)
+
+
 class TextRedactor:
     """Replaces what `detectors` find, each match by `[name]`. Overlapping matches are replaced together, by the name of the
     longest, so that nothing of either is left."""
 
     def __init__(self, detectors: Sequence[Detector]) -> None:
         self._detectors = tuple(detectors)
+        needs = {detector.needs for detector in detectors}
+        self._needs = None if "" in needs else re.compile(f"[{''.join(needs)}]")
 
     def redact(self, text: str) -> str:
         """The whole of `text`, redacted."""
-        return self.feed(START, text, final=True)[0] if text else text
+        if self._needs is not None and self._needs.search(fold(text)) is None:
+            return text
+        return self.feed(START, text, final=True)[0]
 
     def feed(self, held: Held, text: str, *, final: bool = False) -> tuple[str, Held]:
         """Take the next piece of a text; returns what can be shown, redacted, and what is held back from now on.
@@ -61,6 +73,8 @@ class TextRedactor:
         stop = len(text)
         found: list[Span] = []
         for detector in self._detectors:
+            if final and detector.needs and not _has_any(text, detector.needs):
+                continue
             spans, undecided = detector.scan(text, start, final)
             found += spans
             stop = min(stop, undecided)

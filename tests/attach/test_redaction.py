@@ -61,5 +61,8 @@ def test_secrets_do_not_leave_the_process(hub: HubProcess, publisher: Publisher)
 
 
 def test_a_wrong_value_is_refused() -> None:
-    with pytest.raises(ValueError, match="emial is not known"):
-        attach(text_session(), redact="emial")
+    async def body() -> None:
+        with pytest.raises(ValueError, match="emial is not known"):
+            attach(text_session(), redact="emial")
+
+    run(body)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -193,6 +195,11 @@ def test_a_missing_piece_takes_what_was_held_back_with_it() -> None:
     redactor.redact(_delta("pay 4111 1111 ", 0))
     after = redactor.redact(_delta("then ok ", 30))
     assert (after["delta"], after["offset"]) == ("then ok ", 30)  # the gap shows as missing characters
+    rest = [
+        redactor.redact(_delta(text, offset))["delta"]
+        for text, offset in (("11 ", 50), ("1111", 53), (" is my card ", 57))
+    ]
+    assert rest == ["", "", " is my card "]  # the beginning of the number is missing
     utf16 = EventRedactor(RULES)
     utf16.redact(_delta("😀 4111 1111 ", 0))
     assert utf16.redact(_delta("1111 1111 x ", 13))["delta"] == "[card] x "  # JavaScript counts 😀 as two
@@ -289,6 +296,12 @@ def test_hostile_texts_take_linear_time(unit: str) -> None:
         return best
 
     assert seconds(32_000) < 14 * seconds(4_000) + 0.2
+
+
+def test_nothing_is_loaded_unless_it_is_asked_for() -> None:
+    unwanted = "{'event_hub.redaction', 'phonenumbers', 'stdnum', 're2'}"
+    check = f"import sys, event_hub.server.app, event_hub.client; assert not {unwanted} & sys.modules.keys()"
+    subprocess.run([sys.executable, "-c", check], check=True, timeout=60)
 
 
 # -- the setting -------------------------------------------------------------------------------------------------------
