@@ -24,7 +24,7 @@ from .event_ids import new_id
 from .hub import AnyEvent, as_dict
 from .outbox import Outbox
 from .queue import CLOSED, INVALID, REFUSED
-from .redacting import Redacting
+from .redacting import redacting
 from .sender import Sender
 
 if TYPE_CHECKING:
@@ -68,8 +68,8 @@ class Publisher:
     thread), and the hub gets one `events_dropped` event in their place. `batch`: maximum events in one POST. `linger`:
     seconds that the first event of a batch waits for more. `timeout`: seconds to wait for a response before retrying.
     `flush_at_exit`: maximum seconds to delay the end of the program while queued events are sent. `redact`: what to replace
-    before events are queued, such as `"email,phone:DE|US,card"`; the same values as HUB_REDACT of a hub, which it does not
-    read.
+    before events are queued, such as `"email,phone:DE|US,card"`: default AGENT_REDACT. The values are those of HUB_REDACT,
+    which only a hub reads.
 
     Raises ValueError for an invalid URL or key or `redact`, `InvalidEvent` (also a ValueError) for invalid `defaults`.
 
@@ -107,7 +107,7 @@ class Publisher:
         self._max_events, self._max_bytes = max_events, max_bytes
         self._batch, self._linger, self._timeout = batch, linger, timeout
         self._on_dropped = on_dropped
-        self._redacting = Redacting(redact) if redact else None
+        self._redacting = redacting(redact)
         self._finalizer: weakref.finalize[..., Publisher] | None = None
         self._reset()
         _publishers.add(self)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,12 @@ from .event_ids import new_id
 
 if TYPE_CHECKING:
     from ..redaction import Rules
+
+
+def redacting(given: str | Rules | None) -> Redacting | None:
+    """What a publisher applies: `given`, else AGENT_REDACT, else None. Raises ValueError if it cannot be read."""
+    rules = os.environ.get("AGENT_REDACT", "").strip() if given is None else given
+    return Redacting(rules) if rules else None
 
 
 class Redacting:

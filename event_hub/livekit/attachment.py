@@ -48,7 +48,7 @@ def attach(
     streaming text is read: `transcription`, as the session outputs it, or `llm`, raw, as the model writes it, including
     text that is never said; the events say which in `source`. `instructions`: report the text of the agents'
     instructions too, not only that they changed. `redact`: what to replace before anything leaves this process, such as
-    `"email,phone:DE|US,card"`; the same values as HUB_REDACT of a hub, which `attach` does not read.
+    `"email,phone:DE|US,card"`: by default, what the publisher replaces (AGENT_REDACT).
 
     If the session is attached already, returns that attachment. Raises TypeError if `session` is not an AgentSession,
     ValueError if a room, participant, id, text source or `redact` is invalid.

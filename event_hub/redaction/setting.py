@@ -34,23 +34,24 @@ def parse(text: str) -> Rules:
 
     Raises ValueError, whose text is a sentence for the operator, without the patterns themselves.
     """
-    detectors: dict[str, list[Detector]] = {}
-    dtmf, patterns = False, 0
+    named: dict[str, Detector] = {}
+    own: list[Detector] = []
+    dtmf = False
     for word, name, pattern, ignore_case in _items(text):
         if word == "dtmf":
             dtmf = True
         elif word is not None:
             for detector in _named(word):
-                detectors[detector.name] = [detector]
+                named[detector.name] = detector
         else:
-            patterns += 1
-            if patterns > _MOST_PATTERNS:
+            if len(own) == _MOST_PATTERNS:
                 raise ValueError(f"there are more than {_MOST_PATTERNS} patterns")
-            detectors.setdefault(name, []).append(_own(name, pattern, ignore_case))
+            own.append(_own(name, pattern, ignore_case))
+    detectors = (*named.values(), *own)
     if not detectors and not dtmf:
         raise ValueError(f"names nothing to redact: write {', '.join(NAMES)}, /a pattern/ or @a-file")
-    names = (*sorted(detectors), *(["dtmf"] if dtmf else []))
-    return Rules(names, dtmf, tuple(one for several in detectors.values() for one in several))
+    names = sorted({detector.name for detector in detectors} | ({"dtmf"} if dtmf else set()))
+    return Rules(tuple(names), dtmf, detectors)
 
 
 def _items(text: str) -> Iterator[tuple[str | None, str, str, bool]]:

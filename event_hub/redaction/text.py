@@ -39,7 +39,7 @@ class TextRedactor:
     def __init__(self, detectors: Sequence[Detector]) -> None:
         self._detectors = tuple(detectors)
         needs = {detector.needs for detector in detectors}
-        self._needs = None if "" in needs else re.compile(f"[{''.join(needs)}]")
+        self._needs = re.compile(f"[{''.join(needs)}]") if needs and "" not in needs else None
 
     def redact(self, text: str) -> str:
         """The whole of `text`, redacted."""

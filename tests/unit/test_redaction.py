@@ -268,6 +268,17 @@ def test_dtmf_and_webhooks() -> None:
     assert joined == {**info, "name": "Phone [phone]", "attributes": {"sip.phoneNumber": "[phone]"}}
 
 
+def test_single_rules() -> None:
+    pressed = {"type": "sip_dtmf_received", "digit": "5"}
+    assert EventRedactor(parse("dtmf")).redact(pressed)["digit"] == "[dtmf]"
+    assert (
+        EventRedactor(parse("dtmf")).redact({"type": "x", "note": "a 4111 1111 1111 1111"})["note"].startswith("a 4111")
+    )
+    assert EventRedactor(parse("card")).redact(pressed) is pressed
+    both = TextRedactor(parse("email=/x{3}/,email").detectors)
+    assert both.redact("xxx a@b.org") == "[email] [email]"
+
+
 def test_an_event_without_secrets_is_the_same_object() -> None:
     event = {"type": "transcript", "text": "What is the weather?", "error": {"a": ["b", 1, 2.5, None, True]}}
     assert EventRedactor(RULES).redact(event) is event

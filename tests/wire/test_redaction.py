@@ -136,9 +136,14 @@ def test_a_refused_batch_shifts_nothing(hub_factory: Any) -> None:
     hub.stop()
 
 
-def test_publishers_redact_before_an_event_leaves_their_process(hub_factory: Any) -> None:
+@pytest.mark.parametrize("environment", [False, True])
+def test_publishers_redact_before_an_event_leaves_their_process(
+    hub_factory: Any, monkeypatch: pytest.MonkeyPatch, environment: bool
+) -> None:
     hub: HubProcess = hub_factory().start()
-    with Publisher(hub.url, redact=RULES) as publisher:
+    if environment:
+        monkeypatch.setenv("AGENT_REDACT", RULES)
+    with Publisher(hub.url, redact=None if environment else RULES) as publisher:
         for event in _conversation("s2", 2):
             publisher.publish(event)
         assert publisher.flush(30)
