@@ -163,11 +163,10 @@ class EventRedactor:
         if nested < _MOST_NESTED and text[:64].lstrip()[:1] in ("{", "["):
             try:
                 value = msgspec.json.decode(text)
-            except (ValueError, RecursionError):
-                pass  # not JSON, or cut off: text like any other
-            else:
                 redacted = self._value(value, frozenset(), nested + 1)
                 return text if redacted is value else msgspec.json.encode(redacted).decode()
+            except (ValueError, RecursionError):
+                pass  # not JSON, cut off, or nested too deeply: text like any other
         redacted_text = self._text.redact(text)
         return text if redacted_text == text else redacted_text
 

@@ -268,6 +268,44 @@ def test_dtmf_and_webhooks() -> None:
     assert joined == {**info, "name": "Phone [phone]", "attributes": {"sip.phoneNumber": "[phone]"}}
 
 
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.floats(allow_nan=False) | st.integers() | st.text(max_size=9)
+    | st.sampled_from([CARD, "4111 1111 1111 1111", int(CARD), f'{{"a": {CARD}}}', f'[{{"a@b.org": "{CARD}"}}]', "[" * 2000]),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=3) | st.just("a@b.org"), inner, max_size=4),
+    max_leaves=12,
+)  # fmt: skip
+_FIELDS = (
+    "text",
+    "delta",
+    "offset",
+    "event_id",
+    "utterance",
+    "session",
+    "final",
+    "output",
+    "arguments",
+    "note",
+    "source",
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.sampled_from(["transcript", "agent_text_delta", "agent_text_complete", "session_ended", "x", "livekit_x"]),
+    st.dictionaries(st.sampled_from(_FIELDS), _JSON, max_size=6),
+)
+def test_any_event_is_taken_and_left_as_it_was(kind: str, fields: dict[str, Any]) -> None:
+    redactor, event = EventRedactor(RULES), {"type": kind, **fields}
+    before, undo = json.dumps(event), Undo()
+    redacted = redactor.redact(event, undo)
+    redactor.release(event)
+    redactor.undo(undo)
+    assert json.dumps(event) == before
+    assert list(redacted) == list(event)
+    shown = json.dumps([redacted.get("output"), redacted.get("note")])
+    assert not any(secret in shown for secret in (CARD, "4111 1111", "a@b.org"))
+
+
 def test_single_rules() -> None:
     pressed = {"type": "sip_dtmf_received", "digit": "5"}
     assert EventRedactor(parse("dtmf")).redact(pressed)["digit"] == "[dtmf]"
