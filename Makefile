@@ -35,7 +35,7 @@ $(VENV)/bin/python:
 	@echo "Creating the virtual environment $(VENV)"
 	@$(PYTHON) -m venv $(VENV) || { echo "make: Python 3.11 or later with venv is required: on Debian, apt install python3-venv; for another Python, PYTHON=python3.12 make …"; rm -rf $(VENV); exit 1; }
 
-# What each command installs. `fast` is separate and optional: without a wheel for this machine, it needs a C compiler.
+# What each command installs. `fast` and `redact` are separate and optional: without a wheel, they need a compiler.
 $(VENV)/.run: EXTRA := [local]
 $(VENV)/.test: EXTRA := [test]
 $(VENV)/.bench: EXTRA := [bench]
@@ -44,4 +44,6 @@ $(VENV)/.run $(VENV)/.test $(VENV)/.bench: pyproject.toml constraints.txt | $(VE
 	@$(PIP) install -q -c constraints.txt -e '.$(EXTRA)'
 	@$(PIP) install -q -c constraints.txt -e '.[fast]' >/dev/null 2>&1 || \
 	  echo "gunicorn's C parser could not be built (apt install gcc python3-dev). It is optional: without it, POSTs take slightly longer"
+	@$(PIP) install -q -c constraints.txt -e '.[redact]' >/dev/null 2>&1 || \
+	  echo "RE2 could not be installed. It is optional: HUB_REDACT needs it for account and for patterns of your own"
 	@touch $@ $(VENV)/.run

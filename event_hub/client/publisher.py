@@ -8,12 +8,12 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing import parent_process
 from multiprocessing.util import Finalize
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -25,7 +25,11 @@ from .event_ids import new_id
 from .hub import AnyEvent, as_dict
 from .outbox import Outbox
 from .queue import CLOSED, INVALID, REFUSED
+from .redacting import redacting
 from .sender import Sender
+
+if TYPE_CHECKING:
+    from ..redaction import Rules
 
 logger = logging.getLogger("event_hub.client")
 
@@ -65,9 +69,11 @@ class Publisher:
     are dropped: they are counted in `stats`, logged, reported to `on_dropped(count, reason)` (called in the background
     thread), and the hub gets one `events_dropped` event in their place. `batch`: maximum events in one POST. `linger`:
     seconds that the first event of a batch waits for more. `timeout`: seconds to wait for a response before retrying.
-    `flush_at_exit`: maximum seconds to delay the end of the program while queued events are sent.
+    `flush_at_exit`: maximum seconds to delay the end of the program while queued events are sent. `redact`: what to replace
+    before events are queued, such as `"email,phone:DE|US,card"`: default AGENT_REDACT. The values are those of HUB_REDACT,
+    which only a hub reads.
 
-    Raises ValueError for an invalid URL or key, `InvalidEvent` (also a ValueError) for invalid `defaults`.
+    Raises ValueError for an invalid URL or key or `redact`, `InvalidEvent` (also a ValueError) for invalid `defaults`.
 
     >>> with Publisher(defaults={"room": "publisher.py"}) as publisher:
     ...     _ = publisher.publish({"type": "transcript", "text": "Hello"}, role="agent", final=True)
@@ -88,6 +94,7 @@ class Publisher:
         flush_at_exit: float = 5.0,
         on_dropped: Callable[[int, str], object] | None = None,
         defaults: Mapping[str, Any] | None = None,
+        redact: str | Rules | None = None,
     ) -> None:
         if min(max_events, max_bytes, batch) < 1:
             raise ValueError("max_events, max_bytes and batch must be at least 1.")
@@ -102,6 +109,7 @@ class Publisher:
         self._max_events, self._max_bytes = max_events, max_bytes
         self._batch, self._linger, self._timeout = batch, linger, timeout
         self._on_dropped = on_dropped
+        self._redacting = redacting(redact)
         self._finalizer: weakref.finalize[..., Publisher] | None = None
         self._reset()
         _publishers.add(self)
@@ -120,6 +128,8 @@ class Publisher:
         self._outbox = Outbox(self._max_events, self._max_bytes)
         self._warned_closed = False
         self._published = False
+        if self._redacting is not None:
+            self._redacting.after_fork()
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
         self._sender = Sender(
@@ -149,12 +159,13 @@ class Publisher:
             if ready.get("timestamp") is None:
                 ready["timestamp"] = time.time()
             check(ready)
-            data = _encode(ready)
+            encoded = [_encode(each) for each in self._redacted(ready)]
         except InvalidEvent:
             raise
         except Exception as error:  # a mapping of the caller's may raise anything
             raise InvalidEvent("", f"the event cannot be encoded as JSON: {type(error).__name__}: {error}") from None
-        self._put(data)
+        for data in encoded:
+            self._put(data)
         return str(event_id)
 
     def put(self, event: dict[str, Any]) -> None:
@@ -170,13 +181,22 @@ class Publisher:
         if "event_id" not in event:
             event["event_id"] = new_id()
         try:
-            data = _encode(event)
-        except UnicodeEncodeError:
-            data = _encode(_replace_surrogates(event))
+            encoded = [self._encoded(each) for each in self._redacted(event)]
         except Exception:
             self._outbox.refuse(INVALID)
             raise
-        self._put(data)
+        for data in encoded:
+            self._put(data)
+
+    def _redacted(self, event: dict[str, Any]) -> Sequence[dict[str, Any]]:
+        return (event,) if self._redacting is None else self._redacting.apply(event)
+
+    @staticmethod
+    def _encoded(event: dict[str, Any]) -> bytes:
+        try:
+            return _encode(event)
+        except UnicodeEncodeError:
+            return _encode(_replace_surrogates(event))
 
     def _put(self, data: bytes) -> None:
         if not self._outbox.put(data):

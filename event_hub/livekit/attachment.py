@@ -12,6 +12,7 @@ from livekit import rtc
 from livekit.agents import AgentSession, get_job_context
 
 from ..client import Publisher
+from ..client.redacting import Redacting
 from ..events import check
 from . import process, truncation
 from .guarded import handler
@@ -35,6 +36,7 @@ def attach(
     session_id: str | None = None,
     text: Literal["transcription", "llm"] = "transcription",
     instructions: bool = False,
+    redact: str | None = None,
 ) -> Attachment:
     """Report everything that `session` hears, says and does to the hub at HUB_URL. Returns an object with `detach()`.
 
@@ -46,10 +48,12 @@ def attach(
     the job's LiveKit token. `room`, `participant` (the user's identity) and `session_id`: by default, taken from the job
     and the room, and a new id for each start. `text`: where the agent's streaming text is read: `transcription`, as the
     session outputs it, or `llm`, raw, as the model writes it, including text that is never said; the events say which in
-    `source`. `instructions`: report the text of the agents' instructions too, not only that they changed.
+    `source`. `instructions`: report the text of the agents' instructions too, not only that they changed. `redact`: what
+    to replace before anything leaves this process, such as `"email,phone:DE|US,card"`: by default, what the publisher
+    replaces (AGENT_REDACT).
 
     If the session is attached already, returns that attachment. Raises TypeError if `session` is not an AgentSession,
-    ValueError if a room, participant, id or text source is invalid.
+    ValueError if a room, participant, id, text source or `redact` is invalid.
     """
     if not isinstance(session, AgentSession):
         raise TypeError(f"attach takes an AgentSession, not {type(session).__name__}: attach(session)")
@@ -62,7 +66,8 @@ def attach(
     if known is not None:
         logger.warning("The session is attached already: its events go to %s once.", known.hub)
         return known
-    attachment = Attachment(session, publisher, room, participant, session_id, text, instructions)
+    redacting = Redacting(redact) if redact else None
+    attachment = Attachment(session, publisher, room, participant, session_id, text, instructions, redacting)
     _attachments[session] = weakref.ref(attachment)
     return attachment
 
@@ -83,6 +88,7 @@ class Attachment:
         session_id: str | None,
         text: Literal["transcription", "llm"],
         instructions: bool,
+        redacting: Redacting | None,
     ) -> None:
         self.publisher: Publisher | None = None
         """None if HUB_URL or HUB_KEY is invalid; the log says so."""
@@ -90,6 +96,7 @@ class Attachment:
         self._room, self._fixed_id = room, session_id
         self._participant = participant
         self._instructions = instructions
+        self._redacting = redacting
         self._failures: set[str] = set()
         self._taps = Taps(text, self.failed)
         self._attached = True
@@ -257,6 +264,14 @@ class Attachment:
             participant = common.get(role)
             if participant is not None:
                 event["participant"] = participant
+        if self._redacting is None:
+            self._put(publisher, event)
+            return
+        for redacted in self._redacting.apply(event):  # before it is shortened, perhaps in the middle of a number
+            self._put(publisher, redacted)
+
+    @staticmethod
+    def _put(publisher: Publisher, event: dict[str, Any]) -> None:
         for name in _LONG:
             text = event.get(name)
             if text is not None and len(text) > truncation.SURELY_SHORT:

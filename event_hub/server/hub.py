@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -31,6 +31,9 @@ from .streaming.delivery import Delivery
 from .streaming.log import Log
 from .streaming.streams import Streams
 from .upkeep import Upkeep
+
+if TYPE_CHECKING:
+    from .redacting import Redacting
 
 logger = logging.getLogger(__name__)
 
@@ -92,6 +95,12 @@ class EventHub:
             settings, lambda event: self.publish([event], batch=False), credential=self.access.agents_credential
         )
         self.forwarding = Forwarding(settings, self.history)
+        self.redacting: Redacting | None = None
+        """What HUB_REDACT asks for; its libraries are loaded only then."""
+        if settings.redact is not None:
+            from .redacting import Redacting
+
+            self.redacting = Redacting(settings.redact)
         self._history = history
         self._delivery = Delivery(self.broadcast, history, self.history_health)
         self._committer = Committer(history, self._delivery, self.counters, self.history_health, clock=self.clock)
@@ -126,7 +135,10 @@ class EventHub:
                     error.detail = f"event {index} of {len(events)}: {error.detail}"
                 raise
         self.broadcast.wait_for_room()
-        return self._commit(drafts, by)
+        if self.redacting is None:
+            return self._commit(drafts, by)
+        with self.redacting.drafts(events, drafts) as redacted:
+            return self._commit(redacted, by)
 
     def _draft(self, event: Any, now: float, by: Principal) -> Draft:
         if type(event) is dict and event.get("timestamp") is None:

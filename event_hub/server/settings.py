@@ -32,6 +32,7 @@ from .forward.internal_addresses import Internal, parse_internal
 from .forward.targets import WEBHOOK, Target
 from .forward.targets import parse as parse_targets
 from .history import Retention
+from .redaction_setting import Redaction
 from .units import seconds as seconds
 from .units import size as size
 
@@ -54,6 +55,7 @@ _UNTOLD = frozenset(
         "HUB_SUBSCRIBE_KEYS",
         "HUB_CONTROL_KEYS",
         "LIVEKIT_API_SECRET",
+        "HUB_REDACT",
     }
 )
 """Settings whose values are never printed."""
@@ -185,6 +187,9 @@ class Settings(BaseModel):
     )
     forward_state: str = _setting(
         "HUB_FORWARD_STATE", "var/forward", "folder for the progress of each forwarding target"
+    )
+    redact: Redaction = _setting(
+        "HUB_REDACT", None, "what to replace in events: `email,phone,card`, … (docs/privacy.md)"
     )
     livekit_url: Annotated[str, AfterValidator(setting_values.livekit_url)] | None = _setting(
         "LIVEKIT_URL", None, "your LiveKit server, for agents, tokens and webhooks"

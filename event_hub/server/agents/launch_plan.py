@@ -22,7 +22,7 @@ SCRIPTED_NOTE = (
 )
 _NOT_INHERITED = (
     "HUB_AGENT_ROOM", "HUB_AGENT_INSTRUCTIONS", "NOTIFY_SOCKET", "HUB_FORWARD", "HUB_FORWARD_SECRET", "HUB_KEY",
-    "HUB_PUBLISH_KEYS", "HUB_SUBSCRIBE_KEYS", "HUB_CONTROL_KEYS", "HUB_KEYS_FILE",
+    "HUB_PUBLISH_KEYS", "HUB_SUBSCRIBE_KEYS", "HUB_CONTROL_KEYS", "HUB_KEYS_FILE", "HUB_REDACT",
 )  # fmt: skip
 """Variables of the hub's environment that would mean something else to the program, and secrets that it does not need."""
 

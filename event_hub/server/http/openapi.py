@@ -223,7 +223,7 @@ _ANSWERS: dict[str, dict[str, Any]] = {
         epoch=TEXT,
         features={
             **_LINES,
-            "description": "`agent`, `attach`; `token` and `webhook` with LiveKit; `talk`: the page can call",
+            "description": "`agent`, `attach`; `token` and `webhook` with LiveKit; `talk`: the page can call; `redact:<name>` for each kind of text that the hub replaces",
         },
         livekit_missing={**_LINES, "description": "names of LiveKit settings that are missing"},
         agent_name={

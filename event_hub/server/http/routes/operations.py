@@ -55,6 +55,7 @@ def config(hub: EventHub) -> Response:
                 "agent",
                 "attach",
                 *([] if settings.livekit_missing else ["token", "webhook"]),
+                *([f"redact:{name}" for name in hub.redacting.names] if hub.redacting else []),
                 *(["talk"] if (Path(current_app.static_folder or "") / _LIVEKIT_CLIENT).exists() else []),
             ],
             "livekit_missing": settings.livekit_missing,
