@@ -28,6 +28,7 @@ import { Status } from "./views/status.js";
 import { Tabs } from "./views/tabs.js";
 import { Talk } from "./views/talk.js";
 
+const RELOAD = 500; // ms, in which the reader sees why
 const THEMES = { "": "dark", dark: "light", light: "" }; // theme → the next one
 
 export class PageController {
@@ -115,7 +116,14 @@ export class PageController {
   #take(id, data, arrived) {
     const event = this.model.take(id, data, { arrived: arrived + this.#skew, heartbeats: this.settings.heartbeats === "on" });
     if (event === null || Number.isNaN(arrived)) return;
+    if (event.type === "events_erased") this.#reload();
     for (const view of [this.agents, this.agentsPanel, this.sessionPanel]) view.take(event);
+  }
+
+  // What was erased is still in this page's memory.
+  #reload() {
+    toast("Events were erased: loading the rest");
+    setTimeout(() => location.reload(), RELOAD);
   }
 
   #release() {

@@ -82,7 +82,7 @@ def errors_page() -> str:
 def command_line() -> str:
     """The page of the command line, with the output of each `--help`."""
     text = (ROOT / "docs" / "command-line.md").read_text()
-    for name in ("serve", "tail", "post", "sessions", "export", "share", "whoami"):
+    for name in ("serve", "tail", "post", "sessions", "export", "share", "forget", "whoami"):
         command = [sys.executable, "-m", "event_hub", name, "--help"]
         shown = subprocess.check_output(command, cwd=ROOT, text=True, env={"COLUMNS": "120", "PATH": ""})
         before, _, rest = text.partition(f"<!-- help: {name} -->\n")

@@ -17,6 +17,7 @@ _COMMANDS = {
     "sessions": "List the sessions, or show one with its turns and latencies.",
     "export": "Write the history to a file: JSON lines, CSV or subtitles.",
     "share": "Make a link with which anyone can watch a room or a session, for a while.",
+    "forget": "Erase events: of a session, a room, a participant, or before a time.",
     "whoami": "Show what your key allows.",
 }
 

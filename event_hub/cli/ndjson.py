@@ -37,7 +37,7 @@ class InvalidLine(NamedTuple):
 
 
 class SkippedGap(NamedTuple):
-    """A `stream_gap` of an export: only the hub creates those, so it is skipped without being an error."""
+    """A `stream_gap` or an erased event of an export: only the hub creates those, so it is skipped without an error."""
 
     number: int
 
@@ -75,6 +75,8 @@ class LineParser:
         """Check a decoded event, and give it an id if it has none."""
         if isinstance(event, dict):
             if event.get("type") == "stream_gap" and "missed" in event and "reason" in event:
+                return SkippedGap(number)
+            if event.get("type") in ("event_erased", "events_erased"):
                 return SkippedGap(number)
             if self.new_ids or event.get("event_id") is None:
                 event = {**event, "event_id": f"{self.run}-{number}"}

@@ -19,7 +19,7 @@ from .connection import Connection, Pairs
 from .credentials import Key, credential
 from .errors import HubError, NotAHub
 from .event_ids import new_id
-from .results import EventsPage, Posted, Received, SessionsPage, Share
+from .results import Erased, EventsPage, Posted, Received, SessionsPage, Share
 
 AnyEvent: TypeAlias = Mapping[str, Any] | Event
 Patterns: TypeAlias = str | Iterable[str]
@@ -213,6 +213,20 @@ class Hub:
         body = {"rooms": list(rooms), "session": session, "for": lifetime}
         answer = self._connection.post_json("/api/share", body, Share)
         return Share(answer.token, f"{self.url}/{answer.url.lstrip('/')}", answer.expires_at)
+
+    def forget(
+        self,
+        *,
+        session: str | None = None,
+        room: str | None = None,
+        participant: str | None = None,
+        before: str | None = None,
+        dry_run: bool = False,
+    ) -> Erased:
+        """Erase the events that have all of these, for good. `before`: a duration (`30d` ago) or epoch seconds. `dry_run`:
+        only count them. Needs a key with control. Raises `HubError`."""
+        body = {"session": session, "room": room, "participant": participant, "before": before, "dry_run": dry_run}
+        return self._connection.post_json("/api/forget", body, Erased)
 
     def health(self) -> dict[str, Any]:
         """The hub's health: `status` is "ok" while it accepts events. Raises `HubError`."""

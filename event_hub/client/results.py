@@ -76,6 +76,20 @@ class SessionsPage(msgspec.Struct):
 
 
 @dataclass(frozen=True, slots=True)
+class Erased:
+    """What `Hub.forget` has erased, or with `dry_run` would erase: `events` of `sessions` in the history, and `lines` in
+    `files` of forwarding targets. `receivers`: webhook receivers, which may have got the events."""
+
+    events: int
+    bytes: int
+    sessions: int
+    lines: int
+    files: int
+    receivers: list[str]
+    dry_run: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Share:
     """A link to watch with: its `token`, the `url` of the page, and when it expires, in epoch seconds."""
 

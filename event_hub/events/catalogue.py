@@ -45,7 +45,9 @@ _POSTED: tuple[type[Event], ...] = (
     s.AgentProcessExited,
     s.EventsDropped,
 )
-_FROM_THE_HUB: tuple[type[Event], ...] = (h.Heartbeat, h.StreamOpened, h.StreamGap, h.StreamClosing)
+_FROM_THE_HUB: tuple[type[Event], ...] = (
+    h.Heartbeat, h.StreamOpened, h.StreamGap, h.StreamClosing, h.EventErased, h.EventsErased,
+)  # fmt: skip
 
 WEBHOOK_PREFIX = "livekit_"
 

@@ -76,3 +76,25 @@ class StreamClosing(Event):
         ge=0,
         description="milliseconds to wait before reconnecting, as in the `retry:` before it; different for each subscriber",
     )
+
+
+class EventErased(Event):
+    when: ClassVar[str] = (
+        "an event was here, and was erased: what remains is its id and its time; stored in its place, and replayed"
+    )
+    example: ClassVar[dict[str, Any]] = {"type": "event_erased", "timestamp": 1695123456.789, "by": "forget"}
+    type: Literal["event_erased"]
+    by: Text = Field(description="forget: on request; retention: the retention of its room was over")
+
+
+class EventsErased(Event):
+    when: ClassVar[str] = "events were erased on request; a page that shows them should load the history again"
+    example: ClassVar[dict[str, Any]] = {
+        "type": "events_erased",
+        "timestamp": 1695123456.789,
+        "count": 42,
+        "selected": {"session": "AS_38a9aaf739ce"},
+    }
+    type: Literal["events_erased"]
+    count: int = Field(ge=1, description="how many")
+    selected: dict[str, Any] = Field(description="the `session` and `room` that they were selected by, if any")

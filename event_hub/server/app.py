@@ -25,6 +25,7 @@ from .http.problems import check_encoding, refuse
 from .http.routes import data, docs, events, operations, page, room_transcript, sessions, webhook
 from .http.routes import stream as stream_route
 from .http.routes.agent import AgentRoutes
+from .http.routes.forget import ForgetRoute
 from .http.routes.sign_in import SignInRoutes
 from .http.routes.token import TokenRoute
 from .http.security_headers import hardening
@@ -185,6 +186,7 @@ def create_app(settings: Settings | None = None, *, static: Path | None = None) 
     route("/api/sign-in", signing_in.sign_in, "POST")
     app.add_url_rule("/api/sign-out", "sign_out", signing_in.sign_out, methods=["POST"])
     route("/api/share", signing_in.share, "POST")
+    route("/api/forget", ForgetRoute(origins), "POST")
     route(webhook.PATH, webhook.webhook, "POST")
     # `_Front` serves POST; Flask needs the rule to answer OPTIONS and wrong methods.
     app.add_url_rule(data.PATH, data.PATH, lambda: Response(status=405), methods=["POST"])

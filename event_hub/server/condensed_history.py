@@ -61,6 +61,12 @@ class CondensedReader:
         time.sleep(0)  # gevent wakes all waiters of a lock at once: let the rest of the hub run in between
         return response
 
+    def clear(self) -> None:
+        """Read everything anew: events were erased."""
+        with self._lock:
+            self._pasts.clear()
+            self._responses.clear()
+
     def past(self, filter: Filter, end: int, limit: int) -> Past:
         """The condensed past up to and including the offset `end`: at most `limit` events that match `filter`."""
         key = (filter, end, limit)

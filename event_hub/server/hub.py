@@ -18,6 +18,8 @@ from .clock import SteadyClock
 from .condensed_history import CondensedReader
 from .counters import Counters
 from .drain import drain
+from .erasure.eraser import Erased, Eraser
+from .erasure.selector import Selector
 from .errors import RequestError
 from .forward.forwarding import DRAIN as FORWARD_DRAIN
 from .forward.forwarding import Forwarding
@@ -104,7 +106,10 @@ class EventHub:
         self._history = history
         self._delivery = Delivery(self.broadcast, history, self.history_health)
         self._committer = Committer(history, self._delivery, self.counters, self.history_health, clock=self.clock)
-        self._upkeep = Upkeep(history, self.history_health, self.clock)
+        self.eraser = Eraser(
+            history, self.history, self.broadcast, self.history_health, settings.targets, self._clear_caches
+        )
+        self._upkeep = Upkeep(history, self.history_health, self.clock, self.eraser, settings.room_retention)
 
     def start(self) -> None:
         """Start the loops: flush, sweep, upkeep, and what follows the history."""
@@ -193,6 +198,25 @@ class EventHub:
         self.agents.reported(
             [draft.data for draft, (_, duplicate) in events if draft.type in REPORTS and not duplicate]
         )
+
+    def forget(self, selector: Selector, *, dry_run: bool) -> Erased:
+        """Erase the events that `selector` selects, and tell subscribers; raises `RequestError`."""
+        erased = self.eraser.forget(selector, dry_run=dry_run)
+        if erased.events and not dry_run:
+            named = {"session": selector.session, "room": selector.room}
+            event: dict[str, Any] = {
+                "type": "events_erased",
+                "timestamp": time.time(),
+                "count": erased.events,
+                "selected": {name: value for name, value in named.items() if value is not None},
+            }
+            data = msgspec.json.encode(event)
+            self._commit([Draft("events_erased", selector.room, selector.session, None, data)], LOCAL)
+        return erased
+
+    def _clear_caches(self) -> None:
+        self.sessions.clear()
+        self.condensed.clear()
 
     # -- operators ---------------------------------------------------------------------------------------------------
 

@@ -26,6 +26,12 @@ class ScopedSessions:
         self._scoped: OrderedDict[Scope, SessionReader] = OrderedDict()
         self._lock = threading.Lock()
 
+    def clear(self) -> None:
+        """Compute everything anew: events were erased."""
+        with self._lock:
+            self._scoped.clear()
+        self._everything.clear()
+
     def of(self, scope: Scope | None) -> SessionReader:
         """The sessions of those who may see `scope`; None: everything."""
         if scope is None:

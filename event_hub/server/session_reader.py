@@ -72,6 +72,13 @@ class SessionReader:
             yield self._sessions, self._through
         time.sleep(0)  # gevent wakes all waiters of a lock at once: let the rest of the hub run in between
 
+    def clear(self) -> None:
+        """Compute everything anew at the next request."""
+        with self._lock:
+            self._sessions = Sessions()
+            self._through = self._floor = self._history.floor
+            self._wholes.clear()
+
     @property
     def incomplete(self) -> bool:
         """Whether events are missing from the result: retention deleted them, or there were too many sessions."""

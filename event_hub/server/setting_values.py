@@ -5,15 +5,38 @@ from __future__ import annotations
 import ipaddress
 import re
 import shlex
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import SecretStr
 
 from .access import key_entries
+from .filters import Filter
 from .forward import signing
 from .forward.targets import parse as parse_targets
 from .history import Retention
 from .units import seconds, size
+
+
+class RoomRetention(NamedTuple):
+    """Events of a room, a name or a pattern with `*`, are erased after `age` seconds."""
+
+    room: str
+    age: float
+
+
+def room_retention(text: Any) -> tuple[RoomRetention, ...]:
+    """`support-*:24h,demo:1h`"""
+    rules = []
+    for part in filter(None, (part.strip() for part in str(text).split(","))):
+        room, _, age = part.rpartition(":")
+        try:
+            Filter.of(rooms=[room.strip()])
+            rules.append(RoomRetention(room.strip(), seconds(age)))
+        except ValueError as error:
+            raise ValueError(f"{part[:64]!r} is not ROOM:AGE, such as support-*:24h ({error})") from None
+        if not room.strip():
+            raise ValueError(f"{part[:64]!r} names no room: write ROOM:AGE, such as support-*:24h")
+    return tuple(rules)
 
 
 def retention(text: Any) -> Retention:

@@ -33,6 +33,7 @@ from .forward.targets import WEBHOOK, Target
 from .forward.targets import parse as parse_targets
 from .history import Retention
 from .redaction_setting import Redaction
+from .setting_values import RoomRetention
 from .units import seconds as seconds
 from .units import size as size
 
@@ -90,6 +91,11 @@ class Settings(BaseModel):
     )
     retention: Annotated[Retention, BeforeValidator(setting_values.retention)] | None = _setting(
         "HUB_RETENTION", None, "maximum age and size of the history; unset: `7d,1GB`, or `7d,64MB` in memory"
+    )
+    room_retention: Annotated[tuple[RoomRetention, ...], BeforeValidator(setting_values.room_retention)] = _setting(
+        "HUB_ROOM_RETENTION",
+        "",
+        "rooms whose events are erased sooner: `support-*:24h,demo:1h`; the first that matches counts",
     )
     ring: int = _setting("HUB_RING", 10_000, "events that a slow subscriber may be behind before it gets a gap", ge=10)
     ring_bytes: Size = _setting("HUB_RING_BYTES", "64MiB", "maximum memory for those events")

@@ -10,8 +10,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from .erasure.eraser import Eraser
 from .history import History, HistoryError
 from .history.health import HistoryHealth
+from .setting_values import RoomRetention
 
 logger = logging.getLogger(__name__)
 
@@ -19,6 +21,8 @@ _INTERVAL = 1.0
 """Seconds between two rounds."""
 _CHECKPOINT = 5.0
 """Seconds between two checkpoints."""
+_SCRUB = 60.0
+"""Seconds after which what has expired is gone from the storage too."""
 _HELP = 250
 """New events per step of retention that a publisher takes over when the background loop cannot keep up."""
 
@@ -26,7 +30,18 @@ _HELP = 250
 class Upkeep:
     """The loop that keeps a history within its retention and on disk. `start` it, `stop` it at the end."""
 
-    def __init__(self, history: History, health: HistoryHealth, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        history: History,
+        health: HistoryHealth,
+        clock: Callable[[], float],
+        eraser: Eraser,
+        rooms: tuple[RoomRetention, ...] = (),
+    ) -> None:
+        self._eraser = eraser
+        self._rooms = rooms
+        self._expired = [0] * len(rooms)
+        """The offset up to which each rule has been applied."""
         self._history = history
         self._health = health
         self._clock = clock
@@ -53,11 +68,17 @@ class Upkeep:
 
     def _loop(self) -> None:
         due = time.monotonic() + _CHECKPOINT
+        scrub = time.monotonic() + _SCRUB
         while not self._stopped.wait(_INTERVAL):
             tasks = [self._probe, self._trim]
+            if self._rooms:
+                tasks.append(self._expire)
             if time.monotonic() >= due:
                 tasks.append(self._checkpoint)
                 due = time.monotonic() + _CHECKPOINT
+            if self._rooms and time.monotonic() >= scrub:
+                tasks.append(self._eraser.scrub)
+                scrub = time.monotonic() + _SCRUB
             for task in tasks:
                 try:
                     task()
@@ -94,6 +115,16 @@ class Upkeep:
         except HistoryError as error:
             self._health.report(error)
             return False
+
+    def _expire(self) -> None:
+        """Erase the events of rooms whose retention is shorter than that of the history. The first rule counts."""
+        if self._health.error:
+            return
+        for index, rule in enumerate(self._rooms):
+            earlier = [other.room for other in self._rooms[:index]]
+            self._expired[index] = self._eraser.expire(
+                rule.room, self._expired[index], self._clock() - rule.age, but_not=earlier
+            )
 
     def _checkpoint(self) -> None:
         _in_real_thread(self._history.maintain)

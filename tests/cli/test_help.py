@@ -15,7 +15,7 @@ from event_hub import __version__
 from ..hubs import PATIENCE, ROOT, free_port
 from .commands import run
 
-COMMANDS = ("serve", "tail", "post", "sessions", "export", "share", "whoami")
+COMMANDS = ("serve", "tail", "post", "sessions", "export", "share", "forget", "whoami")
 PAGE = ROOT / "docs" / "command-line.md"
 
 
@@ -54,7 +54,8 @@ def test_the_group() -> None:
     unknown = run("zzz")
     assert unknown.returncode == 2
     assert (
-        "No such command: zzz. The commands are serve, tail, post, sessions, export, share, whoami." in unknown.stderr
+        "No such command: zzz. The commands are serve, tail, post, sessions, export, share, forget, whoami."
+        in unknown.stderr
     )
     assert run("tail", "--unknown").returncode == 2
 
@@ -95,6 +96,7 @@ def other_server() -> Iterator[str]:
 
 ALL = (
     ["share", "--room", "demo"],
+    ["forget", "--room", "demo", "--yes"],
     ["whoami"],
     ["tail"],
     ["tail", "--no-follow"],

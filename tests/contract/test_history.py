@@ -239,3 +239,31 @@ def test_readers_and_retention_in_threads(opener: Opener) -> None:
             thread.join()
     assert wrong == []
     assert history.floor > 0
+
+
+# -- erasing ---------------------------------------------------------------------------------------------------------------
+
+
+def test_an_erased_event_keeps_its_offset_and_its_id_and_nothing_else(opener: Opener) -> None:
+    history = opener()
+    history.append([draft(n, room="r", session="s", event_id=f"e{n}") for n in range(5)], 1.0)
+    history.erase({2: b'{"n":-2}', 4: b'{"n":-4}', 99: b"{}", 0: b"{}"})
+    assert numbers(history) == [0, -2, 2, -4, 4]
+    assert numbers(history, Filter(rooms=("r",))) == numbers(history, Filter(sessions=("s",))) == [0, 2, 4]
+    assert numbers(history, Filter(types=("event_erased",))) == [-2, -4]
+    assert [record.offset for record in history.before(history.head, Filter(), 9).records] == [5, 4, 3, 2, 1]
+    (again,) = history.append([draft(1, event_id="e1")], 2.0)
+    assert again == (2, True), "a repeated delivery does not bring it back"
+    history.scrub()
+    assert history.offset_at(1.5) == 5
+    assert (history.head, history.floor) == (5, 0)
+
+
+def test_retention_removes_erased_events_like_others(opener: Opener) -> None:
+    history = opener(Retention(10, None))
+    history.append([draft(n, size=500, event_id=f"e{n}") for n in range(3)], 1.0)
+    history.erase({1: b'{"n":-1}', 2: b'{"n":-1}'})
+    history.append([draft(3)], 100.0)
+    while history.trim(105.0):
+        pass
+    assert (history.floor, numbers(history, after=history.floor)) == (3, [3])

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from event_hub.server.history import HistoryError, Retention, open_history
+from event_hub.server.history import Draft, HistoryError, Retention, open_history
 from event_hub.server.history.sqlite import SQLiteHistory
 
 from .test_history import FOREVER, draft, numbers
@@ -230,3 +230,19 @@ def test_maintenance_checkpoints_the_write_ahead_log(path: Path) -> None:
 def test_unknown_history_urls_are_refused() -> None:
     with pytest.raises(HistoryError, match="sqlite:///var/hub.db"):
         open_history("postgres://x", FOREVER)
+
+
+def test_nothing_of_an_erased_event_is_left_in_the_files(tmp_path: Path) -> None:
+    """Short and long events, in the database and in its write-ahead log."""
+    path = tmp_path / "hub.db"
+    history = SQLiteHistory(path, Retention(None, None))
+    secrets = [f"secret-{n}-" + "x" * (n % 3) * 4000 for n in range(200)]
+    drafts = [Draft("t", "room-to-erase", "session-to-erase", None, f'{{"a":"{text}"}}'.encode()) for text in secrets]
+    history.append([*drafts, Draft("t", "kept", None, None, b'{"a":"kept"}')], 1.0)
+    history.erase(dict.fromkeys(range(1, 201), b"{}"))
+    history.scrub()
+    stored = b"".join(file.read_bytes() for file in tmp_path.iterdir())
+    for part in (b"secret-", b"room-to-erase", b"session-to-erase", b"xxxx"):
+        assert part not in stored
+    assert b"kept" in stored
+    history.close()

@@ -38,6 +38,7 @@ ROUTES: dict[tuple[str, str], Need] = {
     ("GET", "/api/subscribers"): Need.CONTROL,
     ("GET", "/metrics"): Need.CONTROL,
     ("POST", "/api/share"): Need.CONTROL,
+    ("POST", "/api/forget"): Need.CONTROL,
     ("POST", "/api/sign-in"): Need.NOTHING,
     ("POST", "/api/sign-out"): Need.NOTHING,
     ("POST", "/api/livekit/webhook"): Need.NOTHING,

@@ -152,13 +152,7 @@ class JSONLines:
         return self._path.with_name(name)
 
     def _rotated(self) -> list[Path]:
-        """The rotated files, oldest first."""
-        pattern = re.compile(
-            re.escape(self._path.stem)
-            + r"-[0-9]{8}T[0-9]{6}Z-[0-9a-z]{1,16}-[0-9]{12,18}"
-            + re.escape(self._path.suffix)
-        )
-        return sorted(entry for entry in self._path.parent.iterdir() if pattern.fullmatch(entry.name))
+        return rotated_files(self._path)
 
     def _prune(self) -> None:
         """Delete the oldest rotated files beyond `keep`."""
@@ -173,6 +167,17 @@ class JSONLines:
         if self._last_warning != text:
             self._last_warning = text
             logger.warning("forwarding: %s", text)
+
+
+def rotated_files(path: Path) -> list[Path]:
+    """The rotated files of the file at `path`, oldest first."""
+    pattern = re.compile(
+        re.escape(path.stem) + r"-[0-9]{8}T[0-9]{6}Z-[0-9a-z]{1,16}-[0-9]{12,18}" + re.escape(path.suffix)
+    )
+    try:
+        return sorted(entry for entry in path.parent.iterdir() if pattern.fullmatch(entry.name))
+    except FileNotFoundError:
+        return []
 
 
 def _last_bytes(file: FileIO, end: int, count: int) -> bytes:

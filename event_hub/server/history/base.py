@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from abc import ABC, abstractmethod
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -18,6 +18,10 @@ SCAN = 5_000
 
 PAGE_BYTES = 1 << 20
 """A page ends with the event that takes it past this size, so that a hundred replays of large events fit in memory."""
+
+
+TOMBSTONE = "event_erased"
+"""The type of an erased event."""
 
 
 class Draft(NamedTuple):
@@ -172,6 +176,14 @@ class History(ABC):
     @abstractmethod
     def trim(self, now: float) -> bool:
         """Remove some of the events that retention no longer covers; True if there are more to remove."""
+
+    @abstractmethod
+    def erase(self, tombstones: Mapping[int, bytes]) -> None:
+        """Replace the data of the events at these offsets, all or none, and forget their type, room and session. Their
+        event_id stays, so that a repeated delivery does not bring them back. Offsets that are gone are ignored."""
+
+    def scrub(self) -> None:  # noqa: B027  # a backend that overwrites in place leaves nothing behind
+        """Make sure that nothing of what was erased is left in the storage."""
 
     @abstractmethod
     def size(self) -> int:

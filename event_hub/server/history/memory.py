@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ..filters import Filter
-from .base import PAGE_BYTES, SCAN, Appended, Draft, Epochs, History, HistoryPage, Record, Retention
+from .base import PAGE_BYTES, SCAN, TOMBSTONE, Appended, Draft, Epochs, History, HistoryPage, Record, Retention
 
 _OVERHEAD = 400
 """Bytes of memory per event in addition to its data: the tuple, the strings' headers, the list and the index."""
@@ -109,6 +109,14 @@ class MemoryHistory(History):
                 del self._entries[: self._skip]
                 self._skip = 0
             return removed == SCAN
+
+    def erase(self, tombstones: Mapping[int, bytes]) -> None:
+        with self._mutex:
+            for offset, data in tombstones.items():
+                if self.floor < offset <= self.head:
+                    at, _, _, _, event_id, old = self._at(offset)
+                    self._entries[offset - self.floor - 1 + self._skip] = (at, TOMBSTONE, None, None, event_id, data)
+                    self._size += len(data) - len(old)
 
     def size(self) -> int:
         return self._size

@@ -12,17 +12,21 @@ from __future__ import annotations
 
 import math
 import sqlite3
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from ..cooperate import TimeSlice
 from ..filters import Filter
 from .base import (
     PAGE_BYTES,
     SCAN,
+    TOMBSTONE,
     Appended,
     Draft,
     Epochs,
     History,
+    HistoryError,
     HistoryPage,
     Record,
     Retention,
@@ -39,6 +43,8 @@ _VACUUM = 500
 _WAL_LIMIT = 64 << 20
 """From this size on the write-ahead log is checkpointed on the event loop: under a load that never pauses, the thread's
 checkpoint never reaches the end of the log, and the file would grow without bound."""
+_SCRUB_WAIT = 5.0
+"""Seconds that emptying the write-ahead log waits for readers."""
 _LOCK_WAIT = 15.0
 """Seconds that a new hub waits for the previous one to drain."""
 
@@ -167,6 +173,40 @@ class SQLiteHistory(History):
             self.floor = through
             self._db.execute(f"PRAGMA incremental_vacuum({_VACUUM})").fetchall()
         return True
+
+    def erase(self, tombstones: Mapping[int, bytes]) -> None:
+        self._database.check_writable()
+        rows = [(TOMBSTONE, data.decode(), offset) for offset, data in tombstones.items()]
+        with self._database.writing():
+            self._db.execute("PRAGMA secure_delete=ON").fetchall()  # overwrites what it frees with zeros
+            try:
+                self._db.execute("BEGIN IMMEDIATE")
+                self._db.executemany(
+                    'UPDATE events SET type = ?, room = NULL, session = NULL, data = ? WHERE "offset" = ?', rows
+                )
+                self._db.execute("COMMIT")
+            finally:
+                if not self._db.in_transaction:
+                    self._db.execute("PRAGMA secure_delete=OFF").fetchall()
+
+    def scrub(self) -> None:
+        """Old pages are in the write-ahead log until it is emptied, and pages freed earlier still have their content."""
+        free, time_slice = 1, TimeSlice()
+        while free:
+            with self._database.writing():
+                self._db.execute(f"PRAGMA incremental_vacuum({_VACUUM})").fetchall()
+                (free,) = self._db.execute("PRAGMA freelist_count").fetchone()
+            time_slice.pause_if_due()
+        until = time.monotonic() + _SCRUB_WAIT
+        while True:
+            with self._database.writing():
+                busy, _, _ = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            if not busy:
+                return
+            if time.monotonic() > until:
+                path = self._database.path
+                raise HistoryError(f"{path} is being read by another program: its log keeps what was erased")
+            time.sleep(0.05)
 
     def _checkpoint_if_large(self) -> None:
         """Checkpoint inline if the write-ahead log has outgrown its limit."""

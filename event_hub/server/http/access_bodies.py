@@ -1,4 +1,4 @@
-"""The bodies of `/api/sign-in` and `/api/share`."""
+"""The bodies of `/api/sign-in`, `/api/share` and `/api/forget`."""
 
 from __future__ import annotations
 
@@ -34,3 +34,13 @@ class ShareBody(Body):
     duration: Annotated[str, AfterValidator(_duration)] = Field(
         "24h", alias="for", description="how long the link is valid, such as `2h`; at most 90 days"
     )
+
+
+class ForgetBody(Body):
+    session: Annotated[str, Field(max_length=256)] | None = Field(None, description="events of this session")
+    room: Annotated[str, Field(max_length=256)] | None = Field(None, description="events of this room")
+    participant: Annotated[str, Field(max_length=256)] | None = Field(None, description="events of this participant")
+    before: Annotated[str, Field(max_length=64)] | None = Field(
+        None, description="events received before: a duration (`30d` ago) or epoch seconds"
+    )
+    dry_run: bool = Field(False, description="only count what would be erased")

@@ -15,7 +15,7 @@ from ...events import HUB_ONLY, KNOWN
 from ...events.schema import json_schemas
 from ..agents.modes import MODES
 from ..errors import CATALOGUE
-from .access_bodies import ShareBody, SignInBody
+from .access_bodies import ForgetBody, ShareBody, SignInBody
 from .json_schema import COUNT, CURSOR, FLAG, REF, TEXT, array, or_null, record, ref
 from .openapi_access import SCHEMAS as ACCESS
 from .openapi_access import SCHEMES, security
@@ -140,6 +140,10 @@ _TABLE: tuple[_Row, ...] = (
         "/api/share", "post", "access", "Make a read-only link to some rooms, or to one session", None, {_JSON: ref("Share")},
         (*_BODY_ERRORS, "bad_field", "forbidden_origin", "unknown_session", "ambiguous_session", "access_not_configured", "history_unavailable"),
         ("200",), ShareBody,
+    ),
+    _Row(
+        "/api/forget", "post", "access", "Erase events for good: of a session, a room, a participant, or before a time", None, {_JSON: ref("Erased")},
+        (*_BODY_ERRORS, "bad_field", "bad_cursor", "forbidden_origin", "history_unavailable", "draining"), ("200",), ForgetBody,
     ),
     _Row("/api/health", "get", "operations", "Check whether the hub accepts events; 503 with the same fields if not", None,
          {_JSON: ref("Health")}),

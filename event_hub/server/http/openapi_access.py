@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..access.needs import Need, need_of
-from .json_schema import FLAG, TEXT, array, or_null, record
+from .json_schema import COUNT, FLAG, TEXT, array, or_null, record
 
 _ROOMS = or_null(array(TEXT))
 _ACCESS: dict[str, Any] = {
@@ -20,6 +20,15 @@ _ACCESS: dict[str, Any] = {
 }
 SCHEMAS: dict[str, dict[str, Any]] = {
     "Access": {**record(**_ACCESS), "description": "what the caller may do"},
+    "Erased": record(
+        events={**COUNT, "description": "events in the history"},
+        bytes={**COUNT, "description": "their size"},
+        sessions={**COUNT, "description": "sessions that they were of"},
+        lines={**COUNT, "description": "lines in files of forwarding targets"},
+        files=COUNT,
+        receivers={**array(TEXT), "description": "webhook receivers, which may have got the events"},
+        dry_run={**FLAG, "description": "whether they were only counted"},
+    ),
     "Share": record(
         token={**TEXT, "description": "read-only credential"},
         url={**TEXT, "description": "path of the page that shows what is shared"},

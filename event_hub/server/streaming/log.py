@@ -16,11 +16,12 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import accumulate
 from typing import Any, NamedTuple
 
 from ..filters import Filter
+from ..history.base import TOMBSTONE
 
 _COMPACT = 512
 """Evicted frames at the head of a run before the list is compacted: few enough to waste no memory, enough that compacting
@@ -28,6 +29,9 @@ costs nothing per event."""
 
 _SLICE = 256
 """Frames that a read takes at a time: a subscriber that is far behind does not copy all of the run."""
+
+_ERASED = b": erased\n\n"
+"""A comment, which no client sees, where a frame was."""
 
 Encode = Callable[[bytes], bytes]
 
@@ -138,6 +142,13 @@ class View:
         self._frames.append(frame)
         self._offsets.append(offset)
 
+    def _erase(self, frames: Mapping[int, bytes]) -> None:
+        passes = self.filter.matches(TOMBSTONE, None, None)
+        for index in range(self._skip, len(self._offsets)):
+            frame = frames.get(self._offsets[index])
+            if frame is not None:
+                self._frames[index] = frame if passes else _ERASED
+
     def _evict(self, offset: int) -> None:
         """Drop the oldest frame if it is the event at `offset` (it is another if the event came before the view)."""
         skip = self._skip
@@ -219,6 +230,11 @@ class Log:
             self.bytes += len(frame)
             self._trim()
         return views
+
+    def erase(self, frames: Mapping[int, bytes]) -> None:
+        """Replace the frames at these offsets. Positions stay. Where a filter does not pass tombstones, a comment."""
+        for view in self._views.values():
+            view._erase(frames)
 
     def settle(self, offset: int) -> None:
         """Every subscriber was offered everything up to `offset`: from now on the ring may overrun slow ones."""

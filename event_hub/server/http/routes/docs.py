@@ -27,6 +27,8 @@ _GUIDE_STYLE = (
     "padding:0 .3em}blockquote{border-left:3px solid #8888;margin-left:0;padding-left:1rem}</style>"
 )
 _GUIDE_HEADERS = {
+    # For pictures: an SVG that is opened by itself is a document. Pages get a stricter policy of their own.
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
 }
 

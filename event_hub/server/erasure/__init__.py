@@ -1,0 +1,1 @@
+"""Erasing events: on request, and when the retention of their room is over."""

@@ -1,0 +1,140 @@
+"""Erases events from everything that the hub keeps: history, ring, caches and forwarded files."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from ... import sse
+from ..access.key_entries import scope_of
+from ..cooperate import TimeSlice
+from ..errors import RequestError
+from ..filters import Filter
+from ..forward.targets import WEBHOOK, Target
+from ..history import History, HistoryReader
+from ..history.health import HistoryHealth
+from ..streaming.broadcast import Broadcast
+from .forward_files import erase_from_files
+from .selector import Selector, tombstone
+
+logger = logging.getLogger(__name__)
+
+_PAGE = 250
+_decode: Callable[[bytes], dict[str, Any]] = msgspec.json.Decoder().decode
+
+
+class Erased(NamedTuple):
+    """What was erased, or would be: `bytes` of events in the history, `lines` in `files` of forwarding targets. `receivers`:
+    webhook receivers, which may have got the events."""
+
+    events: int
+    bytes: int
+    sessions: int
+    lines: int
+    files: int
+    receivers: list[str]
+    dry_run: bool
+
+
+class Eraser:
+    """Erases from one hub. One erasure at a time; publishers and subscribers go on meanwhile."""
+
+    def __init__(
+        self,
+        history: History,
+        reader: HistoryReader,
+        broadcast: Broadcast,
+        health: HistoryHealth,
+        targets: tuple[Target, ...],
+        clear_caches: Callable[[], None],
+    ) -> None:
+        self._history = history
+        self._reader = reader
+        self._broadcast = broadcast
+        self._health = health
+        self._targets = targets
+        self._clear_caches = clear_caches
+        self._lock = threading.Lock()
+        self.unscrubbed = False
+        """Something that has expired may still be in the storage."""
+
+    def forget(self, selector: Selector, *, dry_run: bool) -> Erased:
+        """Erase what `selector` selects of the events so far. Raises `RequestError`.
+
+        A kill in the middle leaves each event whole or erased; the same request then erases the rest.
+        """
+        with self._lock:
+            try:
+                found = erase_from_files(self._targets, selector, dry_run=dry_run)
+            except OSError as error:
+                text = f"{error.filename} cannot be erased from: {error.strerror}; nothing else was erased"
+                raise RequestError("history_unavailable", text) from None
+            events = size = 0
+            sessions: set[tuple[str | None, str | None]] = set()
+            with self._health.reading():
+                for page in self._selected(selector, self._reader.floor, self._end(selector.before)):
+                    for _, data, event in page:
+                        events += 1
+                        size += len(data)
+                        if event.get("session") is not None:
+                            sessions.add((event.get("room"), event["session"]))
+                    if not dry_run:
+                        self._erase({offset: tombstone(event, "forget") for offset, _, event in page})
+                if not dry_run and events:
+                    self._history.scrub()
+                    self._clear_caches()
+            receivers = [target.shown for target in self._targets if target.kind == WEBHOOK]
+            return Erased(events, size, len(sessions), found.lines, found.files, receivers, dry_run)
+
+    def expire(self, room: str, begin: int, before: float, *, but_not: Sequence[str] = ()) -> int:
+        """Erase the events of a room, a name or a pattern, that were received before `before` and come after the offset
+        `begin`, but not those of the rooms `but_not`; returns the offset up to which that is done. Raises `HistoryError`."""
+        others = scope_of(but_not)
+        end = self._reader.offset_at(before)
+        with self._lock:
+            for page in self._pages(Filter().narrowed(scope_of([room])), begin, end):
+                events = [(offset, _decode(data)) for offset, data in page]
+                expired = [(offset, event) for offset, event in events if not others.contains(event.get("room"), None)]
+                self._erase({offset: tombstone(event, "retention") for offset, event in expired})
+                if expired:
+                    self.unscrubbed = True
+                    self._clear_caches()
+        return max(begin, end)
+
+    def scrub(self) -> None:
+        """Remove from the storage what `expire` has left there; costs an fsync. Raises `HistoryError`."""
+        if self.unscrubbed:
+            self._history.scrub()
+            self.unscrubbed = False
+
+    def _end(self, before: float | None) -> int:
+        head = self._reader.head
+        return head if before is None else min(head, self._reader.offset_at(before))
+
+    def _selected(self, selector: Selector, begin: int, end: int) -> Iterator[list[tuple[int, bytes, dict[str, Any]]]]:
+        for page in self._pages(selector.filter(), begin, end):
+            events = [(offset, data, _decode(data)) for offset, data in page]
+            yield [item for item in events if selector.selects(item[2])]
+
+    def _pages(self, filter: Filter, begin: int, end: int) -> Iterator[list[Any]]:
+        time_slice = TimeSlice()
+        after = begin
+        while after < end:
+            page = self._reader.after(after, end, filter, _PAGE)
+            after = page.through
+            if page.records:
+                yield page.records
+            time_slice.pause_if_due()
+
+    def _erase(self, tombstones: dict[int, bytes]) -> None:
+        if not tombstones:
+            return
+        self._history.erase(tombstones)
+        epochs, broadcast = self._history.epochs, self._broadcast
+        frames = {offset: sse.frame(epochs.of(offset), offset, data) for offset, data in tombstones.items()}
+        with broadcast.lock:
+            broadcast.log.erase(frames)
