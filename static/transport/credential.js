@@ -13,13 +13,25 @@ export function takeCredential(hub) {
     history.replaceState(history.state, "", url.href);
     keepCredential(hub, given);
   }
-  return given ?? sessionStorage.getItem(`${NAME} ${hub}`) ?? "";
+  return given ?? stored(hub);
 }
 
-/** Keep a credential for as long as the tab is open; "" forgets it. */
+/** Keep a credential for as long as the tab is open; "" forgets it. Where the browser stores nothing, until the page is left. */
 export function keepCredential(hub, text) {
-  if (text) sessionStorage.setItem(`${NAME} ${hub}`, text);
-  else sessionStorage.removeItem(`${NAME} ${hub}`);
+  try {
+    if (text) sessionStorage.setItem(`${NAME} ${hub}`, text);
+    else sessionStorage.removeItem(`${NAME} ${hub}`);
+  } catch {
+    // storage is turned off
+  }
+}
+
+function stored(hub) {
+  try {
+    return sessionStorage.getItem(`${NAME} ${hub}`) ?? "";
+  } catch {
+    return "";
+  }
 }
 
 /** `address` with the credential in its query, for what cannot send headers: EventSource and links. */

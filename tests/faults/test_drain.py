@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -95,19 +96,21 @@ def test_a_signal_to_the_process_group_drains(hub_factory: Callable[..., HubProc
 
 def test_while_draining_new_requests_are_refused(hub_factory: Callable[..., HubProcess]) -> None:
     hub = hub_factory(HUB_DRAIN="60s").start()
-    with requests.Session() as session, hub.stream(receive_buffer=2048) as stalled:
+    # The drain closes the listener: only a connection that is open is answered, and once it has begun, only once.
+    with ExitStack() as stack, hub.stream(receive_buffer=2048) as stalled:
+        sessions = [stack.enter_context(requests.Session()) for _ in range(100)]
         stalled.next()
         for _ in range(3):
             hub.publish([{"type": "n", "pad": "x" * 30_000} for _ in range(100)])
         until(lambda: hub.get("/api/subscribers")["subscribers"][0]["blocked"], "the stalled subscriber to be blocked")
-        # The drain closes the listener: only a connection that is open is answered.
-        assert session.post(f"{hub.url}/api/agent/data", json={"type": "n"}, timeout=PATIENCE).status_code == 200
+        for session in sessions:
+            assert session.post(f"{hub.url}/api/agent/data", json={"type": "n"}, timeout=PATIENCE).status_code == 200
         assert hub.process is not None
         hub.process.send_signal(signal.SIGTERM)
         answers = []
 
         def refused() -> bool:
-            answers.append(session.post(f"{hub.url}/api/agent/data", json={"type": "n"}, timeout=PATIENCE))
+            answers.append(sessions.pop().post(f"{hub.url}/api/agent/data", json={"type": "n"}, timeout=PATIENCE))
             return answers[-1].status_code != 200
 
         until(refused, "the drain to begin")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+import itertools
 import json
 import os
 import signal
@@ -37,6 +39,7 @@ ENVIRON = {
     "LIVEKIT_API_SECRET": SECRET,
     "HUB_AGENT": "no-such-program",
     "HUB_HEARTBEAT": "1s",
+    "HUB_PROXIES": "127.0.0.1",
 }
 
 
@@ -48,7 +51,15 @@ def token(video: dict[str, Any] | None, *, secret: str = SECRET, life: float = 6
 
 
 def bearer(credential: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {credential}"}
+    return {"Authorization": f"Bearer {credential}", **elsewhere()}
+
+
+_addresses = itertools.count(0x0B000000)
+
+
+def elsewhere() -> dict[str, str]:
+    """A client's address of its own, so that the wrong credentials of other tests do not count."""
+    return {"X-Forwarded-For": str(ipaddress.ip_address(next(_addresses)))}
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +112,7 @@ def share(hub: HubProcess, key: str = KEYS["control"], **body: Any) -> dict[str,
 
 
 def cookie(hub: HubProcess, key: str) -> dict[str, str]:
-    answer = requests.post(f"{hub.url}/api/sign-in", json={"key": key}, timeout=PATIENCE)
+    answer = requests.post(f"{hub.url}/api/sign-in", json={"key": key}, headers=elsewhere(), timeout=PATIENCE)
     assert answer.status_code == 200, answer.text
     return {"Cookie": answer.headers["Set-Cookie"].partition(";")[0]}
 
@@ -111,6 +122,7 @@ def test_every_route_as_every_kind_of_principal(guarded: HubProcess, kind: str) 
     headers, rights = PRINCIPALS[kind]
     given = headers(guarded)
     for (method, rule), need in ROUTES.items():
+        given |= elsewhere()
         path = rule.replace("<name:id>", "s").replace("<form>", "json").replace("<name:room>", "demo")
         path = (
             path.replace("<path:filename>", "page.css").replace("<path:path>", "x").replace("<path:name>", "protocol")
@@ -405,7 +417,9 @@ def test_keys_are_rotated_without_a_restart(
 def test_signing_in_and_out(guarded: HubProcess) -> None:
     browser = requests.Session()
     url = guarded.url
-    answer = browser.post(f"{url}/api/sign-in", json={"key": KEYS["subscribe room"]}, timeout=PATIENCE)
+    answer = browser.post(
+        f"{url}/api/sign-in", json={"key": KEYS["subscribe room"]}, headers=elsewhere(), timeout=PATIENCE
+    )
     assert answer.json()["label"] == "desk"
     assert {"HttpOnly", "SameSite=Strict", "Path=/"} <= set(answer.headers["Set-Cookie"].split("; "))
     assert KEYS["subscribe room"] not in answer.headers["Set-Cookie"]
@@ -414,7 +428,7 @@ def test_signing_in_and_out(guarded: HubProcess) -> None:
     assert browser.post(f"{url}/api/sign-out", timeout=PATIENCE).status_code == 200
     assert browser.get(f"{url}/api/events", timeout=PATIENCE).status_code == 401
     for key in ("wrong-key-00000", token({"room": "demo", "roomJoin": True}), ""):
-        answer = browser.post(f"{url}/api/sign-in", json={"key": key}, timeout=PATIENCE)
+        answer = browser.post(f"{url}/api/sign-in", json={"key": key}, headers=elsewhere(), timeout=PATIENCE)
         assert answer.status_code in (401, 422)
         assert "Set-Cookie" not in answer.headers
 
