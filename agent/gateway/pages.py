@@ -8,6 +8,7 @@ from pathlib import Path
 from aiohttp import web
 
 import event_hub
+from event_hub.browser_policy import policy
 
 PAGES = {
     "/voice.html": "voice.html",
@@ -32,8 +33,10 @@ def static_folder() -> Path:
 
 
 async def page(name: str) -> web.StreamResponse:
-    """One of the pages, by its file name."""
-    return web.FileResponse(static_folder() / "gateway" / name, headers=HEADERS)
+    """One of the pages, by its file name. Its scripts may connect anywhere, because it can be pointed at other gateways."""
+    html = (static_folder() / "gateway" / name).read_text(encoding="utf-8")
+    security = policy(html, connect=("http:", "https:", "ws:", "wss:"))
+    return web.Response(text=html, content_type="text/html", headers={**HEADERS, "Content-Security-Policy": security})
 
 
 def handler(name: str) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:

@@ -1,4 +1,10 @@
-"""Command-line flags with which the tests start Chromium."""
+"""Chromium for the tests: its command-line flags, and waiting for a page."""
+
+from __future__ import annotations
+
+from playwright.sync_api import Page
+
+from ..hubs import until
 
 FLAGS = [
     "--no-sandbox",
@@ -9,3 +15,9 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+
+
+def wait_true(page: Page, expression: str) -> None:
+    """Wait until a JavaScript expression is true. Playwright's `wait_for_function` uses `eval` in the page, which the policies
+    of our pages forbid."""
+    until(lambda: page.evaluate(expression), expression)

@@ -11,6 +11,7 @@ from playwright.sync_api import Page, expect
 from tools import two_rooms
 
 from ..hubs import HubProcess, until
+from .chromium import wait_true
 from .conftest import count, live
 
 Watched = tuple[Page, HubProcess]
@@ -160,12 +161,12 @@ def test_captions_are_a_live_region_that_goes_full_screen(watched: Watched) -> N
     expect(lines).to_contain_text("It is sunny.")
     assert len(page.evaluate("window.announced")) == 2
     page.click("#captions-full")
-    page.wait_for_function("document.fullscreenElement?.id === 'captions'")
+    wait_true(page, "document.fullscreenElement?.id === 'captions'")
     expect(lines).to_be_visible()
     size = lines.evaluate("e => parseFloat(getComputedStyle(e).fontSize)")
     assert size > 24
     page.click("#captions-leave")
-    page.wait_for_function("document.fullscreenElement === null")
+    wait_true(page, "document.fullscreenElement === null")
     page.click("#captions-toggle")
     expect(lines).to_be_hidden()
     expect(page).to_have_url(re.compile("captions=off"))
@@ -187,8 +188,9 @@ def test_it_follows_new_lines_unless_the_reader_has_scrolled_up(watched: Watched
     assert box.evaluate(at_end)
     hub.publish(user("The last", utterance="last"))
     expect(page.locator("#conversation .said")).to_have_count(102)
-    page.wait_for_function(
-        "(() => { const e = document.getElementById('conversation-scroll'); return e.scrollHeight - e.scrollTop - e.clientHeight < 2; })()"
+    wait_true(
+        page,
+        "(() => { const e = document.getElementById('conversation-scroll'); return e.scrollHeight - e.scrollTop - e.clientHeight < 2; })()",
     )
 
 

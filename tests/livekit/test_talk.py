@@ -11,6 +11,7 @@ import pytest
 import requests
 from playwright.sync_api import Page, expect
 
+from ..browser.chromium import wait_true
 from ..hubs import PATIENCE, HubProcess
 from . import built
 from .line import Line
@@ -122,7 +123,7 @@ def test_talking_from_the_page(
         expect(page.locator("#call .people")).to_have_text(re.compile("^agent "))
         # Screen readers do not announce states.
         expect(page.locator("#call [role=status]")).to_have_text(["connected", "agent"], use_inner_text=True)
-        page.wait_for_function("levels.heard > 0.3")
+        wait_true(page, "levels.heard > 0.3")
         assert page.evaluate(
             "[...document.querySelectorAll('audio')].some((audio) => !audio.paused && audio.srcObject)"
         )
@@ -136,7 +137,7 @@ def test_talking_from_the_page(
         page.evaluate("allowMicrophone()")
         wait(page, "speaking")
         expect(page.locator("#conversation .said.user .text").first).not_to_be_empty()
-        page.wait_for_function("levels.spoken > 0.1")
+        wait_true(page, "levels.spoken > 0.1")
         wait(page, "heard_ended", 2)
         expect(page.locator("#conversation .said.user:not(.interim) .text").first).not_to_be_empty()
 
@@ -231,7 +232,7 @@ def test_a_microphone_that_comes_late_or_goes(open_line: Callable[..., Line], ne
         )
     expect(page.locator("#call")).to_be_hidden()
     page.evaluate("allow()")
-    page.wait_for_function("given.length === 1 && given[0].readyState === 'ended'")
+    wait_true(page, "given.length === 1 && given[0].readyState === 'ended'")
 
     page.click("#talk")
     page.fill("#talk-room", "porch")

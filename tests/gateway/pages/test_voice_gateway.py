@@ -10,6 +10,7 @@ import pytest
 import requests
 from playwright.sync_api import expect
 
+from ...browser.chromium import wait_true
 from ...hubs import PATIENCE, until
 from ...livekit.speech import overlap
 from ..gateways import GatewayProcess
@@ -49,7 +50,7 @@ def test_a_spoken_question_is_answered_aloud(
         expect(voice.replies).to_contain_text(re.compile("weather|degrees|London", re.IGNORECASE))
         assert sum(line.startswith("📝") for line in voice.console) > 1
     with subtests.test("V13: it is spoken"):
-        page.wait_for_function("made.sounds.length === 1 && made.sounds[0].duration > 1 && !made.sounds[0].error")
+        wait_true(page, "made.sounds.length === 1 && made.sounds[0].duration > 1 && !made.sounds[0].error")
         voice.press("Stop the reply")
         expect(page.get_by_role("button", name="Play again")).to_be_visible()
     with subtests.test("V36: the recording is a WAV file with the question"):

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import expect
 
+from ...browser.chromium import wait_true
 from ...hubs import PATIENCE, ROOT
 from ...livekit.speech import RATE, Sound, said
 from .peer import REPLY, Peer, Socket, tone
@@ -88,7 +89,7 @@ def test_from_speech_to_speech(open_page: Open, peer: Peer, subtests: pytest.Sub
     with subtests.test("V32: the page says what it does; the level moves"):
         expect(voice.status).to_have_text("Listening. Press Stop Recording when you have finished.")
         expect(voice.connection("Transcription")).to_contain_text("connected")
-        page.wait_for_function("made.level > 0.4")
+        wait_true(page, "made.level > 0.4")
 
     with subtests.test("V30: what arrives is 16 kHz PCM of the microphone"):
         expected = said(QUESTION)
@@ -119,9 +120,9 @@ def test_from_speech_to_speech(open_page: Open, peer: Peer, subtests: pytest.Sub
             peer.loop.call_soon_threadsafe(more.set)
 
     with subtests.test("V13: it is spoken; it can be heard again"):
-        page.wait_for_function("made.sounds.length === 1 && made.sounds[0].ended")
+        wait_true(page, "made.sounds.length === 1 && made.sounds[0].ended")
         voice.press("Play again")
-        page.wait_for_function("made.sounds.length === 2 && made.sounds[1].ended")
+        wait_true(page, "made.sounds.length === 2 && made.sounds[1].ended")
 
     with subtests.test("V14: the console, in order"):
         steps = ("📤", "🚀", "📝", "✅", "🔊")
@@ -158,7 +159,7 @@ def test_hands_free(open_page: Open, peer: Peer) -> None:
     peer.send(HEAR, {"type": "final", "text": "First.", "utterance": "u1"})
     expect(voice.status).to_have_text("The agent is speaking. Speak to interrupt it.")
     peer.send(HEAR, {"type": "partial", "text": "and", "utterance": "u2"})
-    voice.page.wait_for_function("made.sounds[0].paused")
+    wait_true(voice.page, "made.sounds[0].paused")
 
     async def unfinished(socket: Socket, frame: dict[str, Any]) -> None:
         await socket.send_json({"type": "chunk", "content": "Well, ", "request_id": frame["request_id"]})
@@ -280,7 +281,7 @@ def test_without_a_websocket_messages_are_posted(open_page: Open, peer: Peer) ->
     voice.type("What time is it?")
     expect(voice.replies).to_have_text(REPLIED)
     expect(voice.page.locator(".said.agent .note")).to_contain_text("without a WebSocket")
-    voice.page.wait_for_function("made.sounds.length === 1 && made.sounds[0].ended")
+    wait_true(voice.page, "made.sounds.length === 1 && made.sounds[0].ended")
     (posted,) = peer.frames("POST")
     assert posted["text"] == "What time is it?"
     assert posted["request_id"]
@@ -527,7 +528,7 @@ def test_stopped_before_the_microphone_is_allowed(open_page: Open, peer: Peer) -
     voice.press("Stop Recording")
     expect(voice.page.locator("#record")).to_have_text("Start Recording")
     voice.page.evaluate("allow()")
-    voice.page.wait_for_function("made.tracks.length === 1")
+    wait_true(voice.page, "made.tracks.length === 1")
     voice.released()
 
 
@@ -558,7 +559,7 @@ def test_speech_that_the_browser_holds_back(open_page: Open, peer: Peer) -> None
     expect(button).to_be_visible()
     voice.page.evaluate("permit()")
     button.click()
-    voice.page.wait_for_function("made.sounds.length === 2 && made.sounds[1].ended")
+    wait_true(voice.page, "made.sounds.length === 2 && made.sounds[1].ended")
 
 
 def test_voices(open_page: Open, peer: Peer) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
 
-from ...browser.chromium import FLAGS
+from ...browser.chromium import FLAGS, wait_true
 from ...conftest import outliving
 from ...hubs import PATIENCE, until
 from ...livekit.speech import RATE, resampled, said, write_wav
@@ -117,9 +117,10 @@ class VoicePage:
 
     def released(self) -> None:
         """Wait until the microphone and its audio context are released (V22)."""
-        self.page.wait_for_function(
+        wait_true(
+            self.page,
             "made.tracks.every((track) => track.readyState === 'ended')"
-            " && made.contexts.every((context) => context.state === 'closed')"
+            " && made.contexts.every((context) => context.state === 'closed')",
         )
 
     def colours(self, selector: str) -> tuple[float, float]:
