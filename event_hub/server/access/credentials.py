@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import MutableMapping
-from http.cookies import CookieError, SimpleCookie
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
+
+from werkzeug.http import parse_cookie
 
 from ..errors import RequestError
 
@@ -40,12 +41,9 @@ def take(environ: MutableMapping[str, Any], cookie: str) -> Credential | None:
     if given:
         return Credential(given.pop())
     if cookie in environ.get("HTTP_COOKIE", ""):
-        try:
-            morsel = SimpleCookie(environ["HTTP_COOKIE"]).get(cookie)
-        except CookieError:
-            return None
-        if morsel is not None and morsel.value:
-            return Credential(morsel.value, cookie=True)
+        value = parse_cookie(environ["HTTP_COOKIE"]).get(cookie)  # tolerates other cookies that are malformed
+        if value:
+            return Credential(value, cookie=True)
     return None
 
 

@@ -33,6 +33,7 @@ class Origins:
     def __init__(self, settings: Settings) -> None:
         given = settings.cors_origins
         self._post_from_any = given is not None and "*" in given
+        self._listed = given is not None
         self._origins = frozenset(given if given is not None else () if settings.access_required else ("*",))
         self._any = "*" in self._origins
         self._named = self._origins - {"*", "null"}
@@ -71,7 +72,10 @@ class Origins:
         origin = environ.get("HTTP_ORIGIN")
         if origin is None or self._post_from_any or not _sent_by_itself(principal):
             return
-        if (origin in self._origins and origin != "*") or (origin == "null" and principal is LOCAL):
+        if origin in self._named:
+            return
+        # A page from disk. Sandboxed frames of foreign pages have the same origin, so a list excludes it.
+        if origin == "null" and ("null" in self._origins or (not self._listed and principal is LOCAL)):
             return
         if not self._is_ours(origin, environ, principal):
             raise RequestError("forbidden_origin", f"a page of {origin[:200]} may not post events here")
