@@ -24,6 +24,7 @@ from pydantic import (
 )
 
 from . import setting_values
+from .access import rates
 from .access.key_entries import KeyEntry, Right, new_key, parse_list, refuse_duplicates
 from .access.rates import Rate, parse_rates
 from .agents.modes import AutoStart, parse_autostart
@@ -358,6 +359,8 @@ class Settings(BaseModel):
                 settings.keys()
             except ValueError as error:
                 lines.append(f"the keys: {error}")
+            if not settings.access_required and (settings.rate_limit or settings.credential_subscribers):
+                lines.append(rates.NEEDLESS)
         if lines:
             raise SettingsError("\n".join(lines))
         settings._environ = MappingProxyType({name: value for name, value in values.items() if value is not None})
