@@ -138,7 +138,7 @@ class Settings(BaseModel):
         "HUB_RATE_LIMIT", "", "maximum requests per credential, such as `100/s` or `100/s,5000/min`; unset: no limit"
     )
     address_rate_limit: Annotated[tuple[Rate, ...], BeforeValidator(parse_rates)] = _setting(
-        "HUB_ADDRESS_RATE_LIMIT", "", "maximum requests per address, for requests without a credential; unset: no limit"
+        "HUB_ADDRESS_RATE_LIMIT", "", "the same per client address, for requests without a credential; unset: no limit"
     )
     credential_subscribers: int | None = _setting(
         "HUB_CREDENTIAL_SUBSCRIBERS", None, "maximum number of open streams per credential", ge=1
