@@ -14,7 +14,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.routing import PathConverter
 
 from .access.access import Access
-from .access.needs import Need, authorise, need_of
+from .access.needs import authorise, need_of
 from .access.origins import Origins
 from .access.principal import principal_of
 from .descriptors import descriptor_limit
@@ -89,12 +89,14 @@ class _Name(PathConverter):
 
 
 class _Front:
-    """Handles every request first: resolves its principal, checks its encoding, and counts it while it is in progress.
+    """Handles every request first: resolves its principal, checks its encoding and its rate, and counts it while it is in
+    progress.
     Serves POSTs of events without Flask's dispatch, which would double their cost."""
 
     def __init__(self, app: HubApp, origins: Origins) -> None:
         self._app = app
         self._resolve = app.access.resolve
+        self._admit = app.access.limits.admit if app.access.limits.any_rate else None
         self._origins = origins
         self._flask = app.wsgi_app
         self._route = data.DataRoute(app.hub, origins)
@@ -102,8 +104,10 @@ class _Front:
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         path = environ["PATH_INFO"]
         try:
-            self._resolve(environ)
+            principal = self._resolve(environ)
             check_encoding(environ)
+            if self._admit is not None:
+                self._admit(environ, principal)
         except RequestError as error:
             self._app.count_refused(error.kind.code)
             return refuse(error, environ, start_response, self._origins)
@@ -134,13 +138,10 @@ class _Counted:
                 close()
 
 
-def _authorise(access: Access) -> None:
-    """Check, before each of Flask's views, that the principal may use the route, and not too often."""
+def _authorise() -> None:
+    """Check, before each of Flask's views, that the principal may use the route."""
     if request.url_rule is not None:
-        principal, need = principal_of(request.environ), need_of(request.method, request.url_rule.rule)
-        authorise(principal, need)
-        if need is not Need.NOTHING:
-            access.limits.admit(request.environ, principal)
+        authorise(principal_of(request.environ), need_of(request.method, request.url_rule.rule))
 
 
 def create_app(settings: Settings | None = None, *, static: Path | None = None) -> HubApp:
@@ -198,7 +199,7 @@ def create_app(settings: Settings | None = None, *, static: Path | None = None) 
     )
     app.register_error_handler(HTTPException, lambda error: _http_error(app, error))
     app.register_error_handler(Exception, lambda error: _problem(app, _failed(error)))
-    app.before_request(lambda: _authorise(app.access))
+    app.before_request(_authorise)
     app.after_request(hardening(settings, Path(app.static_folder or "")))
     app.wsgi_app = _Front(app, origins)  # type: ignore[method-assign]
     return app

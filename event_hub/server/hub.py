@@ -89,7 +89,7 @@ class EventHub:
             max_globs=settings.max_globs,
             takeover=settings.takeover,
             clock=self.clock,
-            limit=self.access.limits.stream,
+            seat=self.access.limits.stream,
         )
         self.max_connections = settings.connection_limit(descriptors)
         self.started = time.time()

@@ -24,6 +24,7 @@ from pydantic import (
 )
 
 from . import setting_values
+from .access import rates
 from .access.key_entries import KeyEntry, Right, new_key, parse_list, refuse_duplicates
 from .access.rates import Rate, parse_rates
 from .agents.modes import AutoStart, parse_autostart
@@ -137,7 +138,7 @@ class Settings(BaseModel):
         "HUB_RATE_LIMIT", "", "maximum requests per credential, such as `100/s` or `100/s,5000/min`; unset: no limit"
     )
     address_rate_limit: Annotated[tuple[Rate, ...], BeforeValidator(parse_rates)] = _setting(
-        "HUB_ADDRESS_RATE_LIMIT", "", "maximum requests per address, for requests without a credential; unset: no limit"
+        "HUB_ADDRESS_RATE_LIMIT", "", "the same per client address, for requests without a credential; unset: no limit"
     )
     credential_subscribers: int | None = _setting(
         "HUB_CREDENTIAL_SUBSCRIBERS", None, "maximum number of open streams per credential", ge=1
@@ -358,6 +359,8 @@ class Settings(BaseModel):
                 settings.keys()
             except ValueError as error:
                 lines.append(f"the keys: {error}")
+            if not settings.access_required and (settings.rate_limit or settings.credential_subscribers):
+                lines.append(rates.NEEDLESS)
         if lines:
             raise SettingsError("\n".join(lines))
         settings._environ = MappingProxyType({name: value for name, value in values.items() if value is not None})

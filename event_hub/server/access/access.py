@@ -71,7 +71,8 @@ class Access:
             return Principal("anonymous", "anonymous", Grant(), cookie=credential.cookie, refusal=error)
 
     def _count_failure(self, error: RequestError, environ: MutableMapping[str, Any]) -> RequestError:
-        """The answer to a wrong credential: `error`, or that its address has to wait."""
+        """The answer to a wrong credential: `error`, or that its address has to wait. A valid one is never delayed, or a
+        stranger could lock out everyone behind the same address."""
         address = group(self.limits.address(environ))
         if wait := self._failures.wait(address):
             return RequestError("too_many_failures", _WAIT, retry_after=math.ceil(wait))
@@ -135,15 +136,10 @@ class Access:
     # -- what the hub signs --------------------------------------------------------------------------------------------
 
     def sign_in(self, secret: str, environ: MutableMapping[str, Any]) -> tuple[Principal, str]:
-        """The principal of a key, and the value of its sign-in cookie; raises `RequestError`. An address that has to wait is
-        refused whatever it sends: a person chooses keys that can be guessed, and can wait."""
-        address = group(self.limits.address(environ))
-        if wait := self._failures.wait(address):
-            raise RequestError("too_many_failures", _WAIT, retry_after=math.ceil(wait))
+        """The principal of a key, and the value of its sign-in cookie; raises `RequestError`."""
         principal = self._keys.find(secret)
         if principal is None or principal.key is None:
-            self._failures.add(address)
-            raise RequestError(_BAD, "this is not a key of this hub")
+            raise self._count_failure(RequestError(_BAD, "this is not a key of this hub"), environ)
         expires = int(self._clock()) + COOKIE_SECONDS
         cookie = self._sign("cookie", principal, {"exp": expires})
         return Principal("key", principal.label, principal.grant, expires, principal.key, cookie=True), cookie

@@ -19,6 +19,8 @@ _ADDRESSES = 10_000
 """Addresses that are remembered; the one that failed longest ago is forgotten first."""
 _LOGGED = 60.0
 """Seconds between two log lines about one address."""
+_LINES = 20
+"""Log lines in that time: an attack may come from very many addresses."""
 
 
 class _Failures:
@@ -36,6 +38,8 @@ class FailedCredentials:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._known: OrderedDict[str, _Failures] = OrderedDict()
+        self._minute = -_LOGGED
+        self._lines = 0
 
     def wait(self, address: str) -> float:
         """Seconds until the next wrong credential of this address is looked at; 0: now."""
@@ -55,9 +59,18 @@ class FailedCredentials:
         known.last = now
         if known.count >= FREE:
             known.until = now + min(_LONGEST, 2.0 ** min(10, known.count - FREE))
-        if now - known.logged >= _LOGGED and known.count >= FREE:
-            known.logged = now
-            logger.warning("%d wrong credentials from %s", known.count, address or "a local peer")
+            if now - known.logged >= _LOGGED and self._may_log(now):
+                known.logged = now
+                logger.warning("%d wrong credentials from %s", known.count, address or "a local peer")
+
+    def _may_log(self, now: float) -> bool:
+        """Whether this minute has a line left; its last one says that there will be no more."""
+        if now - self._minute >= _LOGGED:
+            self._minute, self._lines = now, 0
+        self._lines += 1
+        if self._lines == _LINES:
+            logger.warning("wrong credentials from more addresses than are listed: see hub_requests_refused_total")
+        return self._lines < _LINES
 
     def __len__(self) -> int:
         return len(self._known)

@@ -1,21 +1,58 @@
 """Limits for each credential and each address: rates of requests, and numbers of open streams.
 
-A hub without such settings pays for one check of None. Rates are sliding windows of the `limits` package.
+A hub without such settings pays for one check of None. Which requests count: those to the API and for metrics, except
+`/api/health`, for an orchestrator would restart a hub that refuses to say how it is. Pages and static files do not count: a
+browser fetches dozens of them at once, and reading never delays publishers. The hub's own agents have no limit.
 """
 
 from __future__ import annotations
 
-import math
-import time
+import threading
 from collections import Counter
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from ..errors import RequestError
 from ..settings import Settings
 from .addresses import client_address, group, networks
 from .principal import Principal
 from .rates import Rate
+
+if TYPE_CHECKING:
+    from .windows import Windows
+
+_COUNTED = ("/api/", "/metrics")
+_FREE = "/api/health"
+_WITHOUT_CREDENTIAL = ("local", "anonymous")
+
+
+class Seat:
+    """One open stream in the counts of its credential and its address, until `release`."""
+
+    __slots__ = ("_counted", "_lock", "address")
+
+    def __init__(
+        self, address: str | None = None, counted: list[tuple[Counter[str], str]] | None = None, lock: Any = None
+    ) -> None:
+        self.address = address
+        """The client's, if a named proxy has reported it; None: it is the peer's."""
+        self._counted = counted
+        self._lock = lock
+
+    def release(self) -> None:
+        """The stream is over, in whatever way. Idempotent."""
+        if self._counted is None:
+            return
+        with self._lock:
+            while self._counted:
+                count, name = self._counted.pop()
+                count[name] -= 1
+                if not count[name]:
+                    del count[name]
+
+
+FREE_SEAT = Seat()
+"""That of a stream which is not counted."""
 
 
 class Limits:
@@ -25,68 +62,68 @@ class Limits:
         self._proxies = networks(settings.proxies)
         self._by_credential = _windows(settings.rate_limit)
         self._by_address = _windows(settings.address_rate_limit)
-        self._streams = settings.credential_subscribers, settings.address_subscribers
+        self._most = settings.credential_subscribers, settings.address_subscribers
         self._open: tuple[Counter[str], Counter[str]] = Counter(), Counter()
-        self.any_rate = bool(self._by_credential or self._by_address)
+        self._lock = threading.Lock()
+
+    @property
+    def any_rate(self) -> bool:
         """Whether `admit` can refuse anything."""
+        return self._by_credential is not None or self._by_address is not None
 
     def address(self, environ: Mapping[str, Any]) -> str:
         """The client's address."""
         return client_address(environ, self._proxies)
 
     def admit(self, environ: Mapping[str, Any], principal: Principal) -> None:
-        """Count a request, and raise `RequestError` if it is one too many."""
-        if not self.any_rate:
+        """Count a request, and raise `RequestError` if it is one too many; such a request is not counted."""
+        path = str(environ["PATH_INFO"])
+        if not path.startswith(_COUNTED) or path == _FREE or environ["REQUEST_METHOD"] == "OPTIONS":
             return
-        if self._by_credential is not None and principal.kind not in ("local", "anonymous"):
-            self._by_credential.hit(principal.name, principal.label)
-        elif self._by_address is not None:
-            address = self.address(environ)
-            self._by_address.hit(group(address), address)
+        if principal.kind in _WITHOUT_CREDENTIAL:
+            if self._by_address is not None:
+                address = group(self.address(environ))
+                _hit(self._by_address, address, address)
+        elif self._by_credential is not None and principal.kind != "agent":
+            _hit(self._by_credential, principal.name, principal.label)
 
-    def stream(self, environ: Mapping[str, Any], principal: Principal) -> Callable[[], None]:
-        """Count a stream until the returned function is called; raises `RequestError` if it is one too many."""
-        by_credential, by_address = self._streams
-        names = (
-            principal.name if by_credential is not None and principal.kind != "local" else None,
-            group(self.address(environ)) if by_address is not None else None,
-        )
-        whose = (principal.label, names[1])
-        for name, most, open_, who in zip(names, self._streams, self._open, whose, strict=True):
-            if name is not None and most is not None and open_[name] >= most:
-                raise RequestError("too_many_streams", f"{who} has {most} open streams, which is the limit")
-        counted = [(open_, name) for open_, name in zip(self._open, names, strict=True) if name is not None]
-        for open_, name in counted:
-            open_[name] += 1
+    def stream(self, environ: Mapping[str, Any], principal: Principal) -> Seat:
+        """Count a stream until its seat is released; raises `RequestError` if it is one too many."""
+        by_credential, by_address = self._most
+        address = self.address(environ) if self._proxies or by_address is not None else None
+        shown = address if address != environ.get("REMOTE_ADDR") else None
+        wanted: list[tuple[Counter[str], str, int, str]] = []
+        if by_credential is not None and principal.kind not in _WITHOUT_CREDENTIAL:
+            wanted.append((self._open[0], principal.name, by_credential, principal.label))
+        if by_address is not None:
+            name = group(address or "")
+            wanted.append((self._open[1], name, by_address, name or "the local peer"))
+        if not wanted:
+            return Seat(shown) if shown else FREE_SEAT
+        with self._lock:
+            for count, name, most, who in wanted:
+                if count[name] >= most:
+                    raise RequestError("too_many_streams", f"{who} has {most} open streams, which is the limit")
+            for count, name, _, _ in wanted:
+                count[name] += 1
+        return Seat(shown, [(count, name) for count, name, _, _ in wanted], self._lock)
 
-        def close() -> None:
-            while counted:
-                open_, name = counted.pop()
-                open_[name] -= 1
-                if not open_[name]:
-                    del open_[name]
-
-        return close
-
-
-class _Windows:
-    """Sliding windows of several rates."""
-
-    def __init__(self, rates: tuple[Rate, ...]) -> None:
-        from limits import RateLimitItemPerSecond
-        from limits.storage import MemoryStorage
-        from limits.strategies import SlidingWindowCounterRateLimiter
-
-        self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
-        self._items = [RateLimitItemPerSecond(rate.most, rate.seconds) for rate in rates]
-
-    def hit(self, name: str, who: str) -> None:
-        for item in self._items:
-            if not self._limiter.hit(item, name):
-                wait = self._limiter.get_window_stats(item, name).reset_time - time.time()
-                text = f"{who} has sent more than {item.amount} requests in {item.multiples} s"
-                raise RequestError("rate_limited", text, retry_after=max(1, math.ceil(wait)))
+    def open_streams(self) -> tuple[dict[str, int], dict[str, int]]:
+        """The streams that are counted, by credential and by address."""
+        return dict(self._open[0]), dict(self._open[1])
 
 
-def _windows(rates: tuple[Rate, ...]) -> _Windows | None:
-    return _Windows(rates) if rates else None
+def _hit(windows: Windows, name: str, who: str) -> None:
+    exceeded = windows.hit(name)
+    if exceeded is not None:
+        most, seconds = exceeded.rate
+        text = f"{who or 'the local peer'} has sent more than {most} requests in {seconds} s"
+        raise RequestError("rate_limited", text, retry_after=exceeded.wait)
+
+
+def _windows(rates: tuple[Rate, ...]) -> Windows | None:
+    if not rates:
+        return None
+    from .windows import Windows
+
+    return Windows(rates)

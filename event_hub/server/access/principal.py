@@ -49,8 +49,11 @@ class Principal:
 
     @property
     def name(self) -> str:
-        """What its requests are counted under."""
-        return f"{self.kind} {self.key or self.label}"
+        """What its requests and streams are counted under: a key by its label, a participant in its room, each link."""
+        if self.kind == "key":
+            return f"key {self.label}"
+        link = f" {self.key} {self.expires}" if self.kind == "share" else ""
+        return f"{self.kind} {self.label}{link} {hash(self.grant):x}"
 
     @property
     def sees_all(self) -> bool:

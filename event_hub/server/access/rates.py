@@ -9,6 +9,13 @@ _RATE = re.compile(r"([1-9][0-9]{0,8}) ?/ ?(s|sec|second|min|minute|h|hour|d|day
 _SECONDS = {"s": 1, "sec": 1, "second": 1, "min": 60, "minute": 60, "h": 3600, "hour": 3600, "d": 86400, "day": 86400}
 
 
+NEEDLESS = (
+    "HUB_RATE_LIMIT, HUB_CREDENTIAL_SUBSCRIBERS: would limit nothing, because an open hub has no credentials: set "
+    "HUB_ADDRESS_RATE_LIMIT, HUB_ADDRESS_SUBSCRIBERS, or keys"
+)
+"""An operator who sets a limit relies on it: better not to start than to be open."""
+
+
 class Rate(NamedTuple):
     """At most `most` requests in any `seconds`."""
 

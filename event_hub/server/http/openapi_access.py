@@ -58,7 +58,8 @@ def security(method: str, path: str) -> tuple[dict[str, Any], tuple[str, ...]]:
     """The `security` and `x-needs` of an operation, and the errors that they bring. `path`: as OpenAPI writes it."""
     need = need_of(method.upper(), _RULES.get(path, path))
     if need is Need.NOTHING:
-        return {"security": []}, ()
+        counted = path.startswith("/api/") and path != "/api/health"
+        return {"security": []}, ("rate_limited",) if counted else ()
     return {"security": [{name: []} for name in SCHEMES], "x-needs": str(need)}, _ERRORS
 
 

@@ -292,7 +292,7 @@ class Broadcast:
         return {
             "id": subscriber.id,
             "principal": subscriber.principal.label,
-            "address": subscriber.address(),
+            "address": subscriber.seat.address or subscriber.address(),
             "opened": subscriber.opened,
             "filter": view.filter.to_json() if view else {},
             "cursor": str(self.epochs.cursor(subscriber.offset)),

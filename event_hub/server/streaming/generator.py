@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+from ..access.limits import FREE_SEAT, Seat
 from ..access.principal import Principal
 from . import notices, tcp_info
 from .broadcast import Broadcast
@@ -38,8 +39,10 @@ class GeneratorSubscriber(Subscriber):
     __slots__ = ("_broadcast", "_expelled", "_mail", "_socket", "_wake")
     path = "generator"
 
-    def __init__(self, id: int, now: float, principal: Principal, sock: Any, broadcast: Broadcast) -> None:
-        super().__init__(id, now, principal)
+    def __init__(
+        self, id: int, now: float, principal: Principal, sock: Any, broadcast: Broadcast, seat: Seat = FREE_SEAT
+    ) -> None:
+        super().__init__(id, now, principal, seat)
         self._broadcast = broadcast
         self._socket = sock
         self._expelled: str | None = None

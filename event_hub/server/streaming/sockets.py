@@ -24,6 +24,7 @@ from gevent import socket as gevent_socket
 from gevent.ssl import SSLSocket
 
 from ... import sse
+from ..access.limits import FREE_SEAT, Seat
 from ..access.principal import Principal
 from . import notices, tcp_info
 from .broadcast import Broadcast
@@ -92,8 +93,10 @@ class SocketSubscriber(Subscriber):
     __slots__ = ("_broadcast", "_chatter", "_reader", "_rest", "_socket", "_writer")
     path = "socket"
 
-    def __init__(self, id: int, now: float, principal: Principal, taken: Taken, broadcast: Broadcast) -> None:
-        super().__init__(id, now, principal)
+    def __init__(
+        self, id: int, now: float, principal: Principal, taken: Taken, broadcast: Broadcast, seat: Seat = FREE_SEAT
+    ) -> None:
+        super().__init__(id, now, principal, seat)
         self.blocked = True
         self._socket = taken.socket
         self._broadcast = broadcast
@@ -274,7 +277,7 @@ class SocketSubscriber(Subscriber):
             except OSError:
                 pass
         self._socket.close()
-        self.left()
+        self.seat.release()
         self._broadcast.detach(self)
 
 

@@ -15,6 +15,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from ... import sse
+from ..access.limits import FREE_SEAT, Seat
 from ..access.principal import LOCAL, Principal
 from ..counters import Counters
 from ..errors import RequestError
@@ -51,7 +52,7 @@ class Streams:
         max_globs: int,
         takeover: bool,
         clock: Callable[[], float],
-        limit: Callable[[dict[str, Any], Principal], Callable[[], None]] = lambda _environ, _principal: lambda: None,
+        seat: Callable[[dict[str, Any], Principal], Seat] = lambda _environ, _principal: FREE_SEAT,
     ) -> None:
         self.max_subscribers = max_subscribers
         self.closing = False
@@ -63,8 +64,8 @@ class Streams:
         self._max_globs = max_globs
         self._takeover = takeover
         self._clock = clock
-        self._limit = limit
-        """Counts a stream of a principal until what it returns is called; raises `RequestError`."""
+        self._seat = seat
+        """Counts a stream of a principal until the seat is released; raises `RequestError`."""
         self._ids = itertools.count(1)
 
     @property
@@ -83,19 +84,21 @@ class Streams:
         """Open a stream for the request in `environ`, made by `principal`; `filter`: within what it may see; `headers`:
         those of the response. Raises `RequestError`."""
         self._admit(filter)
-        with self._health.reading():
-            start = find_start(request, filter, self._history, self._clock())
-            replay = Replay(self._history, self._broadcast, filter, start, time.time)
-            opening = replay.opening(random.random())
-        left = self._limit(environ, principal)
+        seat = self._seat(
+            environ, principal
+        )  # before anything that waits, so that two requests cannot get the last one
         try:
+            with self._health.reading():
+                start = find_start(request, filter, self._history, self._clock())
+                replay = Replay(self._history, self._broadcast, filter, start, time.time)
+                opening = replay.opening(random.random())
             taken = self._take_over(environ)
         except BaseException:
-            left()
+            seat.release()
             raise
         if taken is None:
-            return _Counted(self._generate(replay, opening, environ, principal), left)
-        self._hand_over(replay, taken, headers, opening, principal, left)
+            return _Frames(self._generate(replay, opening, environ, principal, seat), seat)
+        self._hand_over(replay, taken, headers, opening, principal, seat)
         return TAKEN_OVER
 
     def _admit(self, filter: Filter) -> None:
@@ -131,15 +134,14 @@ class Streams:
         headers: Headers,
         opening: bytes,
         principal: Principal,
-        left: Callable[[], None],
+        seat: Seat,
     ) -> None:
         """Send the response head and the replay, then leave the socket to the broadcast. The response has begun, so a
         failure can only be reported by closing the connection."""
         from .sockets import SocketSubscriber, head
 
         counters, stall = self._counters, self._broadcast.stall
-        subscriber = SocketSubscriber(self._next_id(), time.time(), principal, taken, self._broadcast)
-        subscriber.left = left
+        subscriber = SocketSubscriber(self._next_id(), time.time(), principal, taken, self._broadcast, seat)
         with counters.opening:
             try:
                 taken.send_all(head(headers) + sse.chunk(opening), stall)
@@ -158,14 +160,17 @@ class Streams:
             except Exception:
                 logger.exception("a replay failed")
                 subscriber.drop()
+            except BaseException:  # the server ends this greenlet
+                subscriber.drop()
+                raise
 
     def _generate(
-        self, replay: Replay, opening: bytes, environ: dict[str, Any], principal: Principal
+        self, replay: Replay, opening: bytes, environ: dict[str, Any], principal: Principal, seat: Seat
     ) -> Generator[bytes, None, None]:
         with self._counters.opening:
             yield opening
             subscriber = GeneratorSubscriber(
-                self._next_id(), time.time(), principal, visible_socket(environ), self._broadcast
+                self._next_id(), time.time(), principal, visible_socket(environ), self._broadcast, seat
             )
             try:
                 for frames in replay.pages(subscriber):
@@ -176,12 +181,12 @@ class Streams:
         yield from subscriber.frames()
 
 
-class _Counted:
-    """The frames of a stream; calls `left` when they are closed, even if the server has never asked for one."""
+class _Frames:
+    """The frames of a stream. Releases its seat once they are closed or forgotten, even if the server has asked for none."""
 
-    def __init__(self, frames: Generator[bytes, None, None], left: Callable[[], None]) -> None:
+    def __init__(self, frames: Generator[bytes, None, None], seat: Seat) -> None:
         self._frames = frames
-        self._left = left
+        self._seat = seat
 
     def __iter__(self) -> Iterator[bytes]:
         return self
@@ -193,4 +198,7 @@ class _Counted:
         try:
             self._frames.close()
         finally:
-            self._left()
+            self._seat.release()
+
+    def __del__(self) -> None:
+        self._seat.release()

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 
+from ..access.limits import FREE_SEAT, Seat
 from ..access.principal import LOCAL, Principal
 from .log import Batch, View
-
-
-def _nothing() -> None: ...
 
 
 class Subscriber(ABC):
@@ -24,21 +21,21 @@ class Subscriber(ABC):
         "id",
         "index",
         "last",
-        "left",
         "offset",
         "opened",
         "position",
         "principal",
+        "seat",
         "view",
     )
     path: str
     """How it is written to: `socket` or `generator`."""
 
-    def __init__(self, id: int, now: float, principal: Principal = LOCAL) -> None:
+    def __init__(self, id: int, now: float, principal: Principal = LOCAL, seat: Seat = FREE_SEAT) -> None:
         self.id = id
         self.principal = principal
-        self.left: Callable[[], None] = _nothing
-        """To be called once it is over, in whatever way; harmless when called again."""
+        self.seat = seat
+        """To be released once the stream is over, in whatever way; without effect if repeated."""
         self.opened = now
         """Epoch seconds."""
         self.last = self.active = time.monotonic()

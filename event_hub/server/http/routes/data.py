@@ -57,7 +57,6 @@ class DataRoute:
     def _publish(self, hub: EventHub, environ: dict[str, Any]) -> bytes:
         principal = principal_of(environ)
         authorise(principal, need_of("POST", PATH))
-        hub.access.limits.admit(environ, principal)
         self._origins.publish(environ, principal)
         settings = hub.settings
         raw = body.read(environ, settings.max_body, settings.body_timeout)
