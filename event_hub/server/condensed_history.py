@@ -62,7 +62,7 @@ class CondensedReader:
         return response
 
     def clear(self) -> None:
-        """Read everything anew: events were erased."""
+        """Empty the caches, because events were erased."""
         with self._lock:
             self._pasts.clear()
             self._responses.clear()

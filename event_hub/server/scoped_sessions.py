@@ -27,7 +27,7 @@ class ScopedSessions:
         self._lock = threading.Lock()
 
     def clear(self) -> None:
-        """Compute everything anew: events were erased."""
+        """Empty the caches, because events were erased."""
         with self._lock:
             self._scoped.clear()
         self._everything.clear()

@@ -73,7 +73,7 @@ class SessionReader:
         time.sleep(0)  # gevent wakes all waiters of a lock at once: let the rest of the hub run in between
 
     def clear(self) -> None:
-        """Compute everything anew at the next request."""
+        """Empty the cache; the next request computes everything again."""
         with self._lock:
             self._sessions = Sessions()
             self._through = self._floor = self._history.floor

@@ -109,7 +109,7 @@ def _answer(port: int, raw: bytes) -> bytes:
     with suppress(OSError), socket.create_connection(("127.0.0.1", port), PATIENCE) as connection:
         connection.sendall(raw)
         connection.settimeout(ENOUGH)
-        while (part := connection.recv(65536)):
+        while part := connection.recv(65536):
             received += part
             if b"text/event-stream" in received:  # it would never end
                 connection.settimeout(0.02)

@@ -7,8 +7,6 @@ from collections.abc import MutableMapping
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
-from werkzeug.http import parse_cookie
-
 from ..errors import RequestError
 
 PARAMETER = "access_token"
@@ -41,9 +39,11 @@ def take(environ: MutableMapping[str, Any], cookie: str) -> Credential | None:
     if given:
         return Credential(given.pop())
     if cookie in environ.get("HTTP_COOKIE", ""):
-        value = parse_cookie(environ["HTTP_COOKIE"]).get(cookie)  # tolerates other cookies that are malformed
-        if value:
-            return Credential(value, cookie=True)
+        # Split here because the value needs no unquoting, and because other cookies may be malformed.
+        for pair in environ["HTTP_COOKIE"].split(";"):
+            name, _, value = pair.strip().partition("=")
+            if name == cookie and value:
+                return Credential(value, cookie=True)
     return None
 
 

@@ -43,7 +43,7 @@ class KeyRing:
 
 
 def _digest(secret: str) -> bytes:
-    return hashlib.sha256(secret.encode("utf-8", "surrogateescape")).digest()
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()
 
 
 def _with(grant: Grant, entry: KeyEntry) -> Grant:

@@ -47,7 +47,7 @@ class LiveKitTokens:
 
     def principal(self, token: str) -> Principal:
         """The principal of a token; raises `RequestError`."""
-        digest = hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
+        digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
         found = self._verified.get(digest)
         if found is None:
             found = _principal(self._claims(token))
