@@ -11,8 +11,18 @@ INTERNAL = [
     "127.0.0.1", "127.8.9.1", "0.0.0.0", "10.0.0.1", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1",
     "198.18.0.1", "224.0.0.1", "240.0.0.1", "255.255.255.255", "::", "::1", "fe80::1", "fe80::1%eth0", "fc00::1", "ff02::1",
     "::ffff:127.0.0.1", "::ffff:169.254.169.254", "64:ff9b::7f00:1", "64:ff9b::a9fe:a9fe", "2002:7f00:1::", "2002:a9fe:a9fe::",
+    "192.0.0.192", "192.88.99.1", "168.63.129.16", "100.100.100.200", "64:ff9b:1::a9fe:a9fe", "fec0::1", "::7f00:1",
+    "::ffff:0:7f00:1", "fd00:ec2::254", "2001:db8::1", "3fff::1", "5f00::1", "ff0e::1", "2001:0:102:304:0:0:8000:fffe",
 ]  # fmt: skip
-PUBLIC = ["1.1.1.1", "93.184.216.34", "2606:4700:4700::1111", "64:ff9b::101:101", "::ffff:1.1.1.1"]
+PUBLIC = [
+    "1.1.1.1",
+    "93.184.216.34",
+    "2606:4700:4700::1111",
+    "64:ff9b::101:101",
+    "::ffff:1.1.1.1",
+    "168.63.129.17",
+    "192.0.1.1",
+]
 
 
 @pytest.mark.parametrize("address", INTERNAL)
@@ -33,6 +43,7 @@ def test_an_address_in_the_setting_is_named_by_that() -> None:
     assert Internal().allows("app.localhost", "::1")
     assert not Internal().allows("localhost", "10.0.0.1")
     assert not Internal().allows("localhost.example.org", "127.0.0.1")
+    assert not Internal().allows("mylocalhost", "127.0.0.1")
     assert not Internal().allows("10.0.0.1", "10.0.0.2")
     assert not Internal().allows("crm", "not an address")
 
@@ -42,6 +53,9 @@ def test_networks_and_names() -> None:
     assert some.allows("anything.example", "10.9.9.9")
     assert some.allows("a.internal", "192.168.0.1")
     assert some.allows("x", "::1")
+    assert some.allows("x", "::ffff:10.0.0.1")
+    assert parse_internal("64:ff9b::a00:1").allows("x", "64:ff9b::a00:1"), "as the error spells it"
+    assert not parse_internal("64:ff9b::a00:1").allows("x", "10.0.0.1")
     assert not some.allows("x", "192.168.0.1")
     assert not some.allows("crm2", "192.168.0.1")
     for text in ("http://crm", "a b", "10.0.0.1/8", "crm:80", "é"):

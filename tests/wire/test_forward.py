@@ -198,6 +198,7 @@ def test_the_checkpoint_moves_past_events_that_the_filter_excludes(
 ) -> None:
     """Targets take the stream's filters, and the next hub resumes from the checkpoint."""
     hub = forwarder(f"{target.url}#type=agent_*&type=transcript&room=support-*").start()
+    assert forwards(hub)[0]["filter"] == {"room": ["support-*"], "type": ["agent_*", "transcript"]}
     hub.publish([
         {"type": "transcript", "text": "", "role": "user", "room": "support-1", "n": 0},
         {"type": "transcript", "text": "", "role": "user", "room": "sales", "n": 1},

@@ -230,29 +230,3 @@ def test_a_full_file_that_cannot_be_rotated_still_gets_whole_batches(tmp_path: P
     (target,) = parse(f"file:{tmp_path}/x.jsonl#rotate=2000")
     assert JSONLines(target, FileState(1, 2000, ""), states.append).limits() == (250, 2000)
     assert JSONLines(target, FileState(1, 1500, ""), states.append).limits() == (250, 500)
-
-
-@pytest.mark.parametrize("name", ["127.1", "2130706433", "0x7f000001"])
-def test_a_name_that_resolves_to_an_internal_address_gets_nothing(forwarder: Forwarder, name: str) -> None:
-    """The hub must not be made to send events, or anything else, into the network that it stands in."""
-    received: list[bytes] = []
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        listener.settimeout(PATIENCE)
-        hub = forwarder(f"http://{name}:{listener.getsockname()[1]}/hook").start()
-        hub.publish({"type": "n"})
-        connection, _ = listener.accept()
-        with connection:
-            connection.settimeout(PATIENCE)
-            received.append(connection.recv(1))
-        state = until(lambda: next((f for f in forwards(hub) if f["state"] == "retrying"), None), "a refusal")
-    assert received == [b""]
-    assert "resolves to 127.0.0.1, an internal address" in state["error"]
-    assert "HUB_FORWARD_INTERNAL" in state["error"]
-    assert state["lag"] == 1, "the event waits"
-
-
-def test_a_receiver_that_is_listed_may_be_internal(forwarder: Forwarder) -> None:
-    with receiver() as target:
-        hub = forwarder(f"http://127.1:{target.port}/hook", HUB_FORWARD_INTERNAL="127.0.0.0/8").start()
-        hub.publish({"type": "n", "n": 1})
-        target.wait([1])

@@ -87,6 +87,7 @@ class Forwarding:
 def _facts(follower: Follower) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "target": follower.target.shown,
+        "filter": follower.target.filter.to_json(),
         "state": follower.state,
         "lag": follower.lag,
         "cursor": follower.cursor,

@@ -14,7 +14,20 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
-_LOCAL_NAMES = ("localhost", ".localhost")
+_UNICAST = ipaddress.IPv6Network("2000::/3")
+"""All public IPv6 addresses. Outside are those that a translator or tunnel may turn into any IPv4 address."""
+_ALSO_INTERNAL: tuple[Network, ...] = tuple(
+    map(
+        ipaddress.ip_network,
+        (
+            "192.0.0.0/24",  # protocol assignments; 192.0.0.192 is Oracle Cloud's metadata service
+            "192.88.99.0/24",  # relays of 6to4
+            "168.63.129.16/32",  # public by its number, but it is Azure's host, which serves each machine its secrets
+            "3fff::/20",  # documentation
+        ),
+    )
+)
+"""What `ipaddress` calls public, in some versions of Python or in all."""
 
 
 class Internal(NamedTuple):
@@ -38,9 +51,12 @@ class Internal(NamedTuple):
         literal = parse_address(host)
         if literal is not None and literal == found:
             return True
-        if host.endswith(_LOCAL_NAMES) and found.is_loopback:
+        if (host == "localhost" or host.endswith(".localhost")) and found.is_loopback:
             return True
-        return any(fnmatchcase(host, name) for name in self.names) or any(found in net for net in self.networks)
+        as_reported = ipaddress.ip_address(address.partition("%")[0])
+        return any(fnmatchcase(host, name) for name in self.names) or any(
+            found in net or as_reported in net for net in self.networks
+        )
 
 
 def parse_internal(text: Any) -> Internal:
@@ -60,8 +76,10 @@ def parse_internal(text: Any) -> Internal:
 
 
 def is_internal(address: Address) -> bool:
-    """Whether it is not on the public internet: loopback, private, link-local, shared, multicast, reserved."""
-    return not address.is_global or address.is_multicast
+    """Whether it is not on the public internet: loopback, private, link-local, shared, multicast, reserved, metadata."""
+    if isinstance(address, ipaddress.IPv6Address) and address not in _UNICAST:
+        return True
+    return not address.is_global or address.is_multicast or any(address in network for network in _ALSO_INTERNAL)
 
 
 def parse_address(text: str) -> Address | None:

@@ -193,6 +193,7 @@ _ANSWERS: dict[str, dict[str, Any]] = {
         "error",
         "retry_at",
         target={**TEXT, "description": "without user, password and query"},
+        filter={"type": "object", "description": "the rooms, types and sessions it is limited to; {}: all events"},
         state={"enum": ["ok", "retrying", "stopped"]},
         lag={**COUNT, "description": "number of events that it has yet to consider"},
         cursor={**TEXT, "description": "the last event that it has accepted"},
