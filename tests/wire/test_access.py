@@ -510,6 +510,18 @@ def test_a_foreign_page_cannot_post_to_an_open_hub_unless_it_is_listed(hub: HubP
     )
 
 
+@pytest.mark.parametrize("origin", ["http://[", "http://]", "http://\u2100".encode(), "http://[::1", "//["])
+def test_an_origin_that_is_not_a_url_is_foreign(guarded: HubProcess, origin: str | bytes) -> None:
+    headers: dict[str, Any] = {**cookie(guarded, KEYS["control"]), "Origin": origin}
+    for path, body in (
+        ("/api/sign-in", {"key": KEYS["control"]}),
+        ("/api/agent/stop", {}),
+        ("/api/agent/data", {"type": "n"}),
+    ):
+        answer = requests.post(f"{guarded.url}{path}", json=body, headers=headers, timeout=PATIENCE)
+        assert (answer.status_code, answer.json()["code"]) == (403, "forbidden_origin"), (path, answer.text)
+
+
 def test_a_listed_origin_may_post(hub_factory: Callable[..., HubProcess]) -> None:
     hub = hub_factory(HUB_CORS_ORIGINS="https://app.example").start()
     for origin, status in (("https://app.example", 200), ("https://evil.example", 403), ("null", 403)):
