@@ -360,6 +360,12 @@ def test_a_token_in_the_address_is_in_no_log(hub_factory: Callable[..., HubProce
         f"G@T /api/events?access_token={secret} HTTP/1.1\r\nHost: a\r\n\r\n",
         f"GET /api/events?access_token={secret} HTTP/1.1\r\nHost : a\r\nX\r\n\r\n",
         f"GET /api/events?access_token={secret}{'x' * 9000} HTTP/1.1\r\nHost: a\r\n\r\n",
+        f"GET http://[?access%5Ftoken={secret} HTTP/1.1\r\nHost: a\r\n\r\n",
+        f"GET http://[?access_token[]={secret} HTTP/1.1\r\nHost: a\r\n\r\n",
+        f"GET http://[?a&{secret} HTTP/1.1\r\nHost: a\r\n\r\n",
+        f"GET /api/events HTTP/1.1\r\nHost: a\r\nAuthorization Bearer {secret}\r\n\r\n",
+        f"GET /api/events HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {secret}\0\r\n\r\n",
+        f"GET /api/events HTTP/1.1\r\nHost: a\r\nCookie hub_sign_in_5000={secret}\r\n\r\n",
     ):
         with socket.create_connection(("127.0.0.1", hub.port), PATIENCE) as connection:
             connection.sendall(request.encode())

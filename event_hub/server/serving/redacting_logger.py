@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 from typing import Any
 
@@ -11,17 +12,21 @@ from gunicorn.http.errors import ChunkMissingTerminator, InvalidChunkExtension, 
 
 from ..access.credentials import redact
 
-
+_MAY_CONTAIN = re.compile(r"\?|bearer|hub_sign_in|access_token", re.IGNORECASE)
+_SECRET = re.compile(r"(bearer\W*|hub_sign_in\w*\W*|access_token\W*)[^\s'\"]+", re.IGNORECASE)
+_QUERY = re.compile(r"\?.*", re.DOTALL)
 _BAD_CHUNKS = (ChunkMissingTerminator, InvalidChunkExtension, InvalidChunkSize)
 
 
 class RedactCredentials(logging.Filter):
-    """Removes the value of every `access_token=` from messages, their arguments included: those about broken requests repeat
-    the request line."""
+    """Removes credentials from messages, their arguments included: those about broken requests repeat a line of it. Of such
+    a request the whole query goes, because the name of its parameter may be misspelled or percent-encoded."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         text = record.getMessage()
-        if "access_token" in text.lower():
+        if text.startswith("Invalid request") and _MAY_CONTAIN.search(text):
+            record.msg, record.args = _QUERY.sub("?***", _SECRET.sub(r"\1***", text)), ()
+        elif "access_token" in text.lower():
             record.msg, record.args = redact(text), ()
         return True
 
