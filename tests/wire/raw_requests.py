@@ -304,6 +304,6 @@ def request(secret: str | None, cookie: str, random: Random, *, signed_in: bool 
         headers.insert(random.randrange(len(headers) + 1), random.choice(NOISE))
     head = f"{method} {path} {version}".encode("latin-1")
     raw = b"\r\n".join([head, *headers, b"", b""]) + data
-    while random.random() < 0.25:
-        raw = random.choice(_MUTATIONS)(raw, random) or b"\r\n"
+    while len(raw) > 1 and random.random() < 0.25:
+        raw = random.choice(_MUTATIONS)(raw, random)
     return raw + (request(secret, cookie, random, signed_in=signed_in) if random.random() < 0.05 else b"")

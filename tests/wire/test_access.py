@@ -350,8 +350,9 @@ def test_other_schemes_are_for_somebody_else(guarded: HubProcess) -> None:
     assert requests.get(f"{guarded.url}/api/events", headers=basic, timeout=PATIENCE).json()["code"] == "unauthorized"
 
 
-def test_a_token_in_the_address_is_in_no_log(hub_factory: Callable[..., HubProcess]) -> None:
-    hub = hub_factory(**ENVIRON).start()
+@pytest.mark.parametrize("parser", ["auto", "python"])
+def test_a_token_in_the_address_is_in_no_log(hub_factory: Callable[..., HubProcess], parser: str) -> None:
+    hub = hub_factory(**ENVIRON, GUNICORN_CMD_ARGS=f"--http-parser {parser}").start()
     secret = KEYS["subscribe"]
     for request in (
         f"GET /api/events?limit=x&access_token={secret} HTTP/1.1\r\nHost: a\r\n\r\n",
@@ -362,6 +363,10 @@ def test_a_token_in_the_address_is_in_no_log(hub_factory: Callable[..., HubProce
         f"GET /api/events?access_token={secret}{'x' * 9000} HTTP/1.1\r\nHost: a\r\n\r\n",
         f"GET http://[?access%5Ftoken={secret} HTTP/1.1\r\nHost: a\r\n\r\n",
         f"GET http://[?access_token[]={secret} HTTP/1.1\r\nHost: a\r\n\r\n",
+        f"GET * HTTP/1.1\nHost: a\nX-Access-Token: {secret}\r\n\r\n",
+        f"GET / HTTP/1.1\r\nHost: a\r\nAuthorizat {secret}\r\n\r\n",
+        f"ken={secret} HTTP/1.1\r\nHost: a\r\n\r\n",
+        f"GET / {secret}\r\nHost: a\r\n\r\n",
         f"GET http://[?a&{secret} HTTP/1.1\r\nHost: a\r\n\r\n",
         f"GET /api/events HTTP/1.1\r\nHost: a\r\nAuthorization Bearer {secret}\r\n\r\n",
         f"GET /api/events HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {secret}\0\r\n\r\n",
