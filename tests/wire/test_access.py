@@ -350,8 +350,9 @@ def test_other_schemes_are_for_somebody_else(guarded: HubProcess) -> None:
     assert requests.get(f"{guarded.url}/api/events", headers=basic, timeout=PATIENCE).json()["code"] == "unauthorized"
 
 
-def test_a_token_in_the_address_is_in_no_log(hub_factory: Callable[..., HubProcess]) -> None:
-    hub = hub_factory(**ENVIRON).start()
+@pytest.mark.parametrize("parser", ["auto", "python"])
+def test_a_token_in_the_address_is_in_no_log(hub_factory: Callable[..., HubProcess], parser: str) -> None:
+    hub = hub_factory(**ENVIRON, GUNICORN_CMD_ARGS=f"--http-parser {parser}").start()
     secret = KEYS["subscribe"]
     for request in (
         f"GET /api/events?limit=x&access_token={secret} HTTP/1.1\r\nHost: a\r\n\r\n",
@@ -360,6 +361,16 @@ def test_a_token_in_the_address_is_in_no_log(hub_factory: Callable[..., HubProce
         f"G@T /api/events?access_token={secret} HTTP/1.1\r\nHost: a\r\n\r\n",
         f"GET /api/events?access_token={secret} HTTP/1.1\r\nHost : a\r\nX\r\n\r\n",
         f"GET /api/events?access_token={secret}{'x' * 9000} HTTP/1.1\r\nHost: a\r\n\r\n",
+        f"GET http://[?access%5Ftoken={secret} HTTP/1.1\r\nHost: a\r\n\r\n",
+        f"GET http://[?access_token[]={secret} HTTP/1.1\r\nHost: a\r\n\r\n",
+        f"GET * HTTP/1.1\nHost: a\nX-Access-Token: {secret}\r\n\r\n",
+        f"GET / HTTP/1.1\r\nHost: a\r\nAuthorizat {secret}\r\n\r\n",
+        f"ken={secret} HTTP/1.1\r\nHost: a\r\n\r\n",
+        f"GET / {secret}\r\nHost: a\r\n\r\n",
+        f"GET http://[?a&{secret} HTTP/1.1\r\nHost: a\r\n\r\n",
+        f"GET /api/events HTTP/1.1\r\nHost: a\r\nAuthorization Bearer {secret}\r\n\r\n",
+        f"GET /api/events HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {secret}\0\r\n\r\n",
+        f"GET /api/events HTTP/1.1\r\nHost: a\r\nCookie hub_sign_in_5000={secret}\r\n\r\n",
     ):
         with socket.create_connection(("127.0.0.1", hub.port), PATIENCE) as connection:
             connection.sendall(request.encode())
@@ -508,6 +519,18 @@ def test_a_foreign_page_cannot_post_to_an_open_hub_unless_it_is_listed(hub: HubP
         requests.get(f"{hub.url}/api/events", headers=evil, timeout=PATIENCE).headers["Access-Control-Allow-Origin"]
         == "*"
     )
+
+
+@pytest.mark.parametrize("origin", ["http://[", "http://]", "http://\u2100".encode(), "http://[::1", "//["])
+def test_an_origin_that_is_not_a_url_is_foreign(guarded: HubProcess, origin: str | bytes) -> None:
+    headers: dict[str, Any] = {**cookie(guarded, KEYS["control"]), "Origin": origin}
+    for path, body in (
+        ("/api/sign-in", {"key": KEYS["control"]}),
+        ("/api/agent/stop", {}),
+        ("/api/agent/data", {"type": "n"}),
+    ):
+        answer = requests.post(f"{guarded.url}{path}", json=body, headers=headers, timeout=PATIENCE)
+        assert (answer.status_code, answer.json()["code"]) == (403, "forbidden_origin"), (path, answer.text)
 
 
 def test_a_listed_origin_may_post(hub_factory: Callable[..., HubProcess]) -> None:
