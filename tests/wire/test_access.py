@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import ipaddress
 import itertools
 import json
@@ -18,6 +20,7 @@ import pytest
 import requests
 
 from event_hub.server.access.needs import ROUTES, Need
+from event_hub.server.access.signed import sign
 from tests.hubs import PATIENCE, HubProcess, Stream, until
 
 from ..conftest import outliving
@@ -568,3 +571,42 @@ def test_agents_that_the_hub_starts_can_publish_to_it(hub_factory: Callable[...,
         requests.get(f"{hub.url}/api/agent/logs", headers=bearer(KEYS["subscribe"]), timeout=PATIENCE).status_code
         == 403
     )
+
+
+def test_who_knows_a_key_cannot_sign_for_the_hub(guarded: HubProcess) -> None:
+    """Links name and are signed with what only the hub knows, not with what can be derived from a key."""
+    payload = {"exp": int(time.time()) + 600, "rooms": [], "globs": ["*"], "session": None}
+    for key in KEYS.values():
+        digest = hashlib.sha256(key.encode()).digest()
+        for id_key, signing in (
+            (hashlib.sha256(b"id\0" + digest).digest(), hashlib.sha256(b"sign\0" + digest).digest()),
+            (hmac.digest(b"", b"id\0" + digest, "sha256"), hmac.digest(b"", b"sign\0" + digest, "sha256")),
+        ):
+            forged = sign("share", {"key": id_key.hex()[:16], **payload}, signing)
+            assert get(guarded, "/api/events", forged).status_code == 401
+
+
+def test_a_link_ends_when_its_key_may_no_longer_control(hub_factory: Callable[..., HubProcess], tmp_path: Path) -> None:
+    file = tmp_path / "keys"
+    file.write_text("control boss2:a-key-that-is-demoted\n")
+    hub = hub_factory(**ENVIRON, HUB_KEYS_FILE=str(file)).start()
+    link = share(hub, "a-key-that-is-demoted", rooms=["*"])["token"]
+    assert get(hub, "/api/events", link).status_code == 200
+    file.write_text("subscribe boss2:a-key-that-is-demoted@x\n")
+    assert hub.process is not None
+    os.kill(hub.process.pid, signal.SIGHUP)
+    until(lambda: get(hub, "/api/events", link).status_code == 401, "the link to end")
+
+
+def test_a_replay_ends_with_its_token(hub_factory: Callable[..., HubProcess]) -> None:
+    hub = hub_factory(**ENVIRON).start()
+    for _ in range(20):
+        batch = [{"type": "n", "room": "demo", "pad": "x" * 30_000} for _ in range(100)]
+        assert hub.post(batch, headers=bearer(KEYS["control"])).status_code == 200
+    credential = token({"room": "demo", "roomJoin": True}, life=3)
+    with hub.stream(f"?since=all&access_token={credential}", receive_buffer=4096) as stream:
+        time.sleep(4)  # it reads nothing until the token has expired
+        assert hub.post({"type": "later", "room": "demo"}, headers=bearer(KEYS["control"])).status_code == 200
+        while stream.read():
+            pass
+        assert b'"later"' not in stream.bytes
