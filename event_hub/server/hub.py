@@ -107,7 +107,13 @@ class EventHub:
         self._delivery = Delivery(self.broadcast, history, self.history_health)
         self._committer = Committer(history, self._delivery, self.counters, self.history_health, clock=self.clock)
         self.eraser = Eraser(
-            history, self.history, self.broadcast, self.history_health, settings.targets, self._clear_caches
+            history,
+            self.history,
+            self.broadcast,
+            self.history_health,
+            settings.targets,
+            self._clear_caches,
+            self.forwarding.erased,
         )
         self._upkeep = Upkeep(history, self.history_health, self.clock, self.eraser, settings.room_retention)
 
@@ -212,6 +218,8 @@ class EventHub:
             }
             data = msgspec.json.encode(event)
             self._commit([Draft("events_erased", selector.room, selector.session, None, data)], LOCAL)
+        if not dry_run:
+            self.eraser.scrub_now()
         return erased
 
     def _clear_caches(self) -> None:

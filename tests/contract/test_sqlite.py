@@ -232,7 +232,7 @@ def test_unknown_history_urls_are_refused() -> None:
         open_history("postgres://x", FOREVER)
 
 
-def test_nothing_of_an_erased_event_is_left_in_the_files(tmp_path: Path) -> None:
+def test_erased_text_is_overwritten_in_the_files(tmp_path: Path) -> None:
     """Short and long events, in the database and in its write-ahead log."""
     path = tmp_path / "hub.db"
     history = SQLiteHistory(path, Retention(None, None))

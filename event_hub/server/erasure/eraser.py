@@ -18,7 +18,7 @@ from ..forward.targets import WEBHOOK, Target
 from ..history import History, HistoryReader
 from ..history.health import HistoryHealth
 from ..streaming.broadcast import Broadcast
-from .forward_files import erase_from_files
+from .forward_files import ErasedLines, erase_from_files
 from .selector import Selector, tombstone
 
 logger = logging.getLogger(__name__)
@@ -51,13 +51,16 @@ class Eraser:
         health: HistoryHealth,
         targets: tuple[Target, ...],
         clear_caches: Callable[[], None],
+        erased: Callable[[], None],
     ) -> None:
+        """`erased`: called after each step, before anything else runs."""
         self._history = history
         self._reader = reader
         self._broadcast = broadcast
         self._health = health
         self._targets = targets
         self._clear_caches = clear_caches
+        self._erased = erased
         self._lock = threading.Lock()
         self.unscrubbed = False
         """Something that has expired may still be in the storage."""
@@ -68,11 +71,7 @@ class Eraser:
         A kill in the middle leaves each event whole or erased; the same request then erases the rest.
         """
         with self._lock:
-            try:
-                found = erase_from_files(self._targets, selector, dry_run=dry_run)
-            except OSError as error:
-                text = f"{error.filename} cannot be erased from: {error.strerror}; nothing else was erased"
-                raise RequestError("history_unavailable", text) from None
+            found = self._from_files(selector, dry_run=dry_run)
             events = size = 0
             sessions: set[tuple[str | None, str | None]] = set()
             with self._health.reading():
@@ -84,11 +83,24 @@ class Eraser:
                             sessions.add((event.get("room"), event["session"]))
                     if not dry_run:
                         self._erase({offset: tombstone(event, "forget") for offset, _, event in page})
-                if not dry_run and events:
-                    self._history.scrub()
-                    self._clear_caches()
+            lines = found.lines
+            if not dry_run and events:
+                self._clear_caches()
+                lines += self._from_files(selector, dry_run=False).lines  # what was forwarded meanwhile
             receivers = [target.shown for target in self._targets if target.kind == WEBHOOK]
-            return Erased(events, size, len(sessions), found.lines, found.files, receivers, dry_run)
+            return Erased(events, size, len(sessions), lines, found.files, receivers, dry_run)
+
+    def _from_files(self, selector: Selector, *, dry_run: bool) -> ErasedLines:
+        try:
+            return erase_from_files(self._targets, selector, dry_run=dry_run)
+        except OSError as error:
+            text = f"{error.filename} cannot be erased from: {error.strerror}; repeat the request afterwards"
+            raise RequestError("history_unavailable", text) from None
+
+    def scrub_now(self) -> None:
+        """Remove what was erased from the storage, also what an erasure that was killed has left. Raises `RequestError`."""
+        with self._lock, self._health.reading():
+            self._history.scrub()
 
     def expire(self, room: str, begin: int, before: float, *, but_not: Sequence[str] = ()) -> int:
         """Erase the events of a room, a name or a pattern, that were received before `before` and come after the offset
@@ -138,3 +150,4 @@ class Eraser:
         frames = {offset: sse.frame(epochs.of(offset), offset, data) for offset, data in tombstones.items()}
         with broadcast.lock:
             broadcast.log.erase(frames)
+        self._erased()

@@ -5,7 +5,11 @@ So sizes and offsets stay valid while the hub goes on appending, and a kill in t
 
 from __future__ import annotations
 
+import errno
+import gzip
 import os
+import re
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,6 +26,10 @@ _LONGEST = 16 << 20
 """Bytes: no event is larger, so a longer line is not one of the hub's."""
 
 
+_UNFINISHED = ".erasing"
+"""Suffix of a new file that has not replaced the old one yet."""
+
+
 class ErasedLines(NamedTuple):
     """How many lines in how many files."""
 
@@ -35,8 +43,9 @@ def erase_from_files(targets: tuple[Target, ...], selector: Selector, *, dry_run
     for target in targets:
         if target.kind == FILE:
             path = Path(target.address)
-            for file in [*rotated_files(path), path]:
-                found = _erase(file, selector, dry_run=dry_run) if file.exists() else 0
+            for file in [*_compressed(path), *rotated_files(path), path]:
+                erase = _erase_compressed if file.suffix == ".gz" else _erase
+                found = erase(file, selector, dry_run=dry_run) if file.exists() else 0
                 lines += found
                 files += found > 0
     return ErasedLines(lines, files)
@@ -45,7 +54,7 @@ def erase_from_files(targets: tuple[Target, ...], selector: Selector, *, dry_run
 def _erase(path: Path, selector: Selector, *, dry_run: bool) -> int:
     count = 0
     with path.open("rb" if dry_run else "r+b", buffering=0) as file:
-        for at, line in _lines(file.fileno()):
+        for at, line in _lines(path):
             replaced = _replaced(line, selector)
             if replaced is not None:
                 count += 1
@@ -56,22 +65,70 @@ def _erase(path: Path, selector: Selector, *, dry_run: bool) -> int:
     return count
 
 
+def _compressed(path: Path) -> list[Path]:
+    """The rotated files that were compressed with gzip since. Deletes what a killed erasure has left."""
+    name = re.compile(
+        re.escape(path.stem) + r"-[0-9]{8}T[0-9]{6}Z-[0-9a-z]{1,16}-[0-9]{12,18}" + re.escape(path.suffix) + r"\.gz"
+    )
+    try:
+        entries = sorted(path.parent.iterdir())
+    except FileNotFoundError:
+        return []
+    for entry in entries:
+        if entry.name.endswith(_UNFINISHED) and name.fullmatch(entry.name.removesuffix(_UNFINISHED)):
+            entry.unlink(missing_ok=True)
+    return [entry for entry in entries if name.fullmatch(entry.name)]
+
+
+def _erase_compressed(path: Path, selector: Selector, *, dry_run: bool) -> int:
+    """Compressed files are not changed in place, but replaced as a whole. Raises OSError also for a damaged one."""
+    try:
+        count = sum(_replaced(line.rstrip(b"\n"), selector) is not None for line in _unpacked(path))
+        if not count or dry_run:
+            return count
+        fresh = path.with_name(path.name + _UNFINISHED)
+        try:
+            with gzip.open(fresh, "wb") as out:
+                fresh.chmod(path.stat().st_mode & 0o7777)
+                for line in _unpacked(path):
+                    stone = _replaced(line.rstrip(b"\n"), selector)
+                    out.write(line if stone is None else stone + b"\n")
+            descriptor = os.open(fresh, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            os.replace(fresh, path)
+        finally:
+            fresh.unlink(missing_ok=True)
+        return count
+    except (EOFError, zlib.error, gzip.BadGzipFile):
+        raise OSError(errno.EIO, "it is damaged", str(path)) from None
+
+
+def _unpacked(path: Path) -> Iterator[bytes]:
+    time_slice = TimeSlice()
+    with gzip.open(path, "rb") as file:
+        for line in iter(lambda: file.readline(_LONGEST), b""):
+            yield line
+            time_slice.pause_if_due()
+
+
 def _write_at(file: Any, at: int, data: bytes) -> None:
     file.seek(at)
     file.write(data)
 
 
-def _lines(descriptor: int) -> Iterator[tuple[int, bytes]]:
-    """Offset and text of each whole line."""
+def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Offset and text of each whole line. Through a descriptor of its own: a duplicate would share its position with the one
+    that is written through, and reading ahead would lose its place."""
     time_slice = TimeSlice()
-    with os.fdopen(os.dup(descriptor), "rb") as file:
+    with path.open("rb") as file:
         at = 0
         for line in iter(lambda: file.readline(_LONGEST), b""):
             begin, at = at, at + len(line)
             if line.endswith(b"\n"):
-                file.seek(at)
                 yield begin, line[:-1]
-                file.seek(at)
             time_slice.pause_if_due()
 
 

@@ -58,6 +58,11 @@ class Forwarding:
         for follower in self.followers:
             follower.wake()
 
+    def erased(self) -> None:
+        """Call it after events were erased."""
+        for follower in self.followers:
+            follower.erased()
+
     def finish(self) -> None:
         """Call it once no more events will be published."""
         for follower in self.followers:

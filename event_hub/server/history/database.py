@@ -40,6 +40,9 @@ CREATE INDEX events_by_session ON events (session) WHERE session IS NOT NULL;
 CREATE UNIQUE INDEX events_by_id ON events (event_id) WHERE event_id IS NOT NULL;
 """
 
+ZEROES = "secure_delete=FAST"
+"""Zeroes what is deleted wherever that costs no write of its own. Copies that SQLite leaves in a page when it moves rows to
+another are not zeroed."""
 _BUSY = 0.005
 """Seconds that a commit waits for another program's lock: no request is served meanwhile."""
 _UNWRITABLE = frozenset({errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EDQUOT})
@@ -122,7 +125,13 @@ class Database:
         try:
             db.execute("PRAGMA auto_vacuum=INCREMENTAL")
             db.execute("PRAGMA journal_mode=WAL")
-            for pragma in ("synchronous=NORMAL", "wal_autocheckpoint=0", "cache_size=-65536", "temp_store=MEMORY"):
+            for pragma in (
+                "synchronous=NORMAL",
+                "wal_autocheckpoint=0",
+                "cache_size=-65536",
+                "temp_store=MEMORY",
+                ZEROES,
+            ):
                 db.execute(f"PRAGMA {pragma}")
             if db.execute("PRAGMA user_version").fetchone() == (0,):
                 db.executescript(f"BEGIN IMMEDIATE; {_TABLES} PRAGMA user_version={SCHEMA}; COMMIT")
