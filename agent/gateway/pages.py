@@ -36,7 +36,13 @@ async def page(name: str) -> web.StreamResponse:
     """One of the pages, by its file name. Its scripts may connect anywhere, because it can be pointed at other gateways."""
     html = (static_folder() / "gateway" / name).read_text(encoding="utf-8")
     security = policy(html, connect=("http:", "https:", "ws:", "wss:"))
-    return web.Response(text=html, content_type="text/html", headers={**HEADERS, "Content-Security-Policy": security})
+    headers = {
+        **HEADERS,
+        "Content-Security-Policy": security,
+        "Cross-Origin-Opener-Policy": "same-origin",
+        "X-Frame-Options": "DENY",
+    }
+    return web.Response(text=html, content_type="text/html", headers=headers)
 
 
 def handler(name: str) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:

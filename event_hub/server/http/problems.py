@@ -10,6 +10,7 @@ from urllib.parse import unquote_to_bytes
 from ..access.origins import Origins
 from ..errors import RequestError
 from .hang_up import UNREAD, ThenClose
+from .security_headers import COMMON
 
 
 def refuse(
@@ -17,7 +18,12 @@ def refuse(
 ) -> Iterable[bytes]:
     """Answer a WSGI request with `error`."""
     body = error.body()
-    headers = [*error.headers(), ("Content-Length", str(len(body))), *origins.headers(environ.get("HTTP_ORIGIN"))]
+    headers = [
+        *error.headers(),
+        ("Content-Length", str(len(body))),
+        *origins.headers(environ.get("HTTP_ORIGIN")),
+        *COMMON,
+    ]
     start_response(f"{error.status} {HTTPStatus(error.status).phrase}", headers)
     if environ["REQUEST_METHOD"] == "HEAD":
         body = b""

@@ -17,6 +17,7 @@ from ...errors import RequestError
 from ...hub import MAX_BATCH, EventHub, Published
 from .. import body
 from ..problems import refuse
+from ..security_headers import COMMON
 
 PATH = "/api/agent/data"
 Start = Callable[..., Any]
@@ -50,6 +51,7 @@ class DataRoute:
             ("Content-Type", "application/json"),
             ("Content-Length", str(len(answer))),
             *self._origins.headers(environ.get("HTTP_ORIGIN")),
+            *COMMON,
         ]
         start_response("200 OK", headers)
         return [answer]

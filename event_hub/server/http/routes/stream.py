@@ -11,13 +11,14 @@ from ...access.principal import principal_of
 from ...hub import EventHub
 from ...streaming.start import StartRequest
 from ..queries import StreamQuery, parse
+from ..security_headers import COMMON
 
 PATH = "/api/stream"
 HEADERS = (
     ("Content-Type", "text/event-stream; charset=utf-8"),
     ("Cache-Control", "no-cache"),
     ("X-Accel-Buffering", "no"),
-    ("X-Content-Type-Options", "nosniff"),
+    *COMMON,
 )
 
 
