@@ -42,6 +42,8 @@ def livekit_sources(url: str | None) -> tuple[str, ...]:
         return ()
     parts = urlsplit(url)
     secure = parts.scheme in ("wss", "https")
+    if ":" in (parts.hostname or ""):  # a policy cannot name an IPv6 address
+        return ("wss:", "https:") if secure else ("ws:", "http:")
     host = f"*{_CLOUD}" if (parts.hostname or "").endswith(_CLOUD) else parts.netloc.rpartition("@")[2]
     return (f"wss://{host}", f"https://{host}") if secure else (f"ws://{host}", f"http://{host}")
 

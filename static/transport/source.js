@@ -110,6 +110,7 @@ export class Source {
       cause = problem?.detail
         ? refused(response, problem)
         : new HubError("foreign", `The stream of ${this.#api.hub} responds with ${response.status}`, response.ok ? FIRST : undefined);
+      if (response.status === 401) cause.retryAfter = undefined; // soon: the configuration says whether to sign in
     } catch {
       // no response: unreachable
     }

@@ -86,6 +86,7 @@ def test_a_worker_has_the_policy_of_its_page(hub: HubProcess) -> None:
         ("ws://livekit.example.org:7880", ["ws://livekit.example.org:7880", "http://livekit.example.org:7880"]),
         ("wss://user:secret@livekit.example.org", ["wss://livekit.example.org", "https://livekit.example.org"]),
         ("wss://mine.livekit.cloud", ["wss://*.livekit.cloud", "https://*.livekit.cloud"]),
+        ("ws://[::1]:7880", ["ws:", "http:"]),
         ("", []),
     ],
 )
