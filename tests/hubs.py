@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -242,6 +242,7 @@ class Stream:
         receive_buffer: int | None = None,
         read_head: bool = True,
         version: str = "1.1",
+        headers: Sequence[str] = (),
     ) -> None:
         self.socket = socket.socket()
         if receive_buffer:
@@ -259,6 +260,7 @@ class Stream:
             self.socket.settimeout(PATIENCE)
             self.socket.connect(("127.0.0.1", port))
             lines = [f"GET /api/stream{query} HTTP/{version}", f"Host: 127.0.0.1:{port}", "Accept: text/event-stream"]
+            lines += headers
             if last_id is not None:
                 lines.append(f"Last-Event-ID: {last_id}")
             self.socket.sendall("\r\n".join([*lines, "", ""]).encode("latin-1"))

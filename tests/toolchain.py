@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-DEBIAN = {"curl": "curl", "chromium": "chromium", "flite": "flite", "ip": "iproute2"}
+DEBIAN = {"curl": "curl", "chromium": "chromium", "flite": "flite", "ip": "iproute2", "nginx": "nginx-light"}
 """Maps each tool to its Debian package."""
 
 
@@ -28,7 +28,7 @@ def find(name: str) -> str | None:
         return str(bundled) if bundled.exists() else shutil.which("node")
     if name == "chromium":
         return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    return shutil.which(name)
+    return shutil.which(name, path=os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin"]))
 
 
 def npm() -> list[str] | None:
@@ -97,6 +97,8 @@ def tools() -> int:
             if done.returncode:
                 print(f"{' '.join(command)} failed:\n{done.stdout[-2000:]}", file=sys.stderr)
                 return 1
+        if "nginx" in missing and Path("/run/systemd/system").is_dir():  # its package starts it on port 80
+            subprocess.run(["systemctl", "disable", "--now", "nginx"], capture_output=True, check=False)
         return 0
     skipped(missing, f"sudo apt install {' '.join(packages)}")
     return 0

@@ -52,7 +52,9 @@ def refusal(event: Any) -> InvalidEvent:
 
 def test_every_type_of_the_design_is_known() -> None:
     assert list(KNOWN) and set(KNOWN) == set(DESIGN_TYPES)
-    assert set(HUB_ONLY) == {"heartbeat", "stream_opened", "stream_gap", "stream_closing"}
+    assert set(HUB_ONLY) == {
+        "heartbeat", "stream_opened", "stream_gap", "stream_closing", "event_erased", "events_erased",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("event", SEEDS, ids=lambda e: e["type"])

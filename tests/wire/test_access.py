@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import ipaddress
 import itertools
 import json
@@ -18,6 +20,7 @@ import pytest
 import requests
 
 from event_hub.server.access.needs import ROUTES, Need
+from event_hub.server.access.signed import sign
 from tests.hubs import PATIENCE, HubProcess, Stream, until
 
 from ..conftest import outliving
@@ -350,8 +353,9 @@ def test_other_schemes_are_for_somebody_else(guarded: HubProcess) -> None:
     assert requests.get(f"{guarded.url}/api/events", headers=basic, timeout=PATIENCE).json()["code"] == "unauthorized"
 
 
-def test_a_token_in_the_address_is_in_no_log(hub_factory: Callable[..., HubProcess]) -> None:
-    hub = hub_factory(**ENVIRON).start()
+@pytest.mark.parametrize("parser", ["auto", "python"])
+def test_a_token_in_the_address_is_in_no_log(hub_factory: Callable[..., HubProcess], parser: str) -> None:
+    hub = hub_factory(**ENVIRON, GUNICORN_CMD_ARGS=f"--http-parser {parser}").start()
     secret = KEYS["subscribe"]
     for request in (
         f"GET /api/events?limit=x&access_token={secret} HTTP/1.1\r\nHost: a\r\n\r\n",
@@ -360,6 +364,16 @@ def test_a_token_in_the_address_is_in_no_log(hub_factory: Callable[..., HubProce
         f"G@T /api/events?access_token={secret} HTTP/1.1\r\nHost: a\r\n\r\n",
         f"GET /api/events?access_token={secret} HTTP/1.1\r\nHost : a\r\nX\r\n\r\n",
         f"GET /api/events?access_token={secret}{'x' * 9000} HTTP/1.1\r\nHost: a\r\n\r\n",
+        f"GET http://[?access%5Ftoken={secret} HTTP/1.1\r\nHost: a\r\n\r\n",
+        f"GET http://[?access_token[]={secret} HTTP/1.1\r\nHost: a\r\n\r\n",
+        f"GET * HTTP/1.1\nHost: a\nX-Access-Token: {secret}\r\n\r\n",
+        f"GET / HTTP/1.1\r\nHost: a\r\nAuthorizat {secret}\r\n\r\n",
+        f"ken={secret} HTTP/1.1\r\nHost: a\r\n\r\n",
+        f"GET / {secret}\r\nHost: a\r\n\r\n",
+        f"GET http://[?a&{secret} HTTP/1.1\r\nHost: a\r\n\r\n",
+        f"GET /api/events HTTP/1.1\r\nHost: a\r\nAuthorization Bearer {secret}\r\n\r\n",
+        f"GET /api/events HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {secret}\0\r\n\r\n",
+        f"GET /api/events HTTP/1.1\r\nHost: a\r\nCookie hub_sign_in_5000={secret}\r\n\r\n",
     ):
         with socket.create_connection(("127.0.0.1", hub.port), PATIENCE) as connection:
             connection.sendall(request.encode())
@@ -510,6 +524,18 @@ def test_a_foreign_page_cannot_post_to_an_open_hub_unless_it_is_listed(hub: HubP
     )
 
 
+@pytest.mark.parametrize("origin", ["http://[", "http://]", "http://\u2100".encode(), "http://[::1", "//["])
+def test_an_origin_that_is_not_a_url_is_foreign(guarded: HubProcess, origin: str | bytes) -> None:
+    headers: dict[str, Any] = {**cookie(guarded, KEYS["control"]), "Origin": origin}
+    for path, body in (
+        ("/api/sign-in", {"key": KEYS["control"]}),
+        ("/api/agent/stop", {}),
+        ("/api/agent/data", {"type": "n"}),
+    ):
+        answer = requests.post(f"{guarded.url}{path}", json=body, headers=headers, timeout=PATIENCE)
+        assert (answer.status_code, answer.json()["code"]) == (403, "forbidden_origin"), (path, answer.text)
+
+
 def test_a_listed_origin_may_post(hub_factory: Callable[..., HubProcess]) -> None:
     hub = hub_factory(HUB_CORS_ORIGINS="https://app.example").start()
     for origin, status in (("https://app.example", 200), ("https://evil.example", 403), ("null", 403)):
@@ -545,3 +571,42 @@ def test_agents_that_the_hub_starts_can_publish_to_it(hub_factory: Callable[...,
         requests.get(f"{hub.url}/api/agent/logs", headers=bearer(KEYS["subscribe"]), timeout=PATIENCE).status_code
         == 403
     )
+
+
+def test_who_knows_a_key_cannot_sign_for_the_hub(guarded: HubProcess) -> None:
+    """Links name and are signed with what only the hub knows, not with what can be derived from a key."""
+    payload = {"exp": int(time.time()) + 600, "rooms": [], "globs": ["*"], "session": None}
+    for key in KEYS.values():
+        digest = hashlib.sha256(key.encode()).digest()
+        for id_key, signing in (
+            (hashlib.sha256(b"id\0" + digest).digest(), hashlib.sha256(b"sign\0" + digest).digest()),
+            (hmac.digest(b"", b"id\0" + digest, "sha256"), hmac.digest(b"", b"sign\0" + digest, "sha256")),
+        ):
+            forged = sign("share", {"key": id_key.hex()[:16], **payload}, signing)
+            assert get(guarded, "/api/events", forged).status_code == 401
+
+
+def test_a_link_ends_when_its_key_may_no_longer_control(hub_factory: Callable[..., HubProcess], tmp_path: Path) -> None:
+    file = tmp_path / "keys"
+    file.write_text("control boss2:a-key-that-is-demoted\n")
+    hub = hub_factory(**ENVIRON, HUB_KEYS_FILE=str(file)).start()
+    link = share(hub, "a-key-that-is-demoted", rooms=["*"])["token"]
+    assert get(hub, "/api/events", link).status_code == 200
+    file.write_text("subscribe boss2:a-key-that-is-demoted@x\n")
+    assert hub.process is not None
+    os.kill(hub.process.pid, signal.SIGHUP)
+    until(lambda: get(hub, "/api/events", link).status_code == 401, "the link to end")
+
+
+def test_a_replay_ends_with_its_token(hub_factory: Callable[..., HubProcess]) -> None:
+    hub = hub_factory(**ENVIRON).start()
+    for _ in range(20):
+        batch = [{"type": "n", "room": "demo", "pad": "x" * 30_000} for _ in range(100)]
+        assert hub.post(batch, headers=bearer(KEYS["control"])).status_code == 200
+    credential = token({"room": "demo", "roomJoin": True}, life=3)
+    with hub.stream(f"?since=all&access_token={credential}", receive_buffer=4096) as stream:
+        time.sleep(4)  # it reads nothing until the token has expired
+        assert hub.post({"type": "later", "room": "demo"}, headers=bearer(KEYS["control"])).status_code == 200
+        while stream.read():
+            pass
+        assert b'"later"' not in stream.bytes

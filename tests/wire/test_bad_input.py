@@ -181,8 +181,10 @@ HEAD = b"POST /api/agent/data HTTP/1.1\r\nHost: x\r\nContent-Type: application/j
         (HEAD + b"Content-Length: 99999999999999\r\n\r\n{}", 413),
         (HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n", 400),
         (HEAD + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n", 422),
+        (HEAD + b"Transfer-Encoding: xchunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n", 400),
+        (HEAD + b"Transfer-Encoding: \r\n\r\n2\r\n{}\r\n0\r\n\r\n", 400),
     ],
-    ids=range(11),
+    ids=range(13),
 )
 def test_malformed_requests_are_refused(hub: HubProcess, data: bytes, status: int) -> None:
     answer = raw(hub, data, finish=True)
@@ -194,6 +196,14 @@ def test_malformed_requests_are_refused(hub: HubProcess, data: bytes, status: in
         assert answer.startswith(b"HTTP/1.1 %d " % status) or (status == 400 and answer[9:10] == b"4"), answer[:200]
 
 
+def test_a_path_outside_the_script_name_is_no_server_error(hub_factory: Any) -> None:
+    """A proxy that may set SCRIPT_NAME can pass on a client's."""
+    hub = hub_factory(HUB_PROXIES="127.0.0.1").start()
+    for path, status in ((b"/api/health", 400), (b"/proxied/api/health", 200)):
+        answer = raw(hub, b"GET " + path + b" HTTP/1.1\r\nHost: x\r\nScript_Name: /proxied\r\n\r\n", finish=True)
+        assert answer.startswith(b"HTTP/1.1 %d " % status), answer[:200]
+
+
 def test_the_rest_of_a_broken_body_is_not_read_as_a_request(hub: HubProcess) -> None:
     """Otherwise a client allowed by a proxy to send a body could smuggle requests past it."""
     smuggled = b'POST /api/agent/data HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 14\r\n\r\n{"type":"bad"}'
@@ -203,6 +213,18 @@ def test_the_rest_of_a_broken_body_is_not_read_as_a_request(hub: HubProcess) -> 
         assert answer.count(b"HTTP/1.1 ") == 1, answer
         assert answer.startswith(b"HTTP/1.1 400 "), answer
         assert b"bad_body" in answer
+
+
+def test_invalid_chunks_that_no_route_reads_are_one_line_in_the_log(hub_factory: Any) -> None:
+    """Anyone can send them: a traceback for each would fill the log."""
+    hub = hub_factory().start()
+    head = b"GET /api/health HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    for broken in (b"zz\r\n", b"2\r\n{}XX", b"2;a\rb\r\n{}\r\n0\r\n\r\n"):
+        answer = raw(hub, head + broken + b"GET /api/config HTTP/1.1\r\nHost: x\r\n\r\n", finish=True)
+        assert answer.count(b"HTTP/1.1 ") == 1, answer
+    hub.terminate()
+    assert "Traceback" not in hub.output()
+    assert hub.output().count("in a body that no route reads") == 3
 
 
 def test_many_identical_mistakes_are_reported_once(hub: HubProcess) -> None:

@@ -46,8 +46,8 @@ class Access:
         self._livekit: LiveKitTokens | None = None
         if settings.livekit_key and settings.livekit_secret:
             self._livekit = LiveKitTokens(settings.livekit_key, settings.livekit_secret.get_secret_value(), clock)
-        self._keys = KeyRing(settings.keys())
-        self._agent_key: bytes | None = None
+        self._secret: bytes | None = None
+        self._keys = self._key_ring(settings.keys())
         self.limits = Limits(settings)
         self._failures = FailedCredentials()
 
@@ -86,7 +86,7 @@ class Access:
             return found
         if text.startswith("share."):
             return self._of_share(text)
-        if text.startswith("agent.") and signed.verify(text, "agent", lambda _: self._agents_secret()) is not None:
+        if text.startswith("agent.") and signed.verify(text, "agent", lambda _: self._hub_secret()) is not None:
             return _AGENT
         if text.count(".") == 2 and self._livekit is not None:
             return self._livekit.principal(text)
@@ -103,7 +103,8 @@ class Access:
 
     def _of_share(self, text: str) -> Principal:
         payload = signed.verify(text, "share", self._signing_key)
-        if payload is None:
+        key = self._keys.by_id(str(payload.get("key"))) if payload is not None else None
+        if payload is None or key is None or not key.grant.control:
             raise RequestError(_BAD, "the link is not valid, or the key that it was made with has been removed")
         expires = self._expiry(payload, "the link has expired")
         session = payload.get("session")
@@ -129,7 +130,10 @@ class Access:
             return "token_expired"
         if principal.key is not None:
             current = self._keys.by_id(principal.key)
-            if current is None or (principal.kind == "key" and current.grant != principal.grant):
+            changed = current is None or (
+                current.grant != principal.grant if principal.kind == "key" else not current.grant.control
+            )
+            if changed:
                 return "access_revoked"
         return None
 
@@ -168,26 +172,31 @@ class Access:
 
     def agents_credential(self) -> str | None:
         """What agents started by this hub publish with; None on an open hub."""
-        return signed.sign("agent", {}, self._agents_secret()) if self.required else None
+        return signed.sign("agent", {}, self._hub_secret()) if self.required else None
 
-    def _agents_secret(self) -> bytes:
-        """Kept in a private file, because agents outlive the hub that has started them."""
-        if self._agent_key is None:
+    def _hub_secret(self) -> bytes:
+        """What this hub signs with. Kept in a private file, because links, sign-ins and agents outlive the process."""
+        if self._secret is None:
             path = Path(self._settings.agent_state) / str(self._settings.port) / "credentials-secret"
             try:
-                self._agent_key = path.read_bytes()
+                self._secret = path.read_bytes()
             except OSError:
-                self._agent_key = b""
-            if len(self._agent_key) < 32:
-                self._agent_key = secrets.token_bytes(32)
+                self._secret = b""
+            if len(self._secret) < 32:
+                self._secret = secrets.token_bytes(32)
                 try:
                     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-                    write_private(path, self._agent_key)
+                    write_private(path, self._secret)
                 except OSError as error:
                     logger.error(
-                        "agents will lose access with this hub: %s cannot be written (%s)", path, error.strerror
+                        "links, sign-ins and agents will lose access with this hub: %s cannot be written (%s)",
+                        path,
+                        error.strerror,
                     )
-        return self._agent_key
+        return self._secret
+
+    def _key_ring(self, entries: tuple[KeyEntry, ...]) -> KeyRing:
+        return KeyRing(entries, self._hub_secret()) if entries else KeyRing()
 
     # -- keys ----------------------------------------------------------------------------------------------------------
 
@@ -197,8 +206,8 @@ class Access:
             return True
         try:
             entries = Settings.load().keys()
-            self._keys = KeyRing(entries)
-        except (SettingsError, ValueError) as error:
+            self._keys = self._key_ring(entries)
+        except (SettingsError, ValueError, OSError) as error:
             logger.error("the keys are not changed, because the settings are wrong:\n%s", error)
             return False
         logger.warning("the keys were read again: %d in force", len(entries))

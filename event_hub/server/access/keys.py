@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 from collections.abc import Iterable
 
 from ..filters import NOTHING, Scope
@@ -12,18 +13,22 @@ from .principal import Grant, Principal
 
 class KeyRing:
     """An immutable set of keys. A secret is looked up by its SHA-256 digest, so that the time that this takes says nothing
-    about any other secret."""
+    about any other secret.
 
-    def __init__(self, entries: Iterable[KeyEntry] = ()) -> None:
+    `hub_secret`: known to the hub alone. The ids of keys, which are part of links and cookies, and what signs those are
+    derived with it, so that no holder of a key can sign anything, and no id tells anything about a key.
+    """
+
+    def __init__(self, entries: Iterable[KeyEntry] = (), hub_secret: bytes = b"") -> None:
         self._principals: dict[bytes, Principal] = {}
         self._signing: dict[str, bytes] = {}
         for entry in entries:
             digest = _digest(entry.secret)
             known = self._principals.get(digest)
-            id = hashlib.sha256(b"id\0" + digest).hexdigest()[:16]
+            id = _derived(hub_secret, b"id", digest).hex()[:16]
             grant = _with(known.grant if known else Grant(), entry)
             self._principals[digest] = Principal("key", entry.label, grant, key=id)
-            self._signing[id] = hashlib.sha256(b"sign\0" + digest).digest()
+            self._signing[id] = _derived(hub_secret, b"sign", digest)
         self._by_id = {principal.key: principal for principal in self._principals.values()}
 
     def __bool__(self) -> bool:
@@ -40,6 +45,10 @@ class KeyRing:
     def signing_key(self, id: str) -> bytes | None:
         """What signs for the key with this id; None if there is no such key (any more)."""
         return self._signing.get(id)
+
+
+def _derived(hub_secret: bytes, purpose: bytes, digest: bytes) -> bytes:
+    return hmac.digest(hub_secret, purpose + b"\0" + digest, "sha256")
 
 
 def _digest(secret: str) -> bytes:

@@ -94,7 +94,7 @@ def grant_of(claims: dict[str, Any]) -> Grant:
         return Grant()
     room = video.get("room")
     scope = Scope((room,)) if isinstance(room, str) and room else NOTHING
-    watches = any(video.get(name) is True for name in _WATCHES)
+    watches = any(video.get(name) is True for name in _WATCHES) and video.get("canSubscribe") is not False
     agent = claims.get("kind") == "agent" or video.get("agent") is True
     # A worker signs its own token, without a room: `agent` alone. It takes the API key's secret, so it may publish for any.
     worker = agent and video.get("agent") is True and not room and not watches

@@ -147,7 +147,10 @@ def _sent_by_itself(principal: Principal) -> bool:
 
 def _same(origin: str, environ: Mapping[str, Any]) -> bool:
     """Whether a page of `origin` is the hub's own. A proxy that terminates TLS may not say so: the scheme is ignored."""
-    page, here = urlsplit(origin).netloc.lower(), str(environ.get("HTTP_HOST", "")).lower()
+    try:
+        page, here = urlsplit(origin).netloc.lower(), str(environ.get("HTTP_HOST", "")).lower()
+    except ValueError:  # not a URL, such as `http://[`
+        return False
     return bool(page) and _PORT.sub("", page) == _PORT.sub("", here)
 
 

@@ -18,6 +18,7 @@ from gevent import socket as gevent_socket
 from gevent.event import Event
 from gevent.pool import Pool
 from gevent.server import StreamServer
+from gunicorn.http.errors import ConfigurationProblem, InvalidHeader, UnsupportedTransferCoding
 from gunicorn.workers.base_async import AsyncWorker
 from gunicorn.workers.ggevent import GeventWorker
 
@@ -180,6 +181,15 @@ class HubWorker(GeventWorker):
             AsyncWorker.handle(self, listener, connection, addr)
         finally:
             self._idle.busy(connection)
+
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
+        """gunicorn answers two faults of a request with 500 and 501: a transfer coding that it does not know, and, from a
+        proxy, a path outside SCRIPT_NAME. Neither is a fault of the hub, so both get 400."""
+        if isinstance(exc, UnsupportedTransferCoding):
+            exc = InvalidHeader("TRANSFER-ENCODING")
+        elif isinstance(exc, ConfigurationProblem):
+            exc = InvalidHeader("SCRIPT_NAME")
+        super().handle_error(req, client, addr, exc)
 
     def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> Any:
         """gunicorn serves pipelined requests without a pause: a request that was already in the buffer waits its turn."""

@@ -69,6 +69,10 @@ class Broadcast:
         self._stopped = threading.Event()
         self._threads: list[threading.Thread] = []
 
+    def has_ended(self, principal: Principal) -> bool:
+        """Whether the streams of this principal have to end."""
+        return principal is not LOCAL and self._ended(principal) is not None
+
     def start(self) -> None:
         for target in (self._flush_loop, self._sweep_loop):
             thread = threading.Thread(target=target, name=f"hub-{target.__name__.strip('_')}", daemon=True)

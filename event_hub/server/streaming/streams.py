@@ -147,6 +147,9 @@ class Streams:
                 taken.send_all(head(headers) + sse.chunk(opening), stall)
                 if not replay.attach_now(subscriber):
                     for frames in replay.pages(subscriber):
+                        if self._broadcast.has_ended(principal):
+                            subscriber.drop()
+                            return
                         taken.send_all(sse.chunk(b"".join(frames)), stall)
                 subscriber.release()
             except TimeoutError:
@@ -174,6 +177,9 @@ class Streams:
             )
             try:
                 for frames in replay.pages(subscriber):
+                    if self._broadcast.has_ended(principal):
+                        subscriber.drop()
+                        return
                     yield b"".join(frames)
             except HistoryError as error:
                 self._health.report(error)
