@@ -1,4 +1,5 @@
-"""Content Security Policies: in a page of ours nothing runs but our own scripts. Pure."""
+"""What browsers are told: headers of every response, and the Content Security Policy of a page, in which nothing runs but our
+own scripts. Pure."""
 
 from __future__ import annotations
 
@@ -9,6 +10,11 @@ from collections.abc import Iterable
 from functools import lru_cache
 from urllib.parse import urlsplit
 
+COMMON_HEADERS = (
+    ("X-Content-Type-Options", "nosniff"),
+    ("Referrer-Policy", "no-referrer"),  # an address may contain a token
+)
+"""Headers of every response."""
 _SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 _CLOUD = ".livekit.cloud"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from aiohttp import web
 
 import event_hub
-from event_hub.browser_policy import policy
+from event_hub.browser_policy import COMMON_HEADERS, policy
 
 PAGES = {
     "/voice.html": "voice.html",
@@ -18,8 +18,7 @@ PAGES = {
 """Path → file in static/gateway/."""
 HEADERS = {
     "Cache-Control": "no-cache",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",  # an address may contain a token
+    **dict(COMMON_HEADERS),
     # Modules are public; pages that are opened from a file load them from here.
     "Access-Control-Allow-Origin": "*",
 }

@@ -7,10 +7,10 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
+from ...browser_policy import COMMON_HEADERS
 from ..access.origins import Origins
 from ..errors import RequestError
 from .hang_up import UNREAD, ThenClose
-from .security_headers import COMMON
 
 
 def refuse(
@@ -22,7 +22,7 @@ def refuse(
         *error.headers(),
         ("Content-Length", str(len(body))),
         *origins.headers(environ.get("HTTP_ORIGIN")),
-        *COMMON,
+        *COMMON_HEADERS,
     ]
     start_response(f"{error.status} {HTTPStatus(error.status).phrase}", headers)
     if environ["REQUEST_METHOD"] == "HEAD":

@@ -6,14 +6,8 @@ from collections.abc import Callable
 
 from flask import Response
 
-from ...browser_policy import livekit_sources, policy
+from ...browser_policy import COMMON_HEADERS, livekit_sources, policy
 from ..settings import Settings
-
-COMMON = (
-    ("X-Content-Type-Options", "nosniff"),
-    ("Referrer-Policy", "no-referrer"),  # an address may have a token
-)
-"""On every response, also on those that do not pass through Flask."""
 
 
 def hardening(settings: Settings) -> Callable[[Response], Response]:
@@ -35,7 +29,7 @@ def hardening(settings: Settings) -> Callable[[Response], Response]:
 
     def harden(response: Response) -> Response:
         headers = response.headers
-        for name, value in COMMON:
+        for name, value in COMMON_HEADERS:
             headers[name] = value
         if response.mimetype == "text/html":
             headers.update(pages)

@@ -8,8 +8,8 @@ from http import HTTPStatus
 
 import gunicorn.util
 
+from ...browser_policy import COMMON_HEADERS
 from ..errors import RequestError
-from ..http.security_headers import COMMON
 
 
 def install() -> None:
@@ -23,6 +23,6 @@ def write_error(sock: socket.socket, status_int: int, reason: str, mesg: str) ->
     detail = "the request failed inside the hub; see its log" if code == "internal" else "the request is not valid HTTP"
     error = RequestError(code, detail, status=status_int)
     body = error.body()
-    headers = [*error.headers(), *COMMON, ("Content-Length", str(len(body))), ("Connection", "close")]
+    headers = [*error.headers(), *COMMON_HEADERS, ("Content-Length", str(len(body))), ("Connection", "close")]
     head = "".join(f"{name}: {value}\r\n" for name, value in headers)
     gunicorn.util.write_nonblock(sock, f"HTTP/1.1 {status_int} {reason}\r\n{head}\r\n".encode("latin-1") + body)

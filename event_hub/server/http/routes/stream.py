@@ -7,18 +7,18 @@ from typing import Any, NoReturn
 
 from flask import Response, request
 
+from ....browser_policy import COMMON_HEADERS
 from ...access.principal import principal_of
 from ...hub import EventHub
 from ...streaming.start import StartRequest
 from ..queries import StreamQuery, parse
-from ..security_headers import COMMON
 
 PATH = "/api/stream"
 HEADERS = (
     ("Content-Type", "text/event-stream; charset=utf-8"),
     ("Cache-Control", "no-cache"),
     ("X-Accel-Buffering", "no"),
-    *COMMON,
+    *COMMON_HEADERS,
 )
 
 
