@@ -1,8 +1,5 @@
-"""Content Security Policies for pages that are made of known files: nothing runs but what the server itself has written.
-
-Inline scripts and styles are allowed by the SHA-256 hash of their text (https://www.w3.org/TR/CSP3/), so that a page needs
-neither `unsafe-inline` nor a nonce, and still opens from disk. Pure.
-"""
+"""What browsers are told: headers of every response, and the Content Security Policy of a page, in which nothing runs but
+our own scripts. Pure."""
 
 from __future__ import annotations
 
@@ -13,26 +10,27 @@ from collections.abc import Iterable
 from functools import lru_cache
 from urllib.parse import urlsplit
 
+COMMON_HEADERS = (
+    ("X-Content-Type-Options", "nosniff"),
+    ("Referrer-Policy", "no-referrer"),  # an address may contain a token
+)
+"""Headers of every response."""
 _SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
-_STYLE = re.compile(r"<style>(.*?)</style>", re.DOTALL)
-_ATTRIBUTE = re.compile(r"<[a-zA-Z][^<>]*?\sstyle=\"([^\"]*)\"")
 _CLOUD = ".livekit.cloud"
 
 
-@lru_cache(maxsize=256)
-def policy(
-    page: str, *, connect: tuple[str, ...] = (), frames: tuple[str, ...] = (), styles: tuple[str, ...] = ()
-) -> str:
-    """The policy for the HTML of a page. `connect`: where else its scripts may connect to; `frames`: origins that may frame
-    it; `styles`: sources of styles that its scripts add."""
-    scripts = _hashes(_SCRIPT.findall(page))
-    allowed = [*_hashes(_STYLE.findall(page)), *styles]
-    if attributes := _hashes(_ATTRIBUTE.findall(page)):
-        allowed += ["'unsafe-hashes'", *attributes]
+@lru_cache(maxsize=64)
+def policy(file: str = "", *, connect: tuple[str, ...] = (), frames: tuple[str, ...] = ()) -> str:
+    """The policy of a page, which allows nothing inline and nothing from elsewhere.
+
+    `file`: the HTML of a page that people copy as a single file. Its inline scripts are allowed by the SHA-256 hash of their
+    text (https://www.w3.org/TR/CSP3/). Pass only what was read from a file: a script that a request could put into this text
+    would run. `connect`: where else the page's scripts may connect to; `frames`: origins that may frame it.
+    """
     rules: dict[str, Iterable[str]] = {
         "default-src": ("'none'",),
-        "script-src": ("'self'", *scripts),
-        "style-src": ("'self'", *allowed),
+        "script-src": ("'self'", *_hashes(_SCRIPT.findall(file))),
+        "style-src": ("'self'",),
         "img-src": ("'self'", "data:"),
         "media-src": ("'self'", "blob:"),
         "worker-src": ("'self'",),
@@ -50,6 +48,8 @@ def livekit_sources(url: str | None) -> tuple[str, ...]:
         return ()
     parts = urlsplit(url)
     secure = parts.scheme in ("wss", "https")
+    if ":" in (parts.hostname or ""):  # a policy cannot name an IPv6 address
+        return ("wss:", "https:") if secure else ("ws:", "http:")
     host = f"*{_CLOUD}" if (parts.hostname or "").endswith(_CLOUD) else parts.netloc.rpartition("@")[2]
     return (f"wss://{host}", f"https://{host}") if secure else (f"ws://{host}", f"http://{host}")
 

@@ -28,6 +28,7 @@ import { Status } from "./views/status.js";
 import { Tabs } from "./views/tabs.js";
 import { Talk } from "./views/talk.js";
 
+const AGAIN = 10_000; // ms between two questions about access
 const RELOAD = 500; // ms, in which the reader sees why
 const THEMES = { "": "dark", dark: "light", light: "" }; // theme → the next one
 
@@ -39,6 +40,7 @@ export class PageController {
   #redraw = true; // everything is to be drawn again
   #keepPlace = false; // and the conversation is to stay where it is being read
   #typed = false; // whether the selection is a name that is still being typed
+  #asked = 0; // when a refused request last made the page ask about access
   #hidden = 0; // store.hidden when the log was last drawn
 
   /** `hub`: its address; `own`: the address of the hub that served the page; `credential`: this tab's, if it has one. */
@@ -61,13 +63,14 @@ export class PageController {
   #build() {
     const { api, model } = this;
     this.status = new Status(api.hub);
+    api.denied = () => this.#askAgain();
     this.signIn = new SignIn(api, { foreign: this.foreign, retry: (options) => this.status.feed?.retry(options) });
     this.conversation = new Conversation();
     this.captions = new Captions((on) => this.set({ captions: on ? "" : "off" }));
     this.rooms = new Rooms((selection) => this.select(selection));
     this.filters = new Filters((some) => this.set(some), (room, done) => this.select(new Selection({ room }), { typing: !done }));
     this.tabs = new Tabs((name) => this.set({ view: name === "log" ? "log" : "" }));
-    this.detail = new Detail(api.hub, () => {
+    this.detail = new Detail(api, () => {
       this.log.choose(null);
       byId("log").focus();
     });
@@ -88,11 +91,19 @@ export class PageController {
     this.status.render();
   }
 
+  // A request was refused: the configuration says whether to sign in.
+  #askAgain() {
+    if (this.signIn.needed || Date.now() - this.#asked < AGAIN) return;
+    this.#asked = Date.now();
+    this.status.feed?.retry({ force: true });
+  }
+
   // -- events -----------------------------------------------------------------------------------------------------------
 
   #receive({ events, status }) {
     if (events) return this.#intake(events);
     this.status.status = status;
+    this.api.guarded = status.config?.access?.auth === "required";
     this.agents.connection(status);
     this.signIn.render(status);
     this.#skew = status.skew ?? this.#skew;

@@ -8,7 +8,7 @@ from pathlib import Path
 from aiohttp import web
 
 import event_hub
-from event_hub.browser_policy import policy
+from event_hub.browser_policy import COMMON_HEADERS, policy
 
 PAGES = {
     "/voice.html": "voice.html",
@@ -18,8 +18,7 @@ PAGES = {
 """Path → file in static/gateway/."""
 HEADERS = {
     "Cache-Control": "no-cache",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",  # an address may contain a token
+    **dict(COMMON_HEADERS),
     # Modules are public; pages that are opened from a file load them from here.
     "Access-Control-Allow-Origin": "*",
 }
@@ -36,7 +35,13 @@ async def page(name: str) -> web.StreamResponse:
     """One of the pages, by its file name. Its scripts may connect anywhere, because it can be pointed at other gateways."""
     html = (static_folder() / "gateway" / name).read_text(encoding="utf-8")
     security = policy(html, connect=("http:", "https:", "ws:", "wss:"))
-    return web.Response(text=html, content_type="text/html", headers={**HEADERS, "Content-Security-Policy": security})
+    headers = {
+        **HEADERS,
+        "Content-Security-Policy": security,
+        "Cross-Origin-Opener-Policy": "same-origin",
+        "X-Frame-Options": "DENY",
+    }
+    return web.Response(text=html, content_type="text/html", headers=headers)
 
 
 def handler(name: str) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:

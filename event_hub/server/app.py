@@ -200,7 +200,7 @@ def create_app(settings: Settings | None = None, *, static: Path | None = None) 
     app.register_error_handler(HTTPException, lambda error: _http_error(app, error))
     app.register_error_handler(Exception, lambda error: _problem(app, _failed(error)))
     app.before_request(_authorise)
-    app.after_request(hardening(settings, Path(app.static_folder or "")))
+    app.after_request(hardening(settings))
     app.wsgi_app = _Front(app, origins)  # type: ignore[method-assign]
     return app
 

@@ -49,17 +49,28 @@ export class Api {
   constructor(hub, credential = "") {
     this.hub = hub;
     this.credential = credential;
+    this.guarded = false; // whether the hub requires credentials
+    this.denied = () => {}; // called if the page's credential is refused: it has expired, or was removed
   }
 
-  get(path, { credential = this.credential } = {}) {
-    return ask(this.hub + path, { headers: { Accept: "application/json", ...bearer(credential) } });
+  get(path, { credential } = {}) {
+    return this.#ask(path, { headers: { Accept: "application/json" } }, credential);
   }
 
   /** `body`: an object, or JSON that is already text. */
-  post(path, body, { credential = this.credential } = {}) {
+  post(path, body, { credential } = {}) {
     const text = typeof body === "string" ? body : JSON.stringify(body);
-    const headers = { "Content-Type": "application/json", ...bearer(credential) };
-    return ask(this.hub + path, { method: "POST", headers, body: text });
+    return this.#ask(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: text }, credential);
+  }
+
+  async #ask(path, options, credential, reviver) {
+    try {
+      const headers = { ...options.headers, ...bearer(credential ?? this.credential) };
+      return await ask(this.hub + path, { ...options, headers }, reviver);
+    } catch (error) {
+      if (error.problem?.status === 401 && credential === undefined) this.denied();
+      throw error;
+    }
   }
 
   /** The address of `path` for EventSource and for links, which cannot send headers. */
@@ -74,7 +85,7 @@ export class Api {
 
   /** A page of the history: as `/api/events` returns it, but with `events` and `past` as `[id, data]`, numbers as written. */
   async history(query) {
-    const page = await ask(`${this.hub}/api/events?${new URLSearchParams(query)}`, { headers: bearer(this.credential) }, exact);
+    const page = await this.#ask(`/api/events?${new URLSearchParams(query)}`, {}, undefined, exact);
     const written = ({ id, event }) => [id, JSON.stringify(event)];
     return { ...page, events: page.events.map(written), past: (page.past ?? []).map(written) };
   }

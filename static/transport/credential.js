@@ -7,9 +7,14 @@ const PARAMETER = "access_token";
 /** Take the token out of the page's address, where others could read it. Returns this tab's credential for `hub`, or "". */
 export function takeCredential(hub) {
   const url = new URL(location.href);
-  const given = url.searchParams.get(PARAMETER);
+  const fields = new URLSearchParams(url.hash.slice(1));
+  const given = url.searchParams.get(PARAMETER) ?? fields.get(PARAMETER);
   if (given !== null) {
     url.searchParams.delete(PARAMETER);
+    if (fields.has(PARAMETER)) {
+      fields.delete(PARAMETER);
+      url.hash = fields;
+    }
     history.replaceState(history.state, "", url.href);
     keepCredential(hub, given);
   }

@@ -3,7 +3,7 @@
 
 import { Source } from "./source.js";
 
-const VERSION = 4; // tabs with different versions of these modules do not share
+const VERSION = 5; // tabs with different versions of these modules do not share
 const TIMEOUT = 5000; // ms for a worker's first message
 
 /**

@@ -33,8 +33,8 @@ export class Source {
   /**
    * `emit({events: [[id, data, live], …]})`: what the hub sent, as text, oldest first; `live` is false for replayed events.
    * `emit({status})`: the connection's `state` (`connecting`, `live` or `waiting`; while waiting also `reason`, `kind` and
-   * `retryAt` in epoch ms, unless a sign-in is needed: `kind` signed-out), the hub's `config`, the `last` id received, and `skew`, the seconds by which the hub's clock
-   * is ahead of this one.
+   * `retryAt` in epoch ms, unless a sign-in is needed: `kind` signed-out, and `ended`, why the stream was ended), the hub's
+   * `config`, the `last` id received, and `skew`, the seconds by which the hub's clock is ahead of this one.
    * `after`: the id to resume after; without it, the stream starts with the next event. `credential`: the tab's, if any.
    */
   constructor(hub, emit, after = "", credential = "") {
@@ -45,8 +45,11 @@ export class Source {
     this.#open();
   }
 
-  /** Reconnect now. `force`: even if the stream is open, because the browser has signed in or out. */
-  retry({ force = false } = {}) {
+  /**
+   * Reconnect now. `force`: even if the stream is open, because what the browser may see has changed. `ended`: why it has.
+   */
+  retry({ force = false, ended = this.#ended } = {}) {
+    this.#ended = ended;
     if (force || this.status.state !== "live") this.#open();
   }
 
@@ -107,6 +110,7 @@ export class Source {
       cause = problem?.detail
         ? refused(response, problem)
         : new HubError("foreign", `The stream of ${this.#api.hub} responds with ${response.status}`, response.ok ? FIRST : undefined);
+      if (response.status === 401) cause.retryAfter = undefined; // soon: the configuration says whether to sign in
     } catch {
       // no response: unreachable
     }

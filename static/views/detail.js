@@ -6,9 +6,9 @@ import { curl, pretty } from "../words/format.js";
 const HUB_ONLY = /^(heartbeat|stream_(opened|gap|closing))$/;
 
 export class Detail {
-  /** `close()`: the detail is to be closed. */
-  constructor(hub, close) {
-    this.hub = hub;
+  /** `api`: the hub's; `close()`: the detail is to be closed. */
+  constructor(api, close) {
+    this.api = api;
     this.box = byId("detail");
     this.close = close;
     this.box.addEventListener("keydown", (event) => event.key === "Escape" && close());
@@ -20,7 +20,7 @@ export class Detail {
     if (!event) return;
     const actions = [button("Copy JSON", () => copy(event.data, "Event"))];
     if (!HUB_ONLY.test(event.type)) {
-      actions.push(button("Copy as curl", () => copy(curl(this.hub, event.data), "Command"), "A command that posts this event again"));
+      actions.push(button("Copy as curl", () => copy(curl(this.api.hub, event.data, this.api.guarded), "Command"), "A command that posts this event again"));
     }
     const id = el("code", "", event.id);
     id.title = `id ${event.id}`;

@@ -32,9 +32,11 @@ export class Empty {
     const key = JSON.stringify([config?.features, config?.access, events === 0, room, cleared, failed]);
     if (!shown || key === this.drawn) return;
     this.drawn = key;
+    const shared = config?.access?.kind === "share";
     if (failed) this.#say("The history could not be loaded", `${failed.replace(/[.]$/, "")}. The page keeps trying. New events appear here.`);
-    else if (room) this.#say(`No conversation in ${room}`, "", button("Show all rooms", this.showAll));
+    else if (room) this.#say(`No conversation in ${room}`, shared ? "New events appear here." : "", shared ? null : button("Show all rooms", this.showAll));
     else if (cleared) this.#say("The page was cleared", "New events appear here. The hub still has the history: reload the page to see it.");
+    else if (shared) this.#say("No conversation yet", "New events appear here.");
     else this.#teach(config, events === 0);
   }
 
@@ -63,7 +65,7 @@ export class Empty {
       ...(ways.length ? [el("h3", "", "Try it"), el("div", "actions", ...ways), this.result] : []),
       el("h3", "", "From a terminal"),
       sample(
-        `curl ${hub}/api/agent/data \\\n  -H 'Content-Type: application/json' \\\n  -d '{"type":"transcript","text":"Hello","participant":"caller_1","role":"user","room":"demo"}'`,
+        `curl ${hub}/api/agent/data \\\n${this.api.guarded ? '  -H "Authorization: Bearer $HUB_KEY" \\\n' : ""}  -H 'Content-Type: application/json' \\\n  -d '{"type":"transcript","text":"Hello","participant":"caller_1","role":"user","room":"demo"}'`,
         "sample",
       ),
       el("h3", "", python[0]),

@@ -77,7 +77,7 @@ export class Poster {
 
   #copy() {
     try {
-      copy(curl(this.api.hub, this.body.value), "Command");
+      copy(curl(this.api.hub, this.body.value, this.api.guarded), "Command");
       this.#say("Command copied");
     } catch (error) {
       this.#say(`This is not JSON: ${error.message}`, true);

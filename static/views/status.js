@@ -77,5 +77,5 @@ function advice(kind, hub) {
   if (kind !== "unreachable") return "";
   const elsewhere = new URL(hub).origin !== location.origin;
   if (location.protocol === "https:" && hub.startsWith("http:")) return " An https page cannot connect to an http hub.";
-  return ` If it is not running, start it with “make run”.${elsewhere ? " If it is, it may not allow pages from this origin (HUB_CORS_ORIGINS)." : ""}`;
+  return ` If it is not running, start it with “make run”.${elsewhere ? " If it is, it may not allow pages from this origin (HUB_CORS_ORIGINS), and a hub that requires keys does not let its page show other hubs." : ""}`;
 }

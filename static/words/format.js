@@ -81,8 +81,9 @@ const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
 
 /**
  * A command that posts the event `data` again, as a new event: without its `timestamp`, and without its `event_id`, which
- * would make it a duplicate.
+ * would make it a duplicate. `guarded`: the hub requires a credential, which the command takes from HUB_KEY.
  */
-export function curl(hub, data) {
-  return `curl ${quoted(`${hub}/api/agent/data`)} -H 'Content-Type: application/json' -d ${quoted(without(data, "event_id", "timestamp"))}`;
+export function curl(hub, data, guarded = false) {
+  const key = guarded ? ` -H "Authorization: Bearer $HUB_KEY"` : "";
+  return `curl ${quoted(`${hub}/api/agent/data`)}${key} -H 'Content-Type: application/json' -d ${quoted(without(data, "event_id", "timestamp"))}`;
 }

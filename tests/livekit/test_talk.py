@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import jwt
 import pytest
@@ -15,7 +16,7 @@ from ..browser.chromium import wait_true
 from ..hubs import PATIENCE, HubProcess
 from . import built
 from .line import Line
-from .server import KEY, SECRET
+from .server import KEY, SECRET, LiveKitServer
 from .session_events import SessionEvents
 from .test_browser import WATCH, browser, context, wait
 
@@ -214,6 +215,32 @@ def test_where_no_agent_comes_one_is_sent_in(open_line: Callable[..., Line], new
     page.close()  # closing the tab hangs up
     line.wait_event("session_ended")
     line.stop_agent()
+
+
+@pytest.mark.slow
+def test_talking_where_credentials_are_required(
+    tmp_path: Path, hub_factory: Callable[..., HubProcess], new_page: Callable[[], Page]
+) -> None:
+    """There, the page may connect to its hub and to LIVEKIT_URL only."""
+    built.module()
+    with LiveKitServer(tmp_path) as livekit:
+        hub = hub_factory(HUB_CONTROL_KEYS="boss:control-secret-0001", **livekit.environ).start()
+        page = new_page()
+        forbidden: list[str] = []
+        page.on("console", lambda said: forbidden.append(said.text) if "Content Security" in said.text else None)
+        page.goto(f"{hub.url}/")
+        page.get_by_label("Key").fill("control-secret-0001")
+        page.keyboard.press("Enter")
+        expect(page.locator("#connection")).to_have_attribute("data-state", "live")
+        page.click("#talk")
+        page.fill("#talk-room", "kitchen")
+        page.uncheck("#talk-agent")
+        page.click("#talk-go")
+        joined(page, "kitchen")
+        assert forbidden == []
+        page.evaluate("fetch('http://127.0.0.1:1/').catch(() => {})")
+        page.get_by_role("button", name="Leave").click()
+        assert any("http://127.0.0.1:1/" in text for text in forbidden), "the policy is in force"
 
 
 def test_a_microphone_that_comes_late_or_goes(open_line: Callable[..., Line], new_page: Callable[[], Page]) -> None:

@@ -43,8 +43,8 @@ def test_words_and_model_do_not_use_the_browser(folder: str) -> None:
 
 
 def test_no_module_is_left_over() -> None:
-    """Every module is reached from the page, its worker or the call's library."""
-    reached = {STATIC / "main.js", STATIC / "transport" / "worker.js"}
+    """Every script is reached from the page, its worker or the docs."""
+    reached = {STATIC / name for name in ("start.js", "main.js", "transport/worker.js", "swagger.js")}
     while more := {imported for path in reached for imported in imports(path)} - reached:
         reached |= more
     assert set(MODULES) == reached

@@ -46,6 +46,7 @@ ROUTES: dict[tuple[str, str], Need] = {
     ("GET", "/api/config"): Need.NOTHING,
     ("GET", "/"): Need.NOTHING,
     ("GET", "/stream-test.html"): Need.NOTHING,
+    ("GET", "/start.js"): Need.NOTHING,
     ("GET", "/favicon.ico"): Need.NOTHING,
     ("GET", "/static/<path:filename>"): Need.NOTHING,
     ("GET", "/openapi.json"): Need.NOTHING,

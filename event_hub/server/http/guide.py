@@ -103,6 +103,8 @@ class Guide:
                 title = title or text
                 token.attrSet("id", _slug(text, slugs))
         for token in tokens:
+            if style := token.attrs.pop("style", None):  # a column's alignment, which the pages' policy forbids
+                token.attrSet("class", str(style).removeprefix("text-align:"))
             if token.children:
                 token.children = list(self._resolve(token.children, base))
         return GuidePage(title, self._markdown.renderer.render(tokens, self._markdown.options, {}))

@@ -7,6 +7,7 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
+from ...browser_policy import COMMON_HEADERS
 from ..access.origins import Origins
 from ..errors import RequestError
 from .hang_up import UNREAD, ThenClose
@@ -17,7 +18,12 @@ def refuse(
 ) -> Iterable[bytes]:
     """Answer a WSGI request with `error`."""
     body = error.body()
-    headers = [*error.headers(), ("Content-Length", str(len(body))), *origins.headers(environ.get("HTTP_ORIGIN"))]
+    headers = [
+        *error.headers(),
+        ("Content-Length", str(len(body))),
+        *origins.headers(environ.get("HTTP_ORIGIN")),
+        *COMMON_HEADERS,
+    ]
     start_response(f"{error.status} {HTTPStatus(error.status).phrase}", headers)
     if environ["REQUEST_METHOD"] == "HEAD":
         body = b""

@@ -24,6 +24,7 @@ from gunicorn.workers.ggevent import GeventWorker
 
 from ..errors import RequestError
 from ..http.body import Metered
+from . import protocol_errors
 from .dead_peers import detect_dead_peers
 from .idle import IdleConnections
 from .turnstile import Turnstile
@@ -117,6 +118,7 @@ class HubWorker(GeventWorker):
     def init_process(self) -> None:
         self._stop: Event = Event()
         self._reload = False
+        protocol_errors.install()
         if sys.platform == "linux":
             # Without a master no worker is restarted, and the next hub needs our port and our history.
             ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

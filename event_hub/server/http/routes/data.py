@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from ....browser_policy import COMMON_HEADERS
 from ...access.needs import authorise, need_of
 from ...access.origins import Origins
 from ...access.principal import principal_of
@@ -50,6 +51,7 @@ class DataRoute:
             ("Content-Type", "application/json"),
             ("Content-Length", str(len(answer))),
             *self._origins.headers(environ.get("HTTP_ORIGIN")),
+            *COMMON_HEADERS,
         ]
         start_response("200 OK", headers)
         return [answer]

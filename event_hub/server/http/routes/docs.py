@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import html
+from pathlib import Path
 
+import flask_swagger_ui
 import msgspec
-from flask import Flask, Response, abort, send_file
-from flask_swagger_ui import get_swaggerui_blueprint
+from flask import Flask, Response, abort, send_file, send_from_directory
 
 from ....events import HUB_ONLY, KNOWN
 from ...errors import CATALOGUE
 from .. import guide, openapi
 
-_STYLE = (
-    "<style>:root{color-scheme:light dark}body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;"
-    "padding:0 1rem}table{border-collapse:collapse}td,th{padding:.4rem .8rem .4rem 0;text-align:left;vertical-align:top}"
-    "code,pre{font:13px ui-monospace,monospace}pre{white-space:pre-wrap}:target{background:#fd04}</style>"
-)
-
-
-_GUIDE_STYLE = (
-    "<style>h2,h3{margin-top:2rem}h2 code,h3 code{font-size:.9em}tr:has(:target){background:#fd04}a{color:light-dark(#0b5cad,#7cb7ff)}img{max-width:100%;height:auto}"
-    ".wide{overflow-x:auto;margin:1rem 0}td,th{border-bottom:1px solid #8884}"
-    "pre{white-space:pre;overflow-x:auto;padding:.7rem 1rem;border-radius:6px;background:#8881}"
-    ":not(pre)>code{background:#8882;border-radius:3px;padding:.1em .25em}kbd{border:1px solid #8888;border-radius:3px;"
-    "padding:0 .3em}blockquote{border-left:3px solid #8888;margin-left:0;padding-left:1rem}</style>"
+_SWAGGER_UI = Path(flask_swagger_ui.__file__).parent / "dist"
+_SWAGGER_PAGE = (
+    '<!doctype html><html lang="en"><meta charset="utf-8"><title>LiveKit Event Hub</title>'
+    '<link rel="stylesheet" href="/docs/index.css"><link rel="stylesheet" href="/docs/swagger-ui.css">'
+    '<link rel="icon" href="/static/icon.svg"><div id="swagger-ui"></div>'
+    '<script src="/docs/swagger-ui-bundle.js"></script><script src="/static/swagger.js"></script></html>'
 )
 _GUIDE_HEADERS = {
     # For pictures: an SVG that is opened by itself is a document. Pages get a stricter policy of their own.
@@ -36,21 +30,27 @@ _GUIDE_HEADERS = {
 def install(app: Flask) -> None:
     """Add all of them to `app`. The guide's pages are rendered on first request, the others now."""
     description = msgspec.json.encode(openapi.describe())
-    config = {"app_name": "LiveKit Event Hub", "validatorUrl": None, "docExpansion": "list", "tryItOutEnabled": True}
-    app.register_blueprint(get_swaggerui_blueprint("/docs", "/openapi.json", config=config))
-    pages = {"/docs/errors": _errors(), "/docs/events": _events()}
+    pages = {"/docs/": _SWAGGER_PAGE, "/docs/errors": _errors(), "/docs/events": _events()}
 
     app.add_url_rule("/openapi.json", "openapi", lambda: Response(description, mimetype="application/json"))
     for path, page in pages.items():
         app.add_url_rule(path, path, lambda page=page: Response(page, mimetype="text/html"))
+    app.add_url_rule("/docs/<path:path>", "swagger", _swagger)
     served = guide.Guide(guide.docs_folder())
     app.add_url_rule(guide.URL, "guide index", lambda: _guide(served, ""))
     app.add_url_rule(f"{guide.URL}<path:name>", "guide", lambda name: _guide(served, name))
 
 
+def _swagger(path: str) -> Response:
+    """A script, style or icon of Swagger UI. Its own pages have inline scripts, which our policy forbids."""
+    if path.endswith(".html"):
+        abort(404)
+    return send_from_directory(_SWAGGER_UI, path)
+
+
 def _guide(served: guide.Guide, name: str) -> Response:
     if (page := served.page(name)) is not None:
-        response = Response(_document(page.title, page.body, _GUIDE_STYLE), mimetype="text/html")
+        response = Response(_document(page.title, page.body, "guide"), mimetype="text/html")
     elif (file := served.file(name)) is not None:
         response = send_file(file)
     else:
@@ -63,15 +63,15 @@ def _page(title: str, body: str) -> str:
     return _document(title, f"<h1>{title}</h1>{body}")
 
 
-def _document(title: str, body: str, style: str = "") -> str:
+def _document(title: str, body: str, kind: str = "reference") -> str:
     home = (
         '<p><a href="/">page</a> · <a href="/docs/guide/">guide</a> · <a href="/docs/">API</a> · '
         '<a href="/docs/events">events</a> · <a href="/docs/errors">errors</a></p>'
     )
     return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+        f'<!doctype html><html lang="en" class="{kind}"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
         f'<link rel="icon" href="/static/icon.svg"><title>{html.escape(title)} – LiveKit Event Hub</title>'
-        f"{_STYLE}{style}{home}{body}</html>"
+        f'<link rel="stylesheet" href="/static/docs.css">{home}{body}</html>'
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 
 from flask import Response, request
 
+from ....browser_policy import COMMON_HEADERS
 from ...access.principal import principal_of
 from ...hub import EventHub
 from ...streaming.start import StartRequest
@@ -17,7 +18,7 @@ HEADERS = (
     ("Content-Type", "text/event-stream; charset=utf-8"),
     ("Cache-Control", "no-cache"),
     ("X-Accel-Buffering", "no"),
-    ("X-Content-Type-Options", "nosniff"),
+    *COMMON_HEADERS,
 )
 
 
