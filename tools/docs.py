@@ -73,7 +73,7 @@ def errors_page() -> str:
             *rows,
             "",
             "A request that is not valid HTTP, or that exceeds gunicorn's limits (8190 bytes per line or header, 64",
-            "headers), gets gunicorn's own 4xx response in HTML, and the connection is closed.",
+            "headers), gets `bad_request` with gunicorn's status, and the connection is closed.",
             "",
         ]
     )

@@ -98,7 +98,7 @@ class Connection:
                         self._full = self._received.full()
                         await self._received.put(message.data)
                         self._full = False
-                elif message.type is not WSMsgType.PONG:  # closed, or a frame that is no WebSocket frame
+                elif message.type is not WSMsgType.PONG:  # closed, or an invalid WebSocket frame
                     return
         except Gone:
             return

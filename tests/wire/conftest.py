@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
+from ..conftest import outliving
 from ..hubs import HubProcess
 from .agents import nothing_left, program
+from .guarded import ENVIRON, KEYS, bearer
 from .receivers import SECRET, Receiver, receiver
 
 
@@ -53,3 +55,15 @@ def forwarder(hub_factory: Callable[..., HubProcess], tmp_path: Path) -> Callabl
 def target() -> Iterator[Receiver]:
     with receiver() as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubProcess]:
+    """A hub that requires credentials, with events in three rooms and in none."""
+    with outliving() as keep, HubProcess(tmp_path_factory.mktemp("guarded"), **ENVIRON) as hub:
+        keep()
+        for room in ("support-1", "demo", "other", None):
+            event = {"type": "transcript", "role": "user", "text": f"said in {room}", "session": "s"}
+            answer = hub.post({**event, **({"room": room} if room else {})}, headers=bearer(KEYS["control"]))
+            assert answer.status_code == 200, answer.text
+        yield hub

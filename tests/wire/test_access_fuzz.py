@@ -27,8 +27,8 @@ from schemathesis import GenerationMode
 from event_hub.server.errors import CATALOGUE
 
 from ..hubs import PATIENCE, HubProcess, Stream
+from .guarded import ENVIRON, KEYS, SECRET, bearer, cookie, share, token
 from .raw_requests import request as raw_request
-from .test_access import ENVIRON, KEYS, SECRET, bearer, cookie, share, token
 
 REQUESTS = int(os.environ.get("HUB_FUZZ_REQUESTS", "3000"))
 SEED = int(os.environ.get("HUB_FUZZ_SEED") or secrets.randbelow(1 << 32))

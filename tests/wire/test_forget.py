@@ -1,4 +1,4 @@
-"""Erasing on request and by room, on real hubs: text is gone, ids stay, nobody has a gap."""
+"""Erasing on request and by room, on real hubs: the text is gone, ids stay valid, and no subscriber sees a gap."""
 
 from __future__ import annotations
 

@@ -14,8 +14,8 @@ import requests
 
 from ..conftest import outliving
 from ..hubs import PATIENCE, HubProcess
+from .guarded import ENVIRON, KEYS, bearer
 from .nginx import Nginx, nginx_before
-from .test_access import ENVIRON, KEYS, bearer
 
 CONTROL = f"Authorization: Bearer {KEYS['control']}\r\n".encode()
 EVENT = b'{"type":"smuggled"}'

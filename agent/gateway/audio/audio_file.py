@@ -20,10 +20,10 @@ LONGEST_WAV = (1 << 32) - 1
 
 
 class RecordingFile:
-    """A recording that is written. `stem`: its name without an ending. `rate`: of PCM, in Hz.
+    """A recording in progress. `stem`: the file's name without its extension. `rate`: of PCM, in Hz.
 
-    `container` is None for PCM. Whether it is PCM is decided by the first bytes, unless `declared` says webm: then bytes
-    without a container's magic are no audio that could be named. Raises OSError in all methods.
+    `container` is None for PCM. The first bytes decide whether it is PCM, unless `declared` says webm: then bytes without a
+    container's magic number are kept as an unknown format. All methods raise OSError.
     """
 
     def __init__(self, folder: Path, stem: str, *, declared: str | None = None, rate: int = 16000) -> None:

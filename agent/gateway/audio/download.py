@@ -35,7 +35,7 @@ async def download(request: web.Request, gateway: Gateway) -> web.StreamResponse
             return False
 
     if not is_recording(name) or not await uploads.in_thread(exists):
-        sentence = "There is no such recording: use the url of a recording_saved frame."
+        sentence = "No such recording. Use the url of a recording_saved frame."
         fields = {"error": sentence, "message": sentence, "code": "no_such_recording"}
         return web.json_response(fields, status=404)
     return web.FileResponse(

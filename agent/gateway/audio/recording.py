@@ -72,7 +72,7 @@ class _Recorder:
         if isinstance(frame, StartRecording):
             await self._begin(frame)
         elif self._file is None:
-            raise FrameError("not_recording", "There is no recording to stop: send START_RECORDING first.")
+            raise FrameError("not_recording", "Nothing is being recorded. Send START_RECORDING first.")
         else:
             await self.finish()
 

@@ -47,7 +47,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.5, 15.0
 LAST_TRIES = 4
 """Attempts to connect while the client waits for the end."""
 HEALTHY = 10.0
-"""Seconds after which a stream that fails is no longer part of the same outage."""
+"""Seconds after which a failure counts as a new outage."""
 POLICY_VIOLATION = 1008
 """The close code with which AssemblyAI refuses a key; LiveKit's plugin calls it a status, and worth another try."""
 _ONE_TRY = APIConnectOptions(max_retry=0, timeout=10.0)
@@ -62,7 +62,7 @@ _KINDS: Mapping[Any, Kind] = {
 
 
 class Transcriber:
-    """One client's transcription. `send` sends a frame and raises Gone; `on_error` is told of failures, for the hub.
+    """One client's transcription. `send` sends a frame and raises Gone; `on_error` receives failures, for the hub.
 
     `paced`: whether audio goes to the STT in real time; the local one takes as much as it can decode.
     """

@@ -100,7 +100,7 @@ async def _read(connection: Connection, audio: pcm.AudioQueue) -> None:
 
 
 def _report(reported: ReportedSession, frame: Frame) -> None:
-    """Tell the hub what the client is told."""
+    """Report to the hub what is sent to the client."""
     if isinstance(frame, SpeechStarted | SpeechEnded):
         reported.user_speech(isinstance(frame, SpeechStarted))
     elif isinstance(frame, Partial):

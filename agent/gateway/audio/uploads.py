@@ -103,7 +103,7 @@ class Uploads:
                 if file.size % 2:
                     saved = _with_message(saved, "The last byte is half a sample and was left out.")
             elif file.container is None:
-                saved = await self._keep(file, "bin", "This is no audio format that the gateway knows: kept as it is.")
+                saved = await self._keep(file, "bin", "Unknown audio format. The file is kept unchanged.")
             else:
                 saved = await self._convert(file, file.container)
             self._stored += saved.size
