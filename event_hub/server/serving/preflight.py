@@ -12,7 +12,7 @@ from ... import __version__
 from ..access.access import warnings as weak_keys
 from ..descriptors import descriptor_limit
 from ..history import HistoryError, open_history
-from ..settings import RESERVED_FDS, Settings, SettingsError
+from ..settings import LOOPBACK, RESERVED_FDS, Settings, SettingsError
 
 _BUSY_WAIT = 3.0
 """Seconds to wait for a busy port: a hub that was just killed may still hold it."""
@@ -122,7 +122,8 @@ def say(text: str) -> None:
 
 def _access(settings: Settings) -> str:
     if not settings.access_required:
-        return "open: everyone who can reach this port may do everything"
+        who = "this machine's programs" if settings.host in LOOPBACK else "everyone who can reach this port"
+        return f"open to {who} (docs/access.md)"
     keys = len(settings.keys())
     livekit = ", and LiveKit's tokens" if settings.livekit_key and settings.livekit_secret else ""
     return f"{keys} key{'' if keys == 1 else 's'}{livekit} (curl -H 'Authorization: Bearer KEY')"
