@@ -102,7 +102,12 @@ func (g *generator) turn(ms int) error {
 
 // subscribeAll opens all subscribers, at most 100 at a time, and returns the time that this took, in seconds.
 func (g *generator) subscribeAll() (float64, error) {
-	const atATime, patience = 100, 30 * time.Second
+	return g.subscribeWhile(100, func() error { return nil })
+}
+
+// subscribeWhile opens all subscribers, at most atATime at a time, and does something else in between.
+func (g *generator) subscribeWhile(atATime int, between func() error) (float64, error) {
+	const patience = 30 * time.Second
 	from := now()
 	dialled, lastOpen, progress := 0, 0, from
 	for g.open < len(g.subs) {
@@ -112,7 +117,10 @@ func (g *generator) subscribeAll() (float64, error) {
 			}
 			dialled++
 		}
-		if err := g.turn(100); err != nil {
+		if err := between(); err != nil {
+			return 0, err
+		}
+		if err := g.turn(10); err != nil {
 			return 0, fmt.Errorf("%d of %d subscribers opened: %w", g.open, len(g.subs), err)
 		}
 		if g.open > lastOpen {

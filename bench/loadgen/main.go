@@ -22,6 +22,7 @@ type options struct {
 	Seconds     float64 `json:"seconds"`
 	Rate        float64 `json:"rate"`
 	Batch       int     `json:"batch"`
+	Events      int     `json:"events,omitempty"`
 
 	subTarget, pubTarget target
 	contentType          string
@@ -41,11 +42,12 @@ var defaults = map[string]options{
 	"post":    {Subscribers: 0, Connections: 1, Seconds: 5, rooms: 1, warmup: 1},
 	"batch":   {Subscribers: 1, Connections: 4, Seconds: 5, Batch: 500, rooms: 1, warmup: 1},
 	"sparse":  {Subscribers: 10000, Connections: 4, Seconds: 5, rooms: 10000, warmup: 1},
+	"storm":   {Subscribers: 10000, Connections: 1, Rate: 20, Events: 500, rooms: 1},
 }
 
 func parse(args []string) (options, error) {
 	if len(args) == 0 || defaults[args[0]].rooms == 0 {
-		return options{}, errors.New("usage: loadgen latency|flatout|idle|post|batch|sparse [flags]; -h after a mode lists them")
+		return options{}, errors.New("usage: loadgen latency|flatout|idle|post|batch|sparse|storm [flags]; -h after a mode lists them")
 	}
 	o := defaults[args[0]]
 	o.Mode = args[0]
@@ -61,6 +63,7 @@ func parse(args []string) (options, error) {
 	flags.Float64Var(&o.Rate, "rate", o.Rate, "events a second; 0: as fast as answers arrive")
 	flags.Float64Var(&o.maxRate, "max-rate", 0, "maximum events a second if there is no -rate; 0: unlimited")
 	flags.IntVar(&o.Batch, "batch", o.Batch, "events in a POST; 0: a single event that is not in a batch")
+	flags.IntVar(&o.Events, "events", o.Events, "storm: number of events that are published before the subscribers connect, and replayed to each")
 	flags.IntVar(&o.rooms, "rooms", o.rooms, "number of rooms for subscribers and events; -subs must be a multiple of it")
 	flags.IntVar(&o.size, "size", 180, "size of an event in bytes")
 	flags.IntVar(&o.window, "window", 5000, "maximum events in flight if there is no -rate; the default is half of the hub's ring")

@@ -13,6 +13,7 @@ type result struct {
 	options
 	count
 	ConnectSeconds float64 `json:"connect_seconds"`
+	ReplaySeconds  float64 `json:"replay_seconds,omitempty"` // storm: from the first connection until all have every event
 	RunSeconds     float64 `json:"run_seconds"` // from the first event to the last delivery or answer
 	Expected       uint64  `json:"expected"`
 	Deliveries     uint64  `json:"deliveries"`
@@ -41,6 +42,9 @@ func run(o options) (result, error) {
 	}
 	defer g.close()
 	r := result{options: o}
+	if o.Mode == "storm" {
+		return r, g.storm(&r)
+	}
 	if r.ConnectSeconds, err = g.subscribeAll(); err != nil {
 		return r, err
 	}
@@ -65,6 +69,45 @@ func run(o options) (result, error) {
 	cpu = cpuTime() - cpu
 	g.fill(&r, from, cpu)
 	return r, err
+}
+
+// storm publishes events, then connects all subscribers, each of which asks for all events, while it goes on publishing
+// g.Rate events a second.
+func (g *generator) storm(r *result) error {
+	for range g.Events {
+		if err := g.publish(g.freePublisher(), 0, now()); err != nil {
+			return err
+		}
+		for g.busy == len(g.pubs) {
+			if err := g.turn(10); err != nil {
+				return err
+			}
+		}
+	}
+	if err := g.rest(settle); err != nil {
+		return err
+	}
+	from, cpu := now(), cpuTime()
+	g.measureFrom = from
+	connected, err := g.subscribeWhile(1000, func() error {
+		due := from + int64(float64(g.count.Published-uint64(g.Events))*1e9/g.Rate)
+		if g.busy == len(g.pubs) || now() < due {
+			return nil
+		}
+		return g.publish(g.freePublisher(), 0, due)
+	})
+	if err != nil {
+		return err
+	}
+	r.ConnectSeconds = connected
+	// Every event reaches every subscriber, whenever it was published.
+	g.expected = g.count.Published * uint64(g.Subscribers)
+	if err := g.drain(); err != nil {
+		return err
+	}
+	g.fill(r, from, cpuTime()-cpu)
+	r.ReplaySeconds = r.RunSeconds
+	return nil
 }
 
 // idle reports on standard output that all streams are open, and waits for a line or the end of standard input.

@@ -91,7 +91,7 @@ class _Name(PathConverter):
 class _Front:
     """Handles every request first: resolves its principal, checks its encoding and its rate, and counts it while it is in
     progress.
-    Serves POSTs of events without Flask's dispatch, which would double their cost."""
+    Serves POSTs of events and streams without Flask's dispatch, which would double their cost."""
 
     def __init__(self, app: HubApp, origins: Origins) -> None:
         self._app = app
@@ -99,7 +99,8 @@ class _Front:
         self._admit = app.access.limits.admit if app.access.limits.any_rate else None
         self._origins = origins
         self._flask = app.wsgi_app
-        self._route = data.DataRoute(app.hub, origins)
+        self._data = data.DataRoute(app.hub, origins)
+        self._stream = stream_route.StreamRoute(app.hub, origins)
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         path = environ["PATH_INFO"]
@@ -112,7 +113,9 @@ class _Front:
             self._app.count_refused(error.kind.code)
             return refuse(error, environ, start_response, self._origins)
         if path == data.PATH and environ["REQUEST_METHOD"] == "POST":
-            return self._route(environ, start_response)
+            return self._data(environ, start_response)
+        if path == stream_route.PATH and environ["REQUEST_METHOD"] == "GET":
+            return self._stream(environ, start_response)
         hub = self._app.opened
         if hub is None or path == stream_route.PATH or not path.startswith("/api/"):
             return self._flask(environ, start_response)
@@ -156,7 +159,8 @@ def create_app(settings: Settings | None = None, *, static: Path | None = None) 
     def route(path: str, view: Callable[[EventHub], Response], method: str = "GET") -> None:
         app.add_url_rule(path, path, lambda: view(app.hub()), methods=[method])
 
-    route(stream_route.PATH, lambda hub: stream_route.stream(hub, origins.headers(request.headers.get("Origin"))))
+    # `_Front` serves GET.
+    app.add_url_rule(stream_route.PATH, stream_route.PATH, stream_route.head, methods=["GET"])
     route("/api/events", events.events)
     route("/api/sessions", sessions.sessions)
     route("/api/rooms", sessions.rooms)

@@ -115,7 +115,14 @@ class EventHub:
             self._clear_caches,
             self.forwarding.erased,
         )
-        self._upkeep = Upkeep(history, self.history_health, self.clock, self.eraser, settings.room_retention)
+        self._upkeep = Upkeep(
+            history,
+            self.history_health,
+            self.clock,
+            self.eraser,
+            settings.room_retention,
+            self.streams.replay_pages.drop_unused,
+        )
 
     def start(self) -> None:
         """Start the loops: flush, sweep, upkeep, and what follows the history."""
@@ -225,6 +232,7 @@ class EventHub:
     def _clear_caches(self) -> None:
         self.sessions.clear()
         self.condensed.clear()
+        self.streams.replay_pages.clear()
 
     # -- operators ---------------------------------------------------------------------------------------------------
 

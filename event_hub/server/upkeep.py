@@ -37,7 +37,9 @@ class Upkeep:
         clock: Callable[[], float],
         eraser: Eraser,
         rooms: tuple[RoomRetention, ...] = (),
+        drop_unused: Callable[[], None] = lambda: None,
     ) -> None:
+        self._drop_unused = drop_unused
         self._eraser = eraser
         self._rooms = rooms
         self._expired = [0] * len(rooms)
@@ -70,7 +72,7 @@ class Upkeep:
         due = time.monotonic() + _CHECKPOINT
         scrub = time.monotonic() + _SCRUB
         while not self._stopped.wait(_INTERVAL):
-            tasks = [self._probe, self._trim]
+            tasks = [self._probe, self._trim, self._drop_unused]
             if self._rooms:
                 tasks.append(self._expire)
             if time.monotonic() >= due:

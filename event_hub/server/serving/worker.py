@@ -18,6 +18,7 @@ from gevent import socket as gevent_socket
 from gevent.event import Event
 from gevent.pool import Pool
 from gevent.server import StreamServer
+from gunicorn.http.wsgi import base_environ
 from gunicorn.http.errors import ConfigurationProblem, InvalidHeader, UnsupportedTransferCoding
 from gunicorn.workers.base_async import AsyncWorker
 from gunicorn.workers.ggevent import GeventWorker
@@ -26,6 +27,7 @@ from ..errors import RequestError
 from ..http.body import Metered
 from . import protocol_errors
 from .dead_peers import detect_dead_peers
+from .direct import DirectServer
 from .idle import IdleConnections
 from .turnstile import Turnstile
 
@@ -57,6 +59,7 @@ class MeteredConnection(gevent_socket.socket, Metered):
         self._turnstile = turnstile
         self._idle = idle
         self._left: int | None = None
+        self._pending = b""
         self._discarding = False
         """Between two requests: gunicorn discards what a route has not read of a body."""
 
@@ -75,8 +78,31 @@ class MeteredConnection(gevent_socket.socket, Metered):
         error in it.)"""
         self._sock.shutdown(socket.SHUT_RDWR)
 
+    def receive(self, size: int) -> bytes:
+        """Up to `size` bytes of a head, without the meter."""
+        received: bytes = super().recv(size)
+        self._idle.busy(self)
+        return received
+
+    def idle(self) -> None:
+        """It waits for a request."""
+        self._idle.add(self)
+
+    def read_in_turn(self) -> None:
+        """Return when a request that reads, or was already in the buffer, may proceed."""
+        self._turnstile.wait()
+
+    def unread(self, data: bytes) -> None:
+        """The next `recv` begins with `data`."""
+        self._pending = data + self._pending
+
     def recv(self, *arguments: Any) -> bytes:
-        received: bytes = super().recv(*arguments)
+        received: bytes
+        if self._pending:
+            size = arguments[0]
+            received, self._pending = self._pending[:size], self._pending[size:]
+        else:
+            received = super().recv(*arguments)
         first, self.received = not self.received, True
         self._idle.busy(self)
         if received.startswith(b"GET "):
@@ -136,6 +162,7 @@ class HubWorker(GeventWorker):
         # A stream on a socket that was taken over leaves the pool at once; one through WSGI keeps its slot.
         self._pool = Pool(hub.max_connections + hub.streams.max_subscribers)
         self._idle = IdleConnections()
+        self._direct = self._direct_server(application)
         servers = []
         for listener in self.sockets:
             listener.setblocking(True)
@@ -149,6 +176,7 @@ class HubWorker(GeventWorker):
             if self._reload:
                 self._reload = False
                 hub.access.reload()
+            self._idle.end_older(self.cfg.keepalive)
             self._stop.wait(_BEAT)
         until = time.monotonic() + hub.settings.drain
         hub.end_agents()
@@ -178,9 +206,44 @@ class HubWorker(GeventWorker):
         if self._pool.free_count() < 1:
             self._idle.evict(connection)
         try:
-            AsyncWorker.handle(self, listener, connection, addr)
+            if self._direct is None or self._serve_directly(self._direct, listener, connection, addr):
+                AsyncWorker.handle(self, listener, connection, addr)
         finally:
             self._idle.busy(connection)
+
+    def _direct_server(self, application: Any) -> DirectServer | None:
+        """None if gunicorn is to do something with every request that only gunicorn can."""
+        cfg = self.cfg
+        if cfg.accesslog or cfg.statsd_host or cfg.proxy_protocol not in (False, "off"):
+            return None
+        return DirectServer(application, {**base_environ(cfg), "wsgi.multithread": True})
+
+    def _serve_directly(self, direct: DirectServer, listener: Any, connection: MeteredConnection, addr: Any) -> bool:
+        """Whether the connection is left to gunicorn."""
+        facts = {"gunicorn.socket": connection, **_addresses(listener.getsockname(), addr)}
+        try:
+            rest = direct.serve(connection, facts, self._has_room)
+        except StopIteration:  # as under gunicorn: nothing more is to be done with this connection
+            rest = None
+        except OSError as error:
+            if error.errno not in (errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN, errno.EBADF):
+                self.log.exception("a connection failed")
+            rest = None
+        except Exception as error:
+            self.handle_error(None, connection, addr, error)
+            rest = None
+        except BaseException:
+            connection.close()
+            raise
+        if rest is None:
+            connection.close()
+            return False
+        connection.unread(rest)
+        return True
+
+    def _has_room(self) -> bool:
+        """Whether a connection may be kept open for another request."""
+        return bool(self.alive) and self._pool.free_count() > 0
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
         """gunicorn answers two faults of a request with 500 and 501: a transfer coding that it does not know, and, from a
@@ -203,3 +266,11 @@ class HubWorker(GeventWorker):
         sock.between_requests()
         self._idle.add(sock)
         return again
+
+
+def _addresses(server: Any, client: Any) -> dict[str, str]:
+    """The addresses of a connection as WSGI names them; those of a Unix socket have no port."""
+    names = {"REMOTE_ADDR": client[0], "REMOTE_PORT": str(client[1])} if isinstance(client, tuple) and client else {"REMOTE_ADDR": ""}
+    if isinstance(server, tuple):
+        return {**names, "SERVER_NAME": server[0], "SERVER_PORT": str(server[1])}
+    return {**names, "SERVER_NAME": str(server), "SERVER_PORT": ""}

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from ... import sse
 from ..cooperate import TimeSlice
 from ..filters import Filter
 from ..history import HistoryReader
 from . import notices
 from .broadcast import Broadcast
-from .start import PAGE, Start
+from .replay_pages import ReplayPage, ReplayPages
+from .start import Start
 from .subscriber import Subscriber
 
 _COUNTED = 5_000
@@ -20,11 +20,19 @@ _COUNTED = 5_000
 class Replay:
     """One new subscriber's replay.
 
-    Send `opening()`, then everything that `pages()` yields; when it is exhausted, the subscriber is attached.
+    Send `opening()`, then everything that `next()` returns; when it returns None, the subscriber is attached.
     """
 
+    __slots__ = ("_after", "_broadcast", "_filter", "_history", "_now", "_pages", "_start")
+
     def __init__(
-        self, history: HistoryReader, broadcast: Broadcast, filter: Filter, start: Start, now: Callable[[], float]
+        self,
+        history: HistoryReader,
+        broadcast: Broadcast,
+        filter: Filter,
+        start: Start,
+        now: Callable[[], float],
+        pages: ReplayPages | None = None,
     ) -> None:
         self._history = history
         self._broadcast = broadcast
@@ -32,6 +40,7 @@ class Replay:
         self._start = start
         self._after = start.offset
         self._now = now
+        self._pages = pages or ReplayPages(history)
 
     def opening(self, spread: float) -> bytes:
         """`retry:`, `stream_opened`, and the gap, if there is one."""
@@ -44,32 +53,36 @@ class Replay:
         return first
 
     def attach_now(self, subscriber: Subscriber) -> bool:
-        """Attach if nothing has to be read from the history; otherwise use `pages`."""
+        """Attach if nothing has to be read from the history; otherwise use `next`."""
         with self._broadcast.lock:
             return self._attach(subscriber)
 
-    def pages(self, subscriber: Subscriber) -> Iterator[list[bytes]]:
-        """Yield frames from the history, in order, a page at a time, until the log takes over seamlessly."""
+    def next(self, subscriber: Subscriber) -> ReplayPage | None:
+        """The next frames from the history, in order; None once the log takes over seamlessly and the subscriber is
+        attached. A page may be empty: nothing matched. Raises `HistoryError`."""
         history, broadcast = self._history, self._broadcast
-        time_slice = TimeSlice()
         while not self.attach_now(subscriber):
             if gap := history.retention_gap(self._after, self._filter):
                 broadcast.counters.gap(gap)
                 self._after = gap.to.offset
-                yield [notices.gap(gap, self._now())]
-                continue  # retention may have moved on while that was sent
-            page = history.after(self._after, history.head, self._filter, PAGE)
+                return ReplayPage(notices.gap(gap, self._now()), 0, self._after, full=True)
+            page = self._pages.after(self._after, self._filter)
             if history.floor > self._after:
                 continue  # retention has removed some of that meanwhile
             self._after = page.through
-            if page.records:
-                epochs = history.epochs
-                frames = [sse.frame(epochs.of(offset), offset, sse.one_line(data)) for offset, data in page.records]
-                broadcast.counters.deliveries += len(frames)
-                broadcast.counters.sent_bytes += sum(map(len, frames))
-                yield frames
-            time_slice.pause_if_due()
+            broadcast.counters.deliveries += page.count
+            broadcast.counters.sent_bytes += len(page.data)
+            return page
         broadcast.wake()
+        return None
+
+    def pages(self, subscriber: Subscriber) -> Iterator[bytes]:
+        """Yield what `next` returns, and let others run in between."""
+        time_slice = TimeSlice()
+        while (page := self.next(subscriber)) is not None:
+            if page.data:
+                yield page.data
+            time_slice.pause_if_due()
 
     def _attach(self, subscriber: Subscriber) -> bool:
         """Attach to the view if it reaches back to where the replay is. With the lock held."""
@@ -87,15 +100,15 @@ class Replay:
 
     def _count(self) -> int | None:
         """How many stored events will be sent; None if all of them would have to be read to tell."""
-        history, after = self._history, self._start.offset
-        head = history.head
+        after = self._start.offset
+        head = self._history.head
         if self._filter.everything or head == after:
             return head - after
         if head - after > _COUNTED:
             return None
         count = 0
         while after < head:
-            page = history.after(after, head, self._filter, PAGE)
-            count += len(page.records)
+            page = self._pages.after(after, self._filter)
+            count += page.count
             after = page.through
         return count

@@ -17,7 +17,7 @@ import time
 from _socket import MSG_DONTWAIT, SHUT_RDWR, SHUT_WR, socket  # the plain one: gevent's and Python's weigh more
 from collections.abc import Iterable
 from email.utils import formatdate
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gevent
 from gevent import socket as gevent_socket
@@ -30,6 +30,9 @@ from . import notices, tcp_info
 from .broadcast import Broadcast
 from .log import Batch
 from .subscriber import Subscriber
+
+if TYPE_CHECKING:
+    from .replay_loop import ReplayLoop
 
 _READ, _WRITE = 1, 2
 _RESUMED = 128 << 10
@@ -60,24 +63,6 @@ class Taken:
             raise
         self.socket.setblocking(False)
 
-    def send_all(self, data: bytes, stall: float) -> None:
-        """Send all of `data`, waiting for the peer if necessary; raises OSError if it has gone or takes nothing."""
-        rest = memoryview(data)
-        while rest:
-            try:
-                rest = rest[self.socket.send(rest) :]
-            except BlockingIOError:
-                self._wait_writable(stall)
-
-    def _wait_writable(self, stall: float) -> None:
-        hub = gevent.get_hub()
-        watcher = hub.loop.io(self.socket.fileno(), _WRITE)
-        try:
-            with gevent.Timeout(stall, TimeoutError("the subscriber takes nothing")):
-                hub.wait(watcher)
-        finally:
-            watcher.close()
-
 
 def head(headers: Iterable[tuple[str, str]]) -> bytes:
     """The response head. The body is chunked, and the connection is not reused."""
@@ -100,7 +85,7 @@ class SocketSubscriber(Subscriber):
         self.blocked = True
         self._socket = taken.socket
         self._broadcast = broadcast
-        self._rest = b""
+        self._rest: bytes | memoryview = b""
         self._chatter = 0
         self._reader: Any = None
         self._writer: Any = None
@@ -140,8 +125,50 @@ class SocketSubscriber(Subscriber):
             self._rest = data[sent:]
             self._block(sent, now)
 
+    def begin(self, data: bytes) -> bool:
+        """Send the beginning of the response; returns whether the socket has taken it all."""
+        try:
+            sent = self._socket.send(data)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            self.leave()
+            return False
+        self._rest = data[sent:]
+        return not self._rest
+
+    def offer(self, data: bytes) -> None:
+        """During its replay: what comes next for it, once all before it was sent."""
+        self._rest = data
+
+    def send_rest(self, loop: ReplayLoop) -> bool:
+        """During its replay: send what was offered. If the socket does not take it all, return False and tell `loop` when
+        it is writable again, or closed."""
+        if not self._rest:
+            return True
+        try:
+            sent = self._socket.send(self._rest)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            self.leave()
+            return False
+        if sent:
+            self.last = self.active = time.monotonic()
+        if sent == len(self._rest):
+            self._rest = b""
+            return True
+        self._rest = memoryview(self._rest)[sent:]
+        if self._writer is None:
+            self._writer = gevent.get_hub().loop.io(self._socket.fileno(), _WRITE)
+        self._writer.start(_writable_again, self, loop)
+        return False
+
     def release(self) -> None:
         """Its replay is over: from now on it gets live events."""
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
         self._reader = gevent.get_hub().loop.io(self._socket.fileno(), _READ)
         self._reader.start(_readable, self)
         self._resume()
@@ -300,6 +327,11 @@ def _readable(subscriber: SocketSubscriber) -> None:
     if subscriber._chatter > _CHATTER:
         subscriber._broadcast.counters.dropped["chatter"] += 1
         subscriber.drop()
+
+
+def _writable_again(subscriber: SocketSubscriber, loop: ReplayLoop) -> None:
+    subscriber._writer.stop()
+    loop.ready(subscriber)
 
 
 def _writable(subscriber: SocketSubscriber) -> None:

@@ -25,9 +25,11 @@ from ..history.health import HistoryHealth
 from .broadcast import Broadcast
 from .generator import GeneratorSubscriber, visible_socket
 from .replay import Replay
+from .replay_pages import ReplayPages
 from .start import StartRequest, find_start
 
 if TYPE_CHECKING:
+    from .replay_loop import ReplayLoop
     from .sockets import Taken
 
 logger = logging.getLogger(__name__)
@@ -67,6 +69,8 @@ class Streams:
         self._seat = seat
         """Counts a stream of a principal until the seat is released; raises `RequestError`."""
         self._ids = itertools.count(1)
+        self.replay_pages = ReplayPages(history)
+        self._replays: ReplayLoop | None = None
 
     @property
     def count(self) -> int:
@@ -90,7 +94,7 @@ class Streams:
         try:
             with self._health.reading():
                 start = find_start(request, filter, self._history, self._clock())
-                replay = Replay(self._history, self._broadcast, filter, start, time.time)
+                replay = Replay(self._history, self._broadcast, filter, start, time.time, self.replay_pages)
                 opening = replay.opening(random.random())
             taken = self._take_over(environ)
         except BaseException:
@@ -140,32 +144,16 @@ class Streams:
         failure can only be reported by closing the connection."""
         from .sockets import SocketSubscriber, head
 
-        counters, stall = self._counters, self._broadcast.stall
         subscriber = SocketSubscriber(self._next_id(), time.time(), principal, taken, self._broadcast, seat)
-        with counters.opening:
-            try:
-                taken.send_all(head(headers) + sse.chunk(opening), stall)
-                if not replay.attach_now(subscriber):
-                    for frames in replay.pages(subscriber):
-                        if self._broadcast.has_ended(principal):
-                            subscriber.drop()
-                            return
-                        taken.send_all(sse.chunk(b"".join(frames)), stall)
-                subscriber.release()
-            except TimeoutError:
-                counters.dropped["stalled"] += 1
-                subscriber.drop()
-            except OSError:
-                subscriber.leave()  # before its replay was over
-            except HistoryError as error:
-                self._health.report(error)
-                subscriber.drop()
-            except Exception:
-                logger.exception("a replay failed")
-                subscriber.drop()
-            except BaseException:  # the server ends this greenlet
-                subscriber.drop()
-                raise
+        first = head(headers) + sse.chunk(opening)
+        if subscriber.begin(first) and replay.attach_now(subscriber):
+            subscriber.release()
+        elif not subscriber.closed:
+            if self._replays is None:
+                from .replay_loop import ReplayLoop
+
+                self._replays = ReplayLoop(self._broadcast, self._counters, self._health)
+            self._replays.add(subscriber, replay)
 
     def _generate(
         self, replay: Replay, opening: bytes, environ: dict[str, Any], principal: Principal, seat: Seat
@@ -180,7 +168,7 @@ class Streams:
                     if self._broadcast.has_ended(principal):
                         subscriber.drop()
                         return
-                    yield b"".join(frames)
+                    yield frames
             except HistoryError as error:
                 self._health.report(error)
                 raise

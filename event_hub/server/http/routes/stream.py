@@ -1,16 +1,27 @@
-"""`GET /api/stream`: every event, live."""
+"""`GET /api/stream`: every event, live. Served as plain WSGI in front of Flask's dispatch, like `data`: after a restart all
+subscribers come back at once."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, NoReturn
+import logging
+from collections.abc import Callable, Iterable
+from functools import lru_cache
+from typing import Any
+from urllib.parse import parse_qsl
 
-from flask import Response, request
+from flask import Response
+from werkzeug.datastructures import MultiDict
 
 from ....browser_policy import COMMON_HEADERS
+from ...access.needs import authorise, need_of
+from ...access.origins import Origins
 from ...access.principal import principal_of
+from ...errors import RequestError
+from ...filters import Filter
+from ...history import HistoryError
 from ...hub import EventHub
 from ...streaming.start import StartRequest
+from ..problems import refuse
 from ..queries import StreamQuery, parse
 
 PATH = "/api/stream"
@@ -21,24 +32,54 @@ HEADERS = (
     *COMMON_HEADERS,
 )
 
-
-def stream(hub: EventHub, cors: Iterable[tuple[str, str]]) -> Response:
-    """Open a stream for the current request; raises `RequestError`."""
-    if request.method == "HEAD":
-        return Response(headers=list(HEADERS))
-    query = parse(StreamQuery, request.args)
-    last_id = request.headers.get("Last-Event-ID") or query.last_event_id
-    start = StartRequest(last_id, query.since, query.replay or 0).check()
-    principal = principal_of(request.environ)
-    filter = principal.visible(query.filter())
-    frames = hub.streams.open(request.environ, filter, start, [*HEADERS, *cors], principal)
-    if frames is None:
-        return _TakenOver()
-    return Response(frames, headers=list(HEADERS), direct_passthrough=True)
+logger = logging.getLogger(__name__)
 
 
-class _TakenOver(Response):
-    """The response is already written. gunicorn reads a StopIteration as "do nothing more with this connection"."""
+def head() -> Response:
+    """The response to HEAD."""
+    return Response(headers=list(HEADERS))
 
-    def __call__(self, environ: Any, start_response: Any) -> NoReturn:
-        raise StopIteration
+
+class StreamRoute:
+    """The route for GET as a WSGI application. `hub`: gives the hub of this process."""
+
+    def __init__(self, hub: Callable[[], EventHub], origins: Origins) -> None:
+        self._hub = hub
+        self._origins = origins
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        try:
+            return self._open(self._hub(), environ, start_response)
+        except RequestError as error:
+            refusal = error
+        except HistoryError as error:
+            refusal = RequestError("history_unavailable", str(error))
+        except (StopIteration, OSError):
+            raise
+        except Exception:
+            logger.exception("a stream could not be opened")
+            refusal = RequestError("internal", "the request failed inside the hub; see its log")
+        self._hub().counters.refused[refusal.kind.code] += 1
+        return refuse(refusal, environ, start_response, self._origins)
+
+    def _open(self, hub: EventHub, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        principal = principal_of(environ)
+        authorise(principal, need_of("GET", PATH))
+        filter, query = _parse(environ.get("QUERY_STRING", ""))
+        last_id = environ.get("HTTP_LAST_EVENT_ID") or query.last_event_id
+        start = StartRequest(last_id, query.since, query.replay or 0).check()
+        headers = [*HEADERS, *self._origins.headers(environ.get("HTTP_ORIGIN"))]
+        frames = hub.streams.open(environ, principal.visible(filter), start, headers, principal)
+        if frames is None:
+            # The response is already written. gunicorn reads a StopIteration as "do nothing more with this connection".
+            raise StopIteration
+        start_response("200 OK", headers)
+        return frames
+
+
+@lru_cache(maxsize=256)
+def _parse(query: str) -> tuple[Filter, StreamQuery]:
+    """The parameters in a query string; raises `RequestError`. Subscribers that come back after a restart ask for the same."""
+    pairs = parse_qsl(query.encode("latin-1").decode(), keep_blank_values=True)
+    parsed = parse(StreamQuery, MultiDict(pairs))
+    return parsed.filter(), parsed
