@@ -14,7 +14,7 @@ type result struct {
 	count
 	ConnectSeconds float64 `json:"connect_seconds"`
 	ReplaySeconds  float64 `json:"replay_seconds,omitempty"` // storm: from the first connection until all have every event
-	RunSeconds     float64 `json:"run_seconds"` // from the first event to the last delivery or answer
+	RunSeconds     float64 `json:"run_seconds"`              // from the first event to the last delivery or answer
 	Expected       uint64  `json:"expected"`
 	Deliveries     uint64  `json:"deliveries"`
 	Lost           uint64  `json:"lost"`

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..access.principal import LOCAL, Principal
+from ..cooperate import poll
 from ..counters import Counters
 from ..gap import Gap
 from ..history import Epochs
@@ -28,6 +29,9 @@ CHUNK = 1 << 20
 """Maximum size of one send: a socket's buffer takes no more anyway."""
 YIELD_EVERY = 256
 """Sends after which the loop yields: 256 take a millisecond or two, the longest that a POST waits."""
+_OFTEN = 24
+"""Sends after which it yields while POSTs keep arriving: a publisher that waits for each answer posts its next event after the
+next few sends, and each subscriber then gets many events in one."""
 _TICKS = 32
 """Sweeps per heartbeat interval: heartbeats are spread over its last quarter, that is, over eight sweeps."""
 _PRESSURE = 1.0
@@ -62,6 +66,10 @@ class Broadcast:
         self._dirty: list[View] = []
         self._dirty_since = 0.0
         self._flushing = False
+        self._stride = YIELD_EVERY
+        """Sends between two pauses of a flush."""
+        self._pause_at = 0
+        """The number of sends in this flush after which it pauses next."""
         self._sweeps = 0
         self._work = threading.Event()
         self._settled = threading.Condition()
@@ -186,6 +194,7 @@ class Broadcast:
             self._dirty = []
             self._flushing = True
         sent = 0
+        self._pause_at = self._stride
         for view in dirty:
             view.dirty = False
             try:
@@ -230,14 +239,23 @@ class Broadcast:
                 if not subscriber.blocked:
                     size += batch.size
                 sent += 1
-                if not sent % YIELD_EVERY:
-                    time.sleep(0)
+                if sent >= self._pause_at:
+                    self._pause(sent)
                     now = time.monotonic()
                 if batch.position >= view.head:
                     break
         self.counters.deliveries += delivered
         self.counters.sent_bytes += size
         return sent
+
+    def _pause(self, sent: int) -> None:
+        """Let others run, and choose the next pause by whether one of them has published."""
+        head = self.log.head
+        poll()
+        if self._stride == _OFTEN:
+            poll()  # a request that has arrived is answered
+        self._stride = _OFTEN if self.log.head > head else min(2 * self._stride, YIELD_EVERY)
+        self._pause_at = sent + self._stride
 
     def _sweep_loop(self) -> None:
         while not self._stopped.wait(min(1.0, self._heartbeat / _TICKS)):
