@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.processes import pinned_to
+from bench.processes import peak, pinned_to, tree
 from bench.scenarios import Load
 from bench.servers import Running, Server
 
@@ -52,12 +52,13 @@ class Measurement:
 def measure(program: Path, core: int, load: Load, server: Server, running: Running, round_number: int) -> Measurement:
     """Run one load against a running server. Raises RuntimeError if the generator fails."""
     command = [str(program), load.mode, *load.flags, "-cpu", str(core)]
-    command += ["-sub-url-template", running.url + server.path(publish=False, rooms=load.rooms)]
+    stream = server.replay if load.replays else server.path(publish=False, rooms=load.rooms)
+    command += ["-sub-url-template", running.url + stream]
     command += ["-pub-url", running.url + server.path(publish=True, rooms=load.rooms)]
     if load.one_channel and server.channel_rate:
         command += ["-max-rate", str(server.channel_rate)]
     idle = load.mode == "idle"
-    memory = {"before": settled(running)} if idle else {}
+    memory = {"before": settled(running)} if idle or load.replays else {}
     with generator(command, core) as process:
         if (
             idle and process.stdout and process.stdout.readline()
@@ -69,6 +70,8 @@ def measure(program: Path, core: int, load: Load, server: Server, running: Runni
             raise RuntimeError(f"the load generator did not finish within {PATIENCE:.0f} s") from None
     if process.returncode:
         raise RuntimeError(errors.strip() or f"the load generator exited with code {process.returncode}")
+    if load.replays:
+        memory["peak"] = {"rss": peak(tree(running.process.pid))}
     if idle:
         memory["after"] = settled(running)
     return Measurement(load.name, server.name, round_number, json.loads(output), memory)

@@ -1,6 +1,7 @@
 """Runs programs for the benchmark: each in its own session and on one core, and ended with all its child processes."""
 
 import os
+import re
 import signal
 import subprocess
 import time
@@ -98,3 +99,13 @@ def wait_until(ready: Callable[[], bool], process: subprocess.Popen[bytes], log:
             last = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
             raise RuntimeError(f"the server {why}:\n{last}")
         time.sleep(0.05)
+
+
+def peak(pids: Iterable[int]) -> int:
+    """The largest resident size that each of these processes ever had, in bytes, in total."""
+    total = 0
+    for pid in pids:
+        with suppress(OSError):
+            found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+            total += 1024 * int(found[1]) if found else 0
+    return total

@@ -4,6 +4,7 @@ import argparse
 import json
 import shlex
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -14,8 +15,9 @@ from pathlib import Path
 from bench import machine, report, tools
 from bench.figures import Table
 from bench.generator import Measurement, measure
+from bench.processes import pinned_to
 from bench.scenarios import FULL, QUICK, Load, Scale, Scenario, scenarios
-from bench.servers import HUB_MEMORY, HUB_SQLITE, NCHAN, ROOT, Server, Setup, started
+from bench.servers import BARE_SQLITE, HUB_MEMORY, HUB_SQLITE, NCHAN, ROOT, Server, Setup, started
 from bench.tools import Missing, note
 
 CACHE = ROOT / "var" / "bench"
@@ -96,7 +98,7 @@ def bench(options: argparse.Namespace, scale: Scale) -> int:
         hub_command, dict(setting.split("=", 1) for setting in options.hub_env), nginx, modules, server_core, CACHE
     )
     servers = [
-        *([] if options.no_hub else [HUB_MEMORY, HUB_SQLITE]),
+        *([] if options.no_hub else [HUB_MEMORY, HUB_SQLITE, BARE_SQLITE]),
         *([] if options.no_nchan else [NCHAN]),
     ]
     chosen = [scenario for scenario in scenarios(scale) if not options.only or scenario.name in options.only]
@@ -150,6 +152,9 @@ def turn(
 ) -> Iterator[Measurement]:
     """Run one scenario on a fresh server. A failure becomes a measurement with the reason."""
     missing = loads(scenario, server)
+    if server is BARE_SQLITE:
+        yield bare(missing[0].name, number, setup)
+        return
     try:
         with started(server, setup) as running:
             for load in tuple(missing):
@@ -164,7 +169,21 @@ def turn(
 
 def loads(scenario: Scenario, server: Server) -> list[Load]:
     """The loads of a scenario that this server supports."""
+    if server is BARE_SQLITE:
+        return [load for load in scenario.loads if load.name == "batch-array"]
     return [load for load in scenario.loads if server.batches or not load.batch]
+
+
+def bare(load: str, number: int, setup: Setup) -> Measurement:
+    """Measure what SQLite alone takes, on the server's core."""
+    command = [sys.executable, "-m", "bench.bare_sqlite", str(setup.folder / "bare.db"), "2"]
+    output = subprocess.run(
+        command, cwd=ROOT, preexec_fn=pinned_to(setup.core), capture_output=True, text=True, timeout=120, check=False
+    )
+    if output.returncode:
+        return Measurement(load, BARE_SQLITE.name, number, failure=output.stderr.strip() or "it failed")
+    note(f"    {float(output.stdout):,.0f} rows/s")
+    return Measurement(load, BARE_SQLITE.name, number, {"accepted_per_s": float(output.stdout)})
 
 
 def summary(measurement: Measurement) -> str:

@@ -32,6 +32,8 @@ class Load:
     one_channel: bool = False
     """Events go to one channel as fast as the server accepts them."""
     batch: bool = False
+    replays: bool = False
+    """Each subscriber asks for all events first."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +67,20 @@ def scenarios(scale: Scale) -> list[Scenario]:
             "latency-many",
             (Load("latency-many", "latency", (*subscribers(scale.many), "-rate", "5", *long)),),
         ),
-        Scenario("flatout", (Load("flatout", "flatout", (*subscribers(scale.some), *seconds), one_channel=True),)),
+        Scenario(
+            "flatout",
+            (
+                Load("flatout", "flatout", (*subscribers(scale.some), *seconds), one_channel=True),
+                Load(
+                    "flatout-one",
+                    "flatout",
+                    ("-connections", "1", *subscribers(scale.some), *seconds),
+                    one_channel=True,
+                ),
+            ),
+        ),
         Scenario("idle", (Load("idle", "idle", subscribers(scale.many)),)),
+        Scenario("storm", (Load("storm", "storm", (*subscribers(scale.many), "-rate", "2"), replays=True),)),
         Scenario(
             "post",
             (

@@ -30,6 +30,8 @@ class Server:
     """Each room is a separate channel, so a POST must name it in its query as well."""
     channel_rate: int | None = None
     """Maximum events a second for one channel."""
+    replay: str = "/api/stream?since=all"
+    """The path and query for subscribing from the first event on."""
 
     def path(self, publish: bool, rooms: bool) -> str:
         """The path and query for subscribing or publishing; it contains `{room}` if each subscriber watches one room."""
@@ -40,7 +42,12 @@ class Server:
 HUB_MEMORY = Server("hub, memory", "/api/stream", "/api/agent/data", "/api/health")
 HUB_SQLITE = Server("hub, SQLite", "/api/stream", "/api/agent/data", "/api/health")
 # nchan numbers the messages of a second in 16 bits. After the 32,768th in a channel, its subscribers get no more messages.
-NCHAN = Server("nchan", "/sub", "/pub", "/ready", batches=False, room_in_publish=True, channel_rate=30_000)
+NCHAN = Server(
+    "nchan", "/sub", "/pub", "/ready", batches=False, room_in_publish=True, channel_rate=30_000, replay="/replay"
+)
+
+BARE_SQLITE = Server("SQLite alone", "", "", "")
+"""No server: what SQLite takes of the same rows, as an upper bound of batches."""
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,7 @@ def test_problems_are_reported() -> None:
     assert "flatout, nchan, round 1: 2,000 lost" in text
     assert "not every subscriber saw the same events" in text
     assert "the load generator was at its limit" in text
-    assert "| at least 8 × nchan flat out |" in text
+    assert "| at least 12 × nchan flat out |" in text
 
 
 def test_only_the_text_between_the_markers_is_replaced(tmp_path: Path) -> None:

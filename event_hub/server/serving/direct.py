@@ -1,22 +1,22 @@
-"""Serving the two busiest routes without gunicorn, whose request and response objects would take two thirds of the time.
+"""Serving the two busiest routes without gunicorn, whose request and response objects take two thirds of the time.
 
-A connection whose requests are POSTs of events or GETs of the stream is served here: llhttp parses the head, and the same WSGI
-application answers it. Everything out of the ordinary is left to gunicorn, with the bytes received so far: other routes, HTTP/1.0,
-chunked bodies, `Expect`, a repeated header, anything that is not valid. So only plain requests are understood here, and all
-others are answered, or refused, in one place.
+A connection whose requests are POSTs of events or GETs of the stream is served here: llhttp parses the head, and the same
+WSGI application answers it. Everything out of the ordinary is left to gunicorn, with the bytes received so far: other
+routes, HTTP/1.0, chunked bodies, `Expect`, a repeated header, anything that is not valid. So only plain requests are
+understood here, and all others are answered, or refused, in one place.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from email.utils import formatdate
 from typing import Any, Protocol
 
 import gevent
 import httptools
 
 from ..http.body import RECEIVED
+from ..http_date import http_date
 
 POST, STREAM = b"POST /api/agent/data", b"GET /api/stream"
 _ROUTES = (POST, STREAM)
@@ -27,8 +27,9 @@ _FIELDS = 64
 _RECEIVED = 64 << 10
 """Bytes received at a time."""
 _OTHERS = frozenset(
-    (b"transfer-encoding", b"expect", b"upgrade", b"trailer", b"x-forwarded-protocol", b"x-forwarded-ssl", b"proxy-connection")
-)  # fmt: skip
+    name.encode()
+    for name in ["transfer-encoding", "expect", "upgrade", "trailer", "x-forwarded-protocol", "x-forwarded-ssl"]
+)
 """Headers whose requests are left to gunicorn."""
 _WAITS = 10.0
 """Seconds that a client may take for the rest of a head."""
@@ -44,13 +45,13 @@ class Connection(Protocol):
     def sendall(self, data: bytes) -> None: ...
     def between_requests(self) -> None: ...
     def idle(self) -> None: ...
-    def read_in_turn(self) -> None: ...
+    def take_turn(self) -> None: ...
 
 
 class Head:
     """A parsed head. `plain`: it can be served here."""
 
-    __slots__ = ("fields", "keep_alive", "length", "method", "plain", "query", "uri")
+    __slots__ = ("fields", "keep_alive", "length", "method", "plain", "uri")
 
     def __init__(self, data: bytes) -> None:
         self.uri = b""
@@ -60,23 +61,26 @@ class Head:
         parser = httptools.HttpRequestParser(self)
         try:
             parser.feed_data(data)
-        except httptools.HttpParserError:
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self.plain = False
             return
         self.keep_alive = parser.should_keep_alive()
         method = self.method = parser.get_method()
-        path, _, self.query = self.uri.partition(b"?")
+        path = self.uri.partition(b"?")[0]
         line = b"%b %b HTTP/1.1\r\n" % (method, self.uri)
-        if method + b" " + path not in _ROUTES or not data.startswith(line) or not self.uri.isascii():
-            self.plain = False
-        elif b"#" in self.uri or len(self.fields) > _FIELDS or parser.should_upgrade():
-            self.plain = False
-        elif self.plain:
-            length = self.fields.get(b"content-length")
-            if (length is None) != (method == b"GET") or (length is not None and not 0 < len(length) < 16):
-                self.plain = False
-            else:
-                self.length = int(length or 0)
+        length = self.fields.get(b"content-length")
+        self.plain = (
+            self.plain
+            and method + b" " + path in _ROUTES
+            and data.startswith(line)
+            and self.uri.isascii()
+            and b"#" not in self.uri
+            and len(self.fields) <= _FIELDS
+            and not parser.should_upgrade()
+            and (length is None if method == b"GET" else length is not None and 0 < len(length) < 16)
+        )
+        if self.plain and length is not None:
+            self.length = int(length)
 
     # -- called by the parser
 
@@ -166,13 +170,11 @@ class _Response:
 
 
 class DirectServer:
-    """Serves connections of one worker. `base`: the WSGI environ that all requests have in common; `app`: the application."""
+    """Serves the connections of one worker. `base`: the part of the WSGI environ that all requests have in common."""
 
     def __init__(self, app: Any, base: dict[str, Any]) -> None:
         self._app = app
         self._base = {**base, "SCRIPT_NAME": "", "SERVER_PROTOCOL": "HTTP/1.1", "wsgi.url_scheme": "http"}
-        self._dated = 0
-        self._date = ""
 
     def serve(self, connection: Connection, facts: dict[str, Any], serving: Any) -> bytes | None:
         """Serve requests until the connection is to be closed; or return the bytes received of a request that is for
@@ -194,7 +196,7 @@ class DirectServer:
             if not head.plain:
                 return buffer
             if head.method == b"GET" or not connection.received:
-                connection.read_in_turn()
+                connection.take_turn()
             connection.received = False
             begun = buffer[end : end + head.length]
             body = Body(connection, begun, head.length)
@@ -221,9 +223,7 @@ class DirectServer:
                 buffer += more
         return buffer, 3
 
-    def _respond(
-        self, connection: Connection, facts: dict[str, Any], head: Head, body: Body, serving: bool
-    ) -> bool:
+    def _respond(self, connection: Connection, facts: dict[str, Any], head: Head, body: Body, serving: bool) -> bool:
         """Answer one request; returns whether another may follow."""
         environ = {**self._base, **facts, **head.environ()}
         environ["wsgi.input"] = body
@@ -231,7 +231,7 @@ class DirectServer:
         response = _Response(head.keep_alive and serving)
         answer = self._app(environ, response.start)
         try:
-            data = [response.head(self._now())]
+            data = [response.head(http_date(int(time.time())))]
             if response.sized:
                 data.extend(answer)
                 connection.sendall(b"".join(data))
@@ -245,13 +245,6 @@ class DirectServer:
             if close is not None:
                 close()
         return response.keep_alive
-
-    def _now(self) -> str:
-        """The value of `Date`."""
-        now = int(time.time())
-        if now != self._dated:
-            self._dated, self._date = now, formatdate(now, usegmt=True)
-        return self._date
 
 
 def _begins_route(buffer: bytes) -> bool:

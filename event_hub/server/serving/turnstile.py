@@ -22,8 +22,8 @@ class Turnstile:
     """Belongs to the gevent hub in which it is first used."""
 
     def __init__(self) -> None:
-        self._left = _AT_ONCE
-        self._waiting: deque[AsyncResult[None]] = deque()
+        self._left: float = _AT_ONCE
+        self._waiting: deque[tuple[float, AsyncResult[None]]] = deque()
         self._timer = get_hub().loop.timer(_TURN, _TURN)
         self._turning = False
 
@@ -31,24 +31,25 @@ class Turnstile:
         """The number of requests that wait."""
         return len(self._waiting)
 
-    def wait(self) -> None:
-        """Return when the request may proceed."""
+    def wait(self, cost: float = 1.0) -> None:
+        """Return when the request may proceed. `cost`: its work, in those of which `_AT_ONCE` pass in one turn."""
         if not self._turning:
             self._turning = True
             self._timer.start(self._turn)
-        if self._left:
-            self._left -= 1
+        if self._left > 0 and not self._waiting:
+            self._left -= cost
             return
         turn: AsyncResult[None] = AsyncResult()
-        self._waiting.append(turn)
+        self._waiting.append((cost, turn))
         turn.get()
 
     def _turn(self) -> None:
-        if not self._waiting and self._left == _AT_ONCE:
+        if not self._waiting and self._left >= _AT_ONCE:
             self._turning = False
             self._timer.stop()
             return
         self._left = _AT_ONCE
-        while self._waiting and self._left:
-            self._left -= 1
-            self._waiting.popleft().set()
+        while self._waiting and self._left > 0:
+            cost, turn = self._waiting.popleft()
+            self._left -= cost
+            turn.set()

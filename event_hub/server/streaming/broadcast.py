@@ -30,8 +30,8 @@ CHUNK = 1 << 20
 YIELD_EVERY = 256
 """Sends after which the loop yields: 256 take a millisecond or two, the longest that a POST waits."""
 _OFTEN = 24
-"""Sends after which it yields while POSTs keep arriving: a publisher that waits for each answer posts its next event after the
-next few sends, and each subscriber then gets many events in one."""
+"""Sends after which it yields while POSTs keep arriving: a publisher that waits for each answer posts its next event after
+the next few sends, and each subscriber then gets many events in one."""
 _TICKS = 32
 """Sweeps per heartbeat interval: heartbeats are spread over its last quarter, that is, over eight sweeps."""
 _PRESSURE = 1.0

@@ -1,9 +1,9 @@
 """Streaming on a socket that was taken over from the server that accepted it.
 
-Under gunicorn's gevent worker a view may write the response head itself, keep a duplicate of the connection's descriptor,
-and end the request by raising StopIteration, as Flask's WebSocket extensions do: gunicorn closes its own copy, and the
-greenlet with its stack is freed. What remains of a subscriber is one small object, a non-blocking socket and a libev
-watcher that fires when the peer leaves; a second watcher exists only while a send is incomplete.
+Under gunicorn's gevent worker a route may take the connection's descriptor, write the response itself, and end the request
+by raising StopIteration, as Flask's WebSocket extensions do: the greenlet with its stack is freed. What remains of a
+subscriber is one small object, a non-blocking socket and a libev watcher that fires when the peer leaves; a second watcher
+exists only while a send is incomplete.
 
 The chunked coding of HTTP/1.1 is applied here. Each live frame is a chunk of its own: clients that read by size
 (`requests`, 512 bytes at a time) see each event at once, and a torn frame can be completed without the ones after it. A
@@ -12,11 +12,15 @@ page of a replay is one chunk.
 
 from __future__ import annotations
 
-import os
 import time
-from _socket import MSG_DONTWAIT, SHUT_RDWR, SHUT_WR, socket  # the plain one: gevent's and Python's weigh more
+from _socket import (  # the plain one: gevent's and Python's weigh more
+    MSG_DONTWAIT,
+    SHUT_RDWR,
+    SHUT_WR,
+    SOCK_STREAM,
+    socket,
+)
 from collections.abc import Iterable
-from email.utils import formatdate
 from typing import TYPE_CHECKING, Any
 
 import gevent
@@ -26,6 +30,7 @@ from gevent.ssl import SSLSocket
 from ... import sse
 from ..access.limits import FREE_SEAT, Seat
 from ..access.principal import Principal
+from ..http_date import http_date
 from . import notices, tcp_info
 from .broadcast import Broadcast
 from .log import Batch
@@ -52,22 +57,23 @@ def can_take_over(environ: dict[str, Any]) -> bool:
 
 
 class Taken:
-    """A connection taken over: a duplicate of its descriptor. Raises OSError if no descriptor is left."""
+    """A connection taken over: its descriptor, which the server no longer has."""
 
     def __init__(self, environ: dict[str, Any]) -> None:
-        descriptor = os.dup(environ["gunicorn.socket"].fileno())
-        try:
-            self.socket = socket(fileno=descriptor)
-        except BaseException:
-            os.close(descriptor)
-            raise
+        connection = environ["gunicorn.socket"]
+        family, proto = connection.family, connection.proto
+        self.socket = socket(family, SOCK_STREAM, proto, connection.detach())
         self.socket.setblocking(False)
 
 
 def head(headers: Iterable[tuple[str, str]]) -> bytes:
     """The response head. The body is chunked, and the connection is not reused."""
-    date = formatdate(usegmt=True)
-    lines = ["HTTP/1.1 200 OK", f"Date: {date}", "Connection: close", "Transfer-Encoding: chunked"]
+    lines = [
+        "HTTP/1.1 200 OK",
+        f"Date: {http_date(int(time.time()))}",
+        "Connection: close",
+        "Transfer-Encoding: chunked",
+    ]
     lines += [f"{name}: {value}" for name, value in headers]
     return "\r\n".join([*lines, "", ""]).encode("latin-1")
 

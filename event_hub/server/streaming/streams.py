@@ -119,13 +119,7 @@ class Streams:
             return None
         from . import sockets
 
-        if not sockets.can_take_over(environ):
-            return None
-        try:
-            return sockets.Taken(environ)
-        except OSError as error:
-            reason = f"no file descriptor is left: {error.strerror}"
-            raise RequestError("too_many_subscribers", reason) from None
+        return sockets.Taken(environ) if sockets.can_take_over(environ) else None
 
     def _next_id(self) -> int:
         self._counters.opened += 1

@@ -79,7 +79,7 @@ class StreamRoute:
 
 @lru_cache(maxsize=256)
 def _parse(query: str) -> tuple[Filter, StreamQuery]:
-    """The parameters in a query string; raises `RequestError`. Subscribers that come back after a restart ask for the same."""
+    """The parameters in a query string, the same for most subscribers; raises `RequestError`."""
     pairs = parse_qsl(query.encode("latin-1").decode(), keep_blank_values=True)
     parsed = parse(StreamQuery, MultiDict(pairs))
     return parsed.filter(), parsed
