@@ -30,8 +30,8 @@ CHUNK = 1 << 20
 YIELD_EVERY = 256
 """Sends after which the loop yields: 256 take a millisecond or two, the longest that a POST waits."""
 _OFTEN = 24
-"""Sends after which it yields while POSTs keep arriving: a publisher that waits for each answer posts its next event after
-the next few sends, and each subscriber then gets many events in one."""
+"""Sends after which it yields first, and as long as POSTs keep arriving; then twice as many each time. A publisher that
+waits for each answer posts its next event within the next few sends, so that each subscriber gets many events in one."""
 _TICKS = 32
 """Sweeps per heartbeat interval: heartbeats are spread over its last quarter, that is, over eight sweeps."""
 _PRESSURE = 1.0
@@ -66,7 +66,7 @@ class Broadcast:
         self._dirty: list[View] = []
         self._dirty_since = 0.0
         self._flushing = False
-        self._stride = YIELD_EVERY
+        self._stride = _OFTEN
         """Sends between two pauses of a flush."""
         self._pause_at = 0
         """The number of sends in this flush after which it pauses next."""
@@ -77,9 +77,9 @@ class Broadcast:
         self._stopped = threading.Event()
         self._threads: list[threading.Thread] = []
 
-    def has_ended(self, principal: Principal) -> bool:
-        """Whether the streams of this principal have to end."""
-        return principal is not LOCAL and self._ended(principal) is not None
+    def why_ended(self, principal: Principal) -> str | None:
+        """Why the streams of this principal have to end; None while they may go on."""
+        return None if principal is LOCAL else self._ended(principal)
 
     def start(self) -> None:
         for target in (self._flush_loop, self._sweep_loop):
@@ -194,7 +194,7 @@ class Broadcast:
             self._dirty = []
             self._flushing = True
         sent = 0
-        self._pause_at = self._stride
+        self._stride = self._pause_at = _OFTEN
         for view in dirty:
             view.dirty = False
             try:
@@ -252,8 +252,7 @@ class Broadcast:
         """Let others run, and choose the next pause by whether one of them has published."""
         head = self.log.head
         poll()
-        if self._stride == _OFTEN:
-            poll()  # a request that has arrived is answered
+        poll()  # a request that has arrived is answered
         self._stride = _OFTEN if self.log.head > head else min(2 * self._stride, YIELD_EVERY)
         self._pause_at = sent + self._stride
 
@@ -279,7 +278,7 @@ class Broadcast:
                 self.counters.dropped["stalled"] += 1
                 subscriber.drop()
                 continue
-            if subscriber.principal is not LOCAL and (reason := self._ended(subscriber.principal)) is not None:
+            if (reason := self.why_ended(subscriber.principal)) is not None:
                 subscriber.expel(reason)
                 continue
             if subscriber.blocked:

@@ -54,6 +54,7 @@ class Replay:
 
     def attach_now(self, subscriber: Subscriber) -> bool:
         """Attach if nothing has to be read from the history; otherwise use `next`."""
+        subscriber.offset = self._after
         with self._broadcast.lock:
             return self._attach(subscriber)
 
@@ -64,12 +65,12 @@ class Replay:
         while not self.attach_now(subscriber):
             if gap := history.retention_gap(self._after, self._filter):
                 broadcast.counters.gap(gap)
-                self._after = gap.to.offset
+                self._after = subscriber.offset = gap.to.offset
                 return ReplayPage(notices.gap(gap, self._now()), 0, self._after, full=True)
             page = self._pages.after(self._after, self._filter)
             if history.floor > self._after:
                 continue  # retention has removed some of that meanwhile
-            self._after = page.through
+            self._after = subscriber.offset = page.through
             broadcast.counters.deliveries += page.count
             broadcast.counters.sent_bytes += len(page.data)
             return page

@@ -80,8 +80,9 @@ class ReplayLoop:
         """Send what the socket takes, at most one page; the response has begun, so that a failure ends the connection."""
         try:
             if not subscriber.closed and subscriber.send_rest(self):
-                if self._broadcast.has_ended(subscriber.principal):
-                    subscriber.drop()
+                reason = self._broadcast.why_ended(subscriber.principal)
+                if reason is not None:
+                    subscriber.dismiss(reason)
                 else:
                     page = replay.next(subscriber)
                     if page is not None:
@@ -109,7 +110,7 @@ class ReplayLoop:
             if subscriber.stalled(now, stall):
                 self._counters.dropped["stalled"] += 1
                 subscriber.drop()
-            elif self._broadcast.has_ended(subscriber.principal):
-                subscriber.drop()
+            elif (reason := self._broadcast.why_ended(subscriber.principal)) is not None:
+                subscriber.expel(reason)
             if subscriber.closed:
                 self._end(subscriber)

@@ -185,11 +185,16 @@ class SocketSubscriber(Subscriber):
             self._resume()
 
     def expel(self, reason: str) -> None:
-        self._broadcast.counters.dropped[reason] += 1
         if self.blocked:  # a frame after half a frame would be garbage
+            self._broadcast.counters.dropped[reason] += 1
             self.drop()
         else:
-            self._say_goodbye(notices.RETRY_MS, reason)
+            self.dismiss(reason)
+
+    def dismiss(self, reason: str) -> None:
+        """As `expel`, where the last frame was sent whole."""
+        self._broadcast.counters.dropped[reason] += 1
+        self._say_goodbye(notices.RETRY_MS, reason)
 
     def drop(self) -> None:
         """Close in both directions, so that a peer that reads nothing learns of it at once."""

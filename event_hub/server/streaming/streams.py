@@ -158,11 +158,14 @@ class Streams:
                 self._next_id(), time.time(), principal, visible_socket(environ), self._broadcast, seat
             )
             try:
-                for frames in replay.pages(subscriber):
-                    if self._broadcast.has_ended(principal):
-                        subscriber.drop()
-                        return
+                pages = replay.pages(subscriber)
+                while (reason := self._broadcast.why_ended(principal)) is None:
+                    frames = next(pages, None)
+                    if frames is None:
+                        break
                     yield frames
+                else:
+                    subscriber.expel(reason)
             except HistoryError as error:
                 self._health.report(error)
                 raise
