@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from typing import TYPE_CHECKING
 
 import gevent
 from gevent.event import Event
@@ -21,9 +20,7 @@ from ..history import HistoryError
 from ..history.health import HistoryHealth
 from .broadcast import Broadcast
 from .replay import Replay
-
-if TYPE_CHECKING:
-    from .sockets import SocketSubscriber
+from .sockets import SocketSubscriber
 
 logger = logging.getLogger(__name__)
 
@@ -79,7 +76,7 @@ class ReplayLoop:
     def _serve(self, subscriber: SocketSubscriber, replay: Replay) -> None:
         """Send what the socket takes, at most one page; the response has begun, so that a failure ends the connection."""
         try:
-            if not subscriber.closed and subscriber.send_rest(self):
+            if not subscriber.closed and subscriber.send_rest(self.ready):
                 reason = self._broadcast.why_ended(subscriber.principal)
                 if reason is not None:
                     subscriber.dismiss(reason)

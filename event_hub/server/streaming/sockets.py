@@ -20,8 +20,8 @@ from _socket import (  # the plain one: gevent's and Python's weigh more
     SOCK_STREAM,
     socket,
 )
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import gevent
 from gevent import socket as gevent_socket
@@ -35,9 +35,6 @@ from . import notices, tcp_info
 from .broadcast import Broadcast
 from .log import Batch
 from .subscriber import Subscriber
-
-if TYPE_CHECKING:
-    from .replay_loop import ReplayLoop
 
 _READ, _WRITE = 1, 2
 _RESUMED = 128 << 10
@@ -147,9 +144,9 @@ class SocketSubscriber(Subscriber):
         """During its replay: what comes next for it, once all before it was sent."""
         self._rest = data
 
-    def send_rest(self, loop: ReplayLoop) -> bool:
-        """During its replay: send what was offered. If the socket does not take it all, return False and tell `loop` when
-        it is writable again, or closed."""
+    def send_rest(self, ready: Callable[[SocketSubscriber], None]) -> bool:
+        """During its replay: send what was offered. If the socket does not take it all, return False and call `ready` when
+        it is writable again."""
         if not self._rest:
             return True
         try:
@@ -167,7 +164,7 @@ class SocketSubscriber(Subscriber):
         self._rest = memoryview(self._rest)[sent:]
         if self._writer is None:
             self._writer = gevent.get_hub().loop.io(self._socket.fileno(), _WRITE)
-        self._writer.start(_writable_again, self, loop)
+        self._writer.start(_writable_again, self, ready)
         return False
 
     def release(self) -> None:
@@ -340,9 +337,9 @@ def _readable(subscriber: SocketSubscriber) -> None:
         subscriber.drop()
 
 
-def _writable_again(subscriber: SocketSubscriber, loop: ReplayLoop) -> None:
+def _writable_again(subscriber: SocketSubscriber, ready: Callable[[SocketSubscriber], None]) -> None:
     subscriber._writer.stop()
-    loop.ready(subscriber)
+    ready(subscriber)
 
 
 def _writable(subscriber: SocketSubscriber) -> None:
