@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pydantic import ValidationError
-from pydantic_core import SchemaValidator
+from pydantic_core import SchemaValidator, core_schema
 
 from . import conversation as c
 from . import lifecycle as s
@@ -74,9 +74,20 @@ class InvalidEvent(ValueError):
 
 
 def _validator(model: type[Event]) -> SchemaValidator:
-    validator = model.__pydantic_validator__
-    assert isinstance(validator, SchemaValidator)
-    return validator
+    """The model's fields as those of a dictionary: the same checks and errors, without making an instance, which would take
+    four times as long."""
+    schema: Any = model.__pydantic_core_schema__
+    if schema["type"] != "model" or schema["schema"]["type"] != "model-fields":  # it has validators of its own
+        validator = model.__pydantic_validator__
+        assert isinstance(validator, SchemaValidator)
+        return validator
+    fields = {}
+    for name, field in schema["schema"]["fields"].items():
+        inner = field["schema"]
+        optional = inner["type"] == "default"
+        fields[name] = core_schema.typed_dict_field(inner["schema"] if optional else inner, required=not optional)
+    config: Any = {**schema["config"], "extra_fields_behavior": "ignore"}
+    return SchemaValidator(core_schema.typed_dict_schema(fields, config=config))
 
 
 _validators = {name: _validator(model) for name, model in KNOWN.items()}

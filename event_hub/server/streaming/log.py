@@ -180,6 +180,9 @@ class Log:
         self._views: dict[Filter, View] = {}
         self._all: list[View] = []
         self._tried: list[View] = []
+        self._matched: tuple[str, str | None, str | None] | None = None
+        self._matching: tuple[View, ...] = ()
+        """The views that match such an event, until views change."""
         self._index: dict[str, dict[str, list[View]]] = {"session": {}, "room": {}, "type": {}}
 
     def __len__(self) -> int:
@@ -202,6 +205,7 @@ class Log:
             for views in self._indexed(filter):
                 views.append(view)
             self.globs += filter.globs
+            self._matched = None
         return view
 
     def forget(self, view: View) -> None:
@@ -209,6 +213,7 @@ class Log:
         if self._views.get(view.filter) is not view:
             return
         del self._views[view.filter]
+        self._matched = None
         for views in self._indexed(view.filter):
             views.remove(view)
         if view.filter.exact:
@@ -248,6 +253,9 @@ class Log:
 
     def matching(self, type: str, room: str | None, session: str | None) -> tuple[View, ...]:
         """The views whose filter passes such an event."""
+        event = (type, room, session)
+        if event == self._matched:  # most often the same as the last one
+            return self._matching
         index = self._index
         views = [*self._all]
         if index["type"]:
@@ -258,7 +266,8 @@ class Log:
             views += [v for v in index["session"].get(session, ()) if v.filter.matches(type, room, session)]
         if self._tried:
             views += [v for v in self._tried if v.filter.matches(type, room, session)]
-        return tuple(views)
+        self._matched, self._matching = event, tuple(views)
+        return self._matching
 
     def _trim(self) -> None:
         entries, oldest_kept = self._entries, self.head - self._ring
