@@ -187,7 +187,8 @@ class HubWorker(GeventWorker):
         for listener in self.sockets:
             listener.setblocking(True)
             detect_dead_peers(listener, self._stall)
-            server = Acceptor(listener, accepted, handle=partial(self.handle, listener), spawn=self._pool)
+            handle = partial(self.handle, listener, listener.getsockname())
+            server = Acceptor(listener, accepted, handle=handle, spawn=self._pool)
             server.max_accept = _ACCEPT
             server.start()
             servers.append(server)
@@ -220,13 +221,13 @@ class HubWorker(GeventWorker):
         """Ctrl-C loses nothing either."""
         self.handle_exit(sig, frame)
 
-    def handle(self, listener: Any, client: Any, addr: Any) -> None:
+    def handle(self, listener: Any, server: Any, client: Any, addr: Any) -> None:  # type: ignore[override]
         connection: MeteredConnection = client  # from `Acceptor`
         self._idle.add(connection)
         if self._pool.free_count() < 1:
             self._idle.evict(connection)
         try:
-            if self._direct is None or self._serve_directly(self._direct, listener, connection, addr):
+            if self._direct is None or self._serve_directly(self._direct, server, connection, addr):
                 AsyncWorker.handle(self, listener, connection, addr)
         finally:
             self._idle.busy(connection)
@@ -238,9 +239,9 @@ class HubWorker(GeventWorker):
             return None
         return DirectServer(application, {**base_environ(cfg), "wsgi.multithread": True})
 
-    def _serve_directly(self, direct: DirectServer, listener: Any, connection: MeteredConnection, addr: Any) -> bool:
+    def _serve_directly(self, direct: DirectServer, server: Any, connection: MeteredConnection, addr: Any) -> bool:
         """Whether the connection is left to gunicorn."""
-        facts = {"gunicorn.socket": connection, **_addresses(listener.getsockname(), addr)}
+        facts = {"gunicorn.socket": connection, **_addresses(server, addr)}
         try:
             rest = direct.serve(connection, facts, self._has_room)
         except StopIteration:  # as under gunicorn: nothing more is to be done with this connection
