@@ -25,7 +25,7 @@ test: $(VENV)/.test ## install the tools for the tests (Chromium, curl, Node), t
 bench: $(VENV)/.bench ## benchmark the hub against nchan (needs root to install nginx and nchan), update docs/performance.md
 	@$(BIN)/python -m bench $(ARGS)
 
-docs: $(VENV)/.run ## regenerate the generated parts of README and docs
+docs: $(VENV)/.test ## regenerate the generated parts of README and docs
 	@$(BIN)/python -m tools.docs
 
 clean: ## remove the environment and build files (not the history in var/)

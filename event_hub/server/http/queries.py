@@ -31,7 +31,7 @@ _LONGEST_WAIT = 60.0
 
 
 class _Query(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)  # built on the first request
 
 
 def _filter(rooms: list[str], types: list[str], sessions: list[str]) -> Filter:
