@@ -1,7 +1,5 @@
 """The envelope: the fields that every event shares."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
