@@ -83,7 +83,8 @@ def _validator(name: str) -> SchemaValidator:
     if name not in KNOWN:
         name = WEBHOOK_PREFIX if name.startswith(WEBHOOK_PREFIX) else ""
     if name not in _validators:
-        adapter = TypeAdapter({**KNOWN, WEBHOOK_PREFIX: s.LiveKitWebhook, "": Event}[name])
+        models: dict[str, type[Event]] = {**KNOWN, WEBHOOK_PREFIX: s.LiveKitWebhook, "": Event}
+        adapter = TypeAdapter(models[name])
         adapter.rebuild()
         validator = adapter.validator
         assert isinstance(validator, SchemaValidator)

@@ -11,8 +11,8 @@ from typing import Any
 
 
 def prepare() -> None:
-    """Make the blocking calls of the standard library cooperative, and stop collecting garbage: what is imported from here on
-    stays, and examining it again and again takes a tenth of the start. `serving` ends that."""
+    """Make the blocking calls of the standard library cooperative, and stop collecting garbage until `serving`: what is
+    imported from here on stays, and examining it again and again takes a tenth of the start."""
     gc.disable()
     from gevent import monkey
 
