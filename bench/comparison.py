@@ -90,7 +90,7 @@ def text(found: Sequence[Change]) -> str:
 
 
 NOTE = (
-    "One round of one second with fewer subscribers varies more than that, and other programs on the machine add to it: "
+    "One round of one second varies by more than that, and other programs on the machine add to it: "
     "repeat what fell with --only SCENARIO, before and after the change."
 )
 """For quick runs."""

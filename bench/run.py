@@ -36,7 +36,7 @@ def arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--quick",
         action="store_true",
-        help="a look at every ratio beside the last full run's: few subscribers, one second per load, one round",
+        help="a look at every ratio beside the last full run's: one second per load, one round",
     )
     parser.add_argument(
         "--only", nargs="+", choices=names, metavar="SCENARIO", help=f"run only these of {', '.join(names)}"

@@ -8,7 +8,7 @@ from bench import comparison, report
 from bench.comparison import Change, changes, last_ratios
 from bench.figures import Table, figures
 from bench.generator import Measurement
-from bench.scenarios import FULL, QUICK
+from bench.scenarios import FULL, QUICK, Scale
 from bench.servers import HUB_MEMORY, HUB_SQLITE, NCHAN, Server
 
 FLAT, LATENCY = "flatout", "latency-some-p50"
@@ -57,18 +57,23 @@ def test_damaged_rows_are_left_out() -> None:
     assert not any(key == LATENCY for key, _ in found)
 
 
-def test_a_quick_run_is_compared_although_its_labels_differ() -> None:
+def test_a_quick_run_measures_the_same_figures_as_a_full_one() -> None:
+    assert [report.label(figure) for figure in figures(QUICK)] == [report.label(figure) for figure in figures(FULL)]
+
+
+def test_a_run_of_another_size_is_compared_too() -> None:
     now = _run({HUB_MEMORY: 800, HUB_SQLITE: 950, NCHAN: 100}, {HUB_MEMORY: 4, HUB_SQLITE: 6, NCHAN: 5})
-    found = changes(Table(now, QUICK), last_ratios(_page(BEFORE)))
+    small = Scale(some=200, many=1000, seconds=1, rounds=1)
+    found = changes(Table(now, small), last_ratios(_page(BEFORE)))
     assert {(change.figure.key, change.pair): round(change.now, 2) for change in found if change.fell} == {
         (FLAT, "memory / nchan"): 8.0,
         (LATENCY, "SQLite / nchan"): 1.2,
         (LATENCY, "SQLite / memory"): 1.5,
     }
     text = comparison.text(found)
-    assert f"| flat out to {QUICK.some} subscribers, deliveries/s ↑ | 12.00 → 8.00 × (fell) | 10.00 → 9.50 × |" in text
+    assert f"| flat out to {small.some} subscribers, deliveries/s ↑ | 12.00 → 8.00 × (fell) | 10.00 → 9.50 × |" in text
     assert "Fell by more than 10%:\n" in text
-    assert f"- flat out to {QUICK.some} subscribers, deliveries/s ↑, memory / nchan: 12.00 → 8.00 ×, 33% worse" in text
+    assert f"- flat out to {small.some} subscribers, deliveries/s ↑, memory / nchan: 12.00 → 8.00 ×, 33% worse" in text
     assert text.count("worse") == 3
 
 

@@ -81,7 +81,9 @@ def _wheel(folder: Path, package: str, module: str) -> None:
     with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as wheel:
         wheel.writestr(f"{module}.py", "")
         wheel.writestr(f"{about}/METADATA", f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n")
-        wheel.writestr(f"{about}/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr(
+            f"{about}/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
         wheel.writestr(f"{about}/RECORD", "")
 
 
@@ -118,7 +120,9 @@ def test_it_installs_once_and_says_so_or_names_the_command(tmp_path: Path) -> No
 
     def ensure(count: int = 1) -> list[str]:
         started = [
-            subprocess.Popen([python, "-c", _ENSURE], env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            subprocess.Popen(
+                [python, "-c", _ENSURE], env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            )
             for _ in range(count)
         ]
         return [process.communicate(timeout=4 * PATIENCE)[0] for process in started]
