@@ -4,9 +4,9 @@ from __future__ import annotations
 
 if __name__ == "__main__":
     # Before any other import, so that all modules use gevent's cooperative versions.
-    from gevent import monkey
+    from event_hub.server.serving.patching import prepare
 
-    monkey.patch_all()
+    prepare()
 
     from event_hub.server.serving.serve import main
 

@@ -15,7 +15,7 @@ from event_hub import providers
 from event_hub.client.address import hub_url
 from event_hub.client.credentials import credential
 
-from . import running, settings
+from . import install_speech, running, settings
 from .failure import Failure
 
 logger = logging.getLogger("agent")
@@ -138,6 +138,7 @@ def _serve(mode: settings.Mode, livekit: settings.LiveKit, room: str, instructio
 
     pipeline.set_placeholder_key()
     chosen = pipeline.read_providers(os.environ)
+    install_speech.ensure(chosen, lambda text: click.echo(f"agent: {text}", err=True))
 
     async def serve(stop: asyncio.Event) -> None:
         made = pipeline.make_pipeline(chosen)  # for a worker too: a missing plugin shows now, not at the first call

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from bench import machine, report, tools
+from bench import comparison, machine, report, tools
 from bench.figures import Table
 from bench.generator import Measurement, measure
 from bench.processes import pinned_to
@@ -38,7 +38,7 @@ def arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--quick",
         action="store_true",
-        help="test the benchmark itself: few subscribers, one second per load, one round",
+        help="a look at every ratio beside the last full run's: one second per load, one round",
     )
     parser.add_argument(
         "--only", nargs="+", choices=names, metavar="SCENARIO", help=f"run only these of {', '.join(names)}"
@@ -107,11 +107,16 @@ def bench(options: argparse.Namespace, scale: Scale) -> int:
     facts = machine.describe(tools.go(), nginx or None)
     results = {"machine": facts, "scale": asdict(scale), "measurements": [asdict(m) for m in measurements]}
     (CACHE / "results.json").write_text(json.dumps(results, indent=1) + "\n")
+    table = Table(measurements, scale)
+    compared = comparison.changes(table, comparison.last_ratios(PAGE.read_text() if PAGE.exists() else ""))
     full = not (options.quick or options.only or options.no_hub or options.no_nchan)
     page = options.out or (PAGE if full else CACHE / "performance.md")
-    picture = draw(Table(measurements, scale), page.with_suffix(".svg"))
+    picture = draw(table, page.with_suffix(".svg"))
     report.write(page, report.generated(measurements, scale, facts, picture, full))
-    print(report.target_table(Table(measurements, scale)))
+    print(report.target_table(table))
+    print(f"\n{comparison.text(compared)}")
+    if options.quick:
+        print(comparison.NOTE)
     note(f"bench: wrote {page} and {CACHE / 'results.json'}")
     return 1 if any(m.failure for m in measurements) else 0
 

@@ -17,7 +17,8 @@ class Scale:
 
 
 FULL = Scale(some=1000, many=10_000, seconds=5, rounds=3)
-QUICK = Scale(some=200, many=1000, seconds=1, rounds=1)
+QUICK = Scale(some=1000, many=10_000, seconds=1, rounds=1)
+"""As many subscribers as in a full run, so that its ratios can be compared with those of this one."""
 
 
 @dataclass(frozen=True)

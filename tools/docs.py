@@ -7,11 +7,13 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from event_hub.events import schema
 from event_hub.server.access.needs import ROUTES, Need
 from event_hub.server.agents import states
 from event_hub.server.errors import CATALOGUE
+from event_hub.server.http import openapi
 from event_hub.server.settings import Settings
 from tools import gateway_docs
 from tools.quotes import filled, quotes
@@ -91,6 +93,14 @@ def command_line() -> str:
     return text
 
 
+def spread(value: Any, depth: int) -> str:
+    """As JSON, with a line for each member down to `depth`, so that changes of different operations can be merged."""
+    if not depth or not isinstance(value, dict):
+        return json.dumps(value, ensure_ascii=False)
+    members = (f"{json.dumps(name)}: {spread(member, depth - 1)}" for name, member in value.items())
+    return "{\n" + ",\n".join(members) + "\n}"
+
+
 def with_parts(name: str, parts: dict[str, str]) -> str:
     """The page with its generated parts and quotes filled in."""
     text = filled((ROOT / name).read_text())
@@ -128,6 +138,7 @@ def generated() -> dict[Path, str]:
         ROOT / "docs" / "command-line.md": command_line(),
         **{PAGES / name: (ROOT / "static" / "gateway" / name).read_text() for name in COPIED},
         ROOT / "docs" / "events.md": schema.markdown(),
+        ROOT / "docs" / "openapi.json": spread(openapi.describe(), 3) + "\n",
         ROOT / "docs" / "events.schema.json": json.dumps(schema.document(), indent=1, ensure_ascii=False) + "\n",
     }
 

@@ -18,7 +18,7 @@ from event_hub.client import Publisher
 from event_hub.client.address import hub_url
 from event_hub.client.credentials import credential
 
-from .. import running
+from .. import install_speech, running
 from ..failure import Failure
 from .settings import GatewaySettings
 
@@ -81,7 +81,19 @@ def run(**given: Any) -> None:
     """Serve with the settings of the environment, until SIGTERM or Ctrl-C; `given` wins over them. Raises Failure."""
     settings = GatewaySettings.of(os.environ, **given)
     _check_hub_settings()
+    _install_speech()
     serve(settings)
+
+
+def _install_speech() -> None:
+    """Install local speech if it is chosen and missing. Without it, everything but speech works."""
+    from .parts import read_providers
+
+    providers = read_providers(os.environ)
+    try:
+        install_speech.ensure(providers, lambda text: click.echo(f"gateway: {text}", err=True))
+    except Failure as failure:
+        logger.warning("%s", failure.sentence)
 
 
 def serve(settings: GatewaySettings) -> None:

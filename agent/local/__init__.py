@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any
 from livekit.agents import inference
 
 from ..failure import Failure
+from ..install_speech import by_hand
 from .answers import answer
 
 if TYPE_CHECKING:
     from livekit.agents import llm, stt, tts
     from livekit.agents.vad import VAD
-
-INSTALL = "pip install 'livekit-event-hub[local]'"
 
 
 def local_stt(vad: VAD | None = None) -> stt.STT[Any]:
@@ -25,7 +24,7 @@ def local_stt(vad: VAD | None = None) -> stt.STT[Any]:
     try:
         from .sphinx import PocketSphinxSTT
     except ImportError:
-        raise Failure(f"The local STT is not installed: {INSTALL}", "stt") from None
+        raise Failure(f"The local STT is not installed: {by_hand()}", "stt") from None
     return PocketSphinxSTT(vad=vad or inference.VAD())
 
 
@@ -44,7 +43,7 @@ def local_tts(voice: str | None = None) -> tts.TTS[Any]:
 
         return EspeakTTS(voice=voice)
     except ImportError:
-        raise Failure(f"The local TTS is not installed: apt install flite, or {INSTALL}", "tts") from None
+        raise Failure(f"The local TTS is not installed: apt install flite, or {by_hand()}", "tts") from None
 
 
 def local_llm() -> llm.LLM[Any]:

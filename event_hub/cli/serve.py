@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from gevent import monkey
+from ..server.serving.patching import prepare
 
 # Before the server's modules are imported, so that their blocking calls are gevent's.
-monkey.patch_all()
+prepare()
 
 from ..server.serving.serve import main as command  # noqa: E402
 

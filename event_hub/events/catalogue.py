@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 from pydantic_core import SchemaValidator, core_schema
 
 from . import conversation as c
@@ -73,14 +73,30 @@ class InvalidEvent(ValueError):
         self.hub_only = hub_only
 
 
-def _validator(model: type[Event]) -> SchemaValidator:
+_validators: dict[str, SchemaValidator] = {}
+"""The validators of types that have been seen, all unknown ones as "" and webhooks as `WEBHOOK_PREFIX`."""
+
+
+def _validator(name: str) -> SchemaValidator:
+    """The validator of a type, built at its first event. Threads that are first together may each build one; the model's own
+    attributes, which others may be using, are not touched."""
+    if name not in KNOWN:
+        name = WEBHOOK_PREFIX if name.startswith(WEBHOOK_PREFIX) else ""
+    if name not in _validators:
+        models: dict[str, type[Event]] = {**KNOWN, WEBHOOK_PREFIX: s.LiveKitWebhook, "": Event}
+        adapter = TypeAdapter(models[name])
+        adapter.rebuild()
+        _validators[name] = _of_dictionaries(adapter)
+    return _validators[name]
+
+
+def _of_dictionaries(model: TypeAdapter[Event]) -> SchemaValidator:
     """The model's fields as those of a dictionary: the same checks and errors, without making an instance, which would take
-    four times as long."""
-    schema: Any = model.__pydantic_core_schema__
+    twice as long."""
+    schema: Any = model.core_schema
     if schema["type"] != "model" or schema["schema"]["type"] != "model-fields":  # it has validators of its own
-        validator = model.__pydantic_validator__
-        assert isinstance(validator, SchemaValidator)
-        return validator
+        assert isinstance(model.validator, SchemaValidator)
+        return model.validator
     fields = {}
     for name, field in schema["schema"]["fields"].items():
         inner = field["schema"]
@@ -90,9 +106,10 @@ def _validator(model: type[Event]) -> SchemaValidator:
     return SchemaValidator(core_schema.typed_dict_schema(fields, config=config))
 
 
-_validators = {name: _validator(model) for name, model in KNOWN.items()}
-_unknown = _validator(Event)
-_webhook = _validator(s.LiveKitWebhook)
+def build() -> None:
+    """Build all validators now (about 20 ms), where the first event of a type must not take longer than the others."""
+    for name in (*KNOWN, WEBHOOK_PREFIX, ""):
+        _validator(name)
 
 
 def check(event: Any) -> None:
@@ -110,7 +127,7 @@ def check(event: Any) -> None:
             raise InvalidEvent("type", "is missing" if "type" not in event else f"must be text, not {_json_name(name)}")
         if name in HUB_ONLY:
             raise InvalidEvent("type", f"{name} is only ever sent by the hub itself", hub_only=True)
-        validator = _webhook if name.startswith(WEBHOOK_PREFIX) else _unknown
+        validator = _validator(name)
     try:
         validator.validate_python(event)
     except ValidationError as error:

@@ -1,7 +1,5 @@
 """What is said and heard: transcripts, streaming text, audible speech."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field

@@ -1,7 +1,5 @@
 """The life of an AgentSession: start, states, tools, latencies, usage, errors, end."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field

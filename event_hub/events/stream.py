@@ -1,7 +1,5 @@
 """Events that only the hub itself sends, on a stream; a POST of one of these types is refused."""
 
-from __future__ import annotations
-
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field

@@ -4,6 +4,7 @@
 >>> attach(session)                                 # doctest: +SKIP
 """
 
+from ..events import build
 from .attachment import Attachment, attach
 from .process import publisher, report_failed, report_ready, watch_worker
 from .raw_text import tap_llm
@@ -28,4 +29,5 @@ __all__ = [
     "tap_llm",
 ]
 
+build()  # a voice loop cannot wait for validators
 watch_worker()

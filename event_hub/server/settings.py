@@ -1,13 +1,11 @@
 """The hub's settings: read once at start from the environment and `.env`, validated together, then frozen."""
 
-from __future__ import annotations
-
 import difflib
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal, Self, cast
 
 from dotenv import dotenv_values
 from pydantic import (
@@ -339,7 +337,7 @@ class Settings(BaseModel):
         return max(8, descriptors - RESERVED_FDS - self.subscriber_limit(descriptors))
 
     @classmethod
-    def load(cls, environ: Mapping[str, str] | None = None, dotenv: Path | None = Path(".env")) -> Settings:
+    def load(cls, environ: Mapping[str, str] | None = None, dotenv: Path | None = Path(".env")) -> Self:
         """Read the settings; raises `SettingsError`, which names every wrong one. Empty counts as unset."""
         values = cls._given(environ, dotenv)
         lines: list[str] = []

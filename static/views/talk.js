@@ -147,7 +147,9 @@ export class Talk {
       const agent = list.find(({ agent_id }) => agent_id === id);
       if (!agent && this.agents.error) return false;
       if (!agent || !live(agent)) throw new Error(`The agent ${id} is ${agent?.status ?? "gone"}: ${agent?.error ?? "its log may say why."}`);
-      const sentence = agent.status === "restarting" ? agent.error : agent.hint;
+      // What our own agent says of its start, such as that it installs local speech.
+      const said = agent.log?.findLast((line) => line.startsWith("agent: "))?.slice("agent: ".length);
+      const sentence = agent.status === "restarting" ? agent.error : (agent.hint ?? said);
       if (signal && agent.status !== "ready") this.#say(`The agent is ${agent.status}, which takes five to ten seconds. ${sentence ?? ""}`);
       return agent.status === "ready";
     }, signal);

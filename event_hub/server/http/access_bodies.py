@@ -1,7 +1,5 @@
 """The bodies of `/api/sign-in`, `/api/share` and `/api/forget`."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from pydantic import AfterValidator, Field

@@ -1,5 +1,8 @@
 """`/openapi.json`: the description of the API, generated with apispec from the route table, the query models, the event
-models and the catalogue of errors, so that it matches what the hub does."""
+models and the catalogue of errors, so that it matches what the hub does.
+
+`make docs` writes it to `docs/openapi.json`, which a hub serves: generating it would delay every start, or the events of all
+subscribers. So only the developers' environment needs apispec."""
 
 from __future__ import annotations
 

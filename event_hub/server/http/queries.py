@@ -1,7 +1,5 @@
 """The models of each route's parameters and body: they validate requests and generate the API description."""
 
-from __future__ import annotations
-
 import difflib
 import re
 from typing import Annotated, Any, Literal, TypeVar
@@ -31,7 +29,7 @@ _LONGEST_WAIT = 60.0
 
 
 class _Query(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)  # built on the first request
 
 
 def _filter(rooms: list[str], types: list[str], sessions: list[str]) -> Filter:
@@ -198,7 +196,7 @@ _Seconds = Annotated[int, Field(ge=0, le=0xFFFFFFFF)]
 class Body(BaseModel):
     """Strict: types are not converted, and unknown fields are refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, populate_by_name=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, populate_by_name=True, defer_build=True)
 
     @model_validator(mode="before")
     @classmethod

@@ -5,14 +5,16 @@ gunicorn -c python:event_hub.server.serving.gunicorn_config flask_server:app
 
 from __future__ import annotations
 
+import gc
 import math
 import signal
 import sys
 from typing import Any
 
 from event_hub.server.descriptors import raise_descriptor_limit
-from event_hub.server.serving import preflight
+from event_hub.server.serving import patching, preflight
 
+gc.disable()  # until the hub serves: see `patching`
 try:
     _settings = preflight.settings()
     raise_descriptor_limit()
@@ -62,3 +64,14 @@ def on_starting(server: Any) -> None:
 def when_ready(server: Any) -> None:
     """Print the addresses."""
     preflight.say(preflight.banner(_settings))
+    patching.serving()
+
+
+def post_fork(server: Any, worker: Any) -> None:
+    """Import the application without garbage collection, as the master did."""
+    gc.disable()
+
+
+def post_worker_init(worker: Any) -> None:
+    """The application is loaded."""
+    patching.serving()

@@ -11,7 +11,7 @@ import click
 from ... import __version__
 from ..descriptors import raise_descriptor_limit
 from ..settings import Settings
-from . import preflight
+from . import patching, preflight
 
 APP = "event_hub.server.serving.wsgi:app"
 
@@ -104,6 +104,7 @@ def _pywsgi(settings: Settings) -> None:
         detect_dead_peers(server.socket, settings.stall)
         server.start()
     preflight.say(preflight.banner(settings))
+    patching.serving()
     stop = gevent.event.Event()
     for name in ("SIGTERM", "SIGINT"):
         gevent.signal_handler(getattr(signal, name), stop.set)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import html
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from flask import Flask, Response, abort, send_file, send_from_directory
 
 from ....events import HUB_ONLY, KNOWN
 from ...errors import CATALOGUE
-from .. import guide, openapi
+from .. import guide
 
 _SWAGGER_UI = Path(flask_swagger_ui.__file__).parent / "dist"
 _SWAGGER_PAGE = (
@@ -28,17 +29,22 @@ _GUIDE_HEADERS = {
 
 
 def install(app: Flask) -> None:
-    """Add all of them to `app`. The guide's pages are rendered on first request, the others now."""
-    description = msgspec.json.encode(openapi.describe())
-    pages = {"/docs/": _SWAGGER_PAGE, "/docs/errors": _errors(), "/docs/events": _events()}
+    """Add all of them to `app`. Pages are made on first request; `make docs` has written the description of the API, which
+    takes 150 ms to generate."""
+    folder = guide.docs_folder()
+    pages = {"/docs/": lambda: _SWAGGER_PAGE, "/docs/errors": _errors, "/docs/events": _events}
 
-    app.add_url_rule("/openapi.json", "openapi", lambda: Response(description, mimetype="application/json"))
+    app.add_url_rule("/openapi.json", "openapi", lambda: _description(folder))
     for path, page in pages.items():
-        app.add_url_rule(path, path, lambda page=page: Response(page, mimetype="text/html"))
+        app.add_url_rule(path, path, lambda page=page: Response(page(), mimetype="text/html"))
     app.add_url_rule("/docs/<path:path>", "swagger", _swagger)
-    served = guide.Guide(guide.docs_folder())
+    served = guide.Guide(folder)
     app.add_url_rule(guide.URL, "guide index", lambda: _guide(served, ""))
     app.add_url_rule(f"{guide.URL}<path:name>", "guide", lambda name: _guide(served, name))
+
+
+def _description(folder: Path) -> Response:
+    return Response((folder / "openapi.json").read_bytes(), mimetype="application/json")
 
 
 def _swagger(path: str) -> Response:
@@ -75,6 +81,7 @@ def _document(title: str, body: str, kind: str = "reference") -> str:
     )
 
 
+@functools.cache
 def _errors() -> str:
     rows = "".join(
         f'<tr id="{kind.code}"><td><code>{kind.code}</code><td>{kind.status}<td>{html.escape(kind.title)}'
@@ -84,6 +91,7 @@ def _errors() -> str:
     return _page("Errors", f"<table><tr><th>code<th>status<th>meaning<th>what to do<th>retry{rows}</table>")
 
 
+@functools.cache
 def _events() -> str:
     parts = ["<p>Other types, and other fields, pass through unchanged.</p>"]
     for name, model in {**KNOWN, **HUB_ONLY}.items():
