@@ -1,8 +1,9 @@
 """Measures the cost of `attach` to the voice loop, with the hub up, down and stalled: `python -m bench.attach`.
 
 A real AgentSession emits events and writes text on the loop's thread, as LiveKit does. Each is followed by 2 ms of
-computation, as in a voice loop. The time of `json.dumps` for such an event, measured in the same rounds, is printed as well,
-because the ratio does not depend on how busy the machine is.
+computation, as in a voice loop. The same rounds measure a session without `attach`, which is LiveKit's own share, and
+`json.dumps` for such an event, because the ratio does not depend on how busy the machine is. In the state "listening",
+`attach` also looks for new outputs and participants.
 
 The second figure is the loop's timing: how late frames due every 10 ms are while 100 events a second occur, alternately with
 and without `attach`.
@@ -50,6 +51,7 @@ FRAMES, FRAME = 300, 0.01
 def _acts(session: AgentSession[Any]) -> dict[str, Callable[[], object]]:
     interim = UserInputTranscribedEvent(transcript="What is the weather", is_final=False)
     state = AgentStateChangedEvent(old_state="listening", new_state="thinking")
+    rest = AgentStateChangedEvent(old_state="speaking", new_state="listening")
 
     def text() -> None:
         output = session.output.transcription
@@ -63,6 +65,7 @@ def _acts(session: AgentSession[Any]) -> dict[str, Callable[[], object]]:
         "text delta": text,
         "interim": lambda: session.emit("user_input_transcribed", interim),
         "state": lambda: session.emit("agent_state_changed", state),
+        "listening": lambda: session.emit("agent_state_changed", rest),
     }
 
 
@@ -82,21 +85,24 @@ def _at(sorted_values: list[float], share: float) -> float:
     return sorted_values[int(len(sorted_values) * share)]
 
 
-def _measure_events(what: str, session: AgentSession[Any]) -> None:
+def _measure_events(what: str, session: AgentSession[Any], bare: AgentSession[Any]) -> None:
+    without = _acts(bare)
     for name, act in _acts(session).items():
         times: list[float] = []
+        own: list[float] = []
         dumps: list[float] = []
         for _ in range(COUNT):
-            dumps.append(_microseconds(lambda: json.dumps(EVENT)))
-            work()
-            times.append(_microseconds(act))
-            work()
+            for values, call in ((dumps, lambda: json.dumps(EVENT)), (times, act), (own, without[name])):
+                values.append(_microseconds(call))
+                work()
         times.sort()
         dumps.sort()
-        median, reference = statistics.median(times), statistics.median(dumps)
+        median, livekit, reference = (statistics.median(values) for values in (times, own, dumps))
+        added = median - livekit
         print(
-            f"{what:12}  {name:10}  median {median:5.1f} µs = {median / reference:4.2f} × json.dumps,"
-            f"  p99 {_at(times, 0.99):6.1f} µs (json.dumps {_at(dumps, 0.99):6.1f}),  p99.9 {_at(times, 0.999):7.1f} µs",
+            f"{what:12}  {name:10}  median {median:5.1f} µs, added {added:5.1f} µs = {added / reference:4.2f} × json.dumps"
+            f" ({reference:4.1f} µs),  p99 {_at(times, 0.99):6.1f} µs (json.dumps {_at(dumps, 0.99):6.1f}),"
+            f"  p99.9 {_at(times, 0.999):7.1f} µs",
             flush=True,
         )
 
@@ -118,7 +124,7 @@ async def _measure(what: str, url: str) -> None:
     publisher = Publisher(url)
     attach(attached, publisher=publisher)
     await asyncio.to_thread(time.sleep, 0.5)
-    _measure_events(what, attached)
+    _measure_events(what, attached, bare)
     late: dict[str, list[float]] = {"with attach": [], "without": []}
     for _ in range(4):
         late["without"] += await _frames(_acts(bare)["text delta"])

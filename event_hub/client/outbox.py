@@ -5,18 +5,29 @@ from __future__ import annotations
 import threading
 import time
 
+from .encoding import Encoding
+from .inbox import INBOX, Inbox
 from .queue import CLOSED, DropMarker, Queue
 from .waker import Waker
+
+_SMALL = 16_384
+"""Bytes of an event that may wait in the inbox, which counts items and no bytes."""
+_DRAIN = 0.1
+"""Seconds between two looks into the inbox while the sender pauses."""
 
 
 class Outbox:
     """A `Queue` shared by threads: any thread puts, the sender takes and settles. No call waits for a POST.
 
+    What is appended to the inbox is put by the sender, outside the lock, or by a caller that waits.
+
     The lock is re-entrant, because a signal handler or a finalizer may publish in the middle of a publish.
     """
 
-    def __init__(self, max_events: int, max_bytes: int) -> None:
+    def __init__(self, max_events: int, max_bytes: int, encoding: Encoding | None = None) -> None:
         self.queue = Queue(max_events, max_bytes)
+        self.inbox = Inbox(encoding or Encoding(None), self._append, self.refuse)
+        """After appending to it, call `appended` if the outbox is `urgent` or the inbox has more than `INBOX` items."""
         self.lock = threading.RLock()
         self.closing = False
         """Nothing more can be put; the sender ends once the queue is empty."""
@@ -24,20 +35,40 @@ class Outbox:
         """The sender ends as soon as it can; nothing waits for it."""
         self._settled = threading.Condition(self.lock)
         self._waker = Waker()
-        self._idle = False
-        """The sender is waiting for the next event."""
+        self.urgent = False
+        """The sender is waiting for the next event, or the outbox is closed."""
         self._rested = True
         """The queue was empty, so the next event lingers to be batched with those that follow."""
 
+    def appended(self) -> None:
+        """Something was appended to the inbox: wake the sender if it is idle, and keep the inbox short."""
+        if self.closing:
+            self.inbox.encode(len(self.inbox.items), wait=False)  # to be counted
+            return
+        if self.urgent:
+            self.urgent = False
+            self._waker.wake()
+        if len(self.inbox.items) > INBOX:
+            self.inbox.encode(2, wait=False)
+
     def put(self, event: bytes) -> bool:
         """Append an event, and wake the sender if it is idle. Returns False if closed; the event is then dropped."""
+        if self.inbox.pending() and not self.closing:  # in order
+            if len(event) <= _SMALL:
+                self.inbox.items.append(event)
+                self.appended()
+                return True
+            self.inbox.encode(len(self.inbox.items), wait=False)
+        return self._append(event)
+
+    def _append(self, event: bytes) -> bool:
         with self.lock:
             if self.closing:
                 self.queue.put_count += 1
                 self.queue.dropped[CLOSED] += 1
                 return False
             self.queue.put(event)
-            wake, self._idle = self._idle, False
+            wake, self.urgent = self.urgent, self.closing
         if wake:
             self._waker.wake()
         return True
@@ -46,7 +77,7 @@ class Outbox:
         """Count an event that cannot be put, and mark its place."""
         with self.lock:
             self.queue.refuse(reason)
-            wake, self._idle = self._idle, False
+            wake, self.urgent = self.urgent, self.closing
         if wake:
             self._waker.wake()
 
@@ -57,14 +88,24 @@ class Outbox:
         """
         while True:
             with self.lock:
-                if self.abandoned or (self.closing and not self.queue):
+                ready = bool(self.queue or self.inbox.items)
+                if self.abandoned or (self.closing and not ready):
                     return None
-                if self.queue and (self.closing or not self._rested):
+                lingering = ready and self._rested and not self.closing
+                self._rested = not ready
+                self.urgent = self.closing or not ready
+                if not ready and self.inbox.items:  # appended just before `urgent` was set, so nothing wakes us
+                    continue
+            if not ready:
+                self._waker.wait()
+                continue
+            self.inbox.drain()
+            if lingering:  # drained before, because after it the next audio frame may be due
+                self._waker.wait(linger)
+                continue
+            with self.lock:
+                if self.queue:
                     return self.queue.take(limit, limit_bytes)
-                self._idle = not self.queue
-                self._rested = self._idle
-                pause = None if self._idle else linger
-            self._waker.wait(pause)
 
     def settle(self, events: int, size: int) -> None:
         """Settle taken events, `size` bytes in total: they are at the hub, or dropped."""
@@ -82,8 +123,12 @@ class Outbox:
 
     def pause(self, seconds: float) -> None:
         """Wait before the next retry; `hurry`, `close` and `abandon` end the wait early."""
-        if not self.abandoned:
-            self._waker.wait(seconds)
+        deadline = time.monotonic() + seconds
+        while not self.abandoned:
+            self.inbox.drain()
+            left = deadline - time.monotonic()
+            if left <= 0 or self._waker.wait(min(left, _DRAIN)):
+                return
 
     def hurry(self) -> None:
         """Stop lingering or pausing: a caller is waiting."""
@@ -93,24 +138,28 @@ class Outbox:
 
     def close(self) -> None:
         """Accept no more events."""
+        self.inbox.drain()
         with self.lock:
-            self.closing = True
+            self.closing = self.urgent = True
         self._waker.wake()
 
     def abandon(self) -> int:
         """Drop everything that is not at the hub. Returns the number of events."""
         with self.lock:
-            self.closing = self.abandoned = True
+            self.closing = self.abandoned = self.urgent = True
             count = self.queue.abandon()
             self._settled.notify_all()
+        self.inbox.drain()  # to be counted
         self._waker.wake()
         return count
 
     def wait_settled(self, timeout: float | None) -> bool:
         """Wait until everything put so far is settled. Returns whether that happened without dropping an event."""
         deadline = None if timeout is None else time.monotonic() + timeout
+        dropped = self.queue.dropped.total()
+        self.inbox.drain()
         with self._settled:
-            target, dropped = self.queue.put_count, self.queue.dropped.total()
+            target = self.queue.put_count
             self.hurry()
             while self.queue.put_count - self.queue.events < target:
                 left = None if deadline is None else deadline - time.monotonic()

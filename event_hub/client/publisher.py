@@ -8,7 +8,7 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from multiprocessing import parent_process
 from multiprocessing.util import Finalize
@@ -21,8 +21,10 @@ from ..events import InvalidEvent, check
 from .address import hub_url
 from .connection import Connection
 from .credentials import Key, credential
+from .encoding import Encoding, encode
 from .event_ids import new_id
 from .hub import AnyEvent, as_dict
+from .inbox import INBOX, Completes
 from .outbox import Outbox
 from .queue import CLOSED, INVALID, REFUSED
 from .redacting import redacting
@@ -32,8 +34,6 @@ if TYPE_CHECKING:
     from ..redaction import Rules
 
 logger = logging.getLogger("event_hub.client")
-
-_encode = msgspec.json.Encoder().encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +109,7 @@ class Publisher:
         self._max_events, self._max_bytes = max_events, max_bytes
         self._batch, self._linger, self._timeout = batch, linger, timeout
         self._on_dropped = on_dropped
-        self._redacting = redacting(redact)
+        self._encoding = Encoding(redacting(redact))
         self._finalizer: weakref.finalize[..., Publisher] | None = None
         self._reset()
         _publishers.add(self)
@@ -125,11 +125,9 @@ class Publisher:
         """Start with an empty queue and no thread: when created, and in a forked child, which inherits neither."""
         if self._finalizer is not None:
             self._finalizer.detach()  # in a forked child, the old outbox's lock may be held for ever
-        self._outbox = Outbox(self._max_events, self._max_bytes)
+        self._outbox = Outbox(self._max_events, self._max_bytes, self._encoding)
         self._warned_closed = False
         self._published = False
-        if self._redacting is not None:
-            self._redacting.after_fork()
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
         self._sender = Sender(
@@ -159,11 +157,14 @@ class Publisher:
             if ready.get("timestamp") is None:
                 ready["timestamp"] = time.time()
             check(ready)
-            encoded = [_encode(each) for each in self._redacted(ready)]
+            copied = self._copied_to_redact_later(ready)
+            encoded = [] if copied else [encode(each) for each in self._encoding.redacted(ready)]
         except InvalidEvent:
             raise
         except Exception as error:  # a mapping of the caller's may raise anything
             raise InvalidEvent("", f"the event cannot be encoded as JSON: {type(error).__name__}: {error}") from None
+        if copied:
+            self.put_later(copied)
         for data in encoded:
             self._put(data)
         return str(event_id)
@@ -176,30 +177,42 @@ class Publisher:
         event that cannot be encoded as JSON is dropped, counted and marked in its place, and the encoder's exception is
         raised (TypeError, ValueError, RecursionError).
         """
-        if "timestamp" not in event:
-            event["timestamp"] = time.time()
-        if "event_id" not in event:
-            event["event_id"] = new_id()
         try:
-            encoded = [self._encoded(each) for each in self._redacted(event)]
+            copied = self._copied_to_redact_later(event)
+            encoded = [] if copied else self._encoding.lines(event)
         except Exception:
             self._outbox.refuse(INVALID)
             raise
+        if copied:
+            self.put_later(copied)
         for data in encoded:
             self._put(data)
 
-    def _redacted(self, event: dict[str, Any]) -> Sequence[dict[str, Any]]:
-        return (event,) if self._redacting is None else self._redacting.apply(event)
+    def put_later(self, what: Any, by: Completes | None = None, about: Any = None) -> None:
+        """Queue `what` for the background thread: it publishes what `by.complete(what, about)` returns, in order with all
+        other events, and redacts and encodes it there. Nothing else may change `what` or `about` afterwards. Without `by`,
+        `what` is the event.
 
-    @staticmethod
-    def _encoded(event: dict[str, Any]) -> bytes:
-        try:
-            return _encode(event)
-        except UnicodeEncodeError:
-            return _encode(_replace_surrogates(event))
+        What cannot be completed or encoded is dropped, counted and marked in its place, and `by.failed` gets the exception.
+        """
+        outbox = self._outbox
+        items = outbox.inbox.items
+        items.append((what, by, about))
+        if outbox.urgent or len(items) > INBOX or not self._published or self._thread is None:
+            outbox.appended()
+            self._on_put(outbox.closing)
+
+    def _copied_to_redact_later(self, event: dict[str, Any]) -> dict[str, Any] | None:
+        """A copy of the event if it must be redacted after others that wait for the background thread; otherwise None."""
+        if self._encoding.redacting is None or not self._outbox.inbox.pending():
+            return None
+        return dict(msgspec.json.decode(encode(event)))
 
     def _put(self, data: bytes) -> None:
-        if not self._outbox.put(data):
+        self._on_put(not self._outbox.put(data))
+
+    def _on_put(self, closed: bool) -> None:
+        if closed:
             if not self._warned_closed:
                 self._warned_closed = True
                 logger.warning("Events published after the publisher for %s was closed are dropped.", self.url)
@@ -218,7 +231,7 @@ class Publisher:
         """
         if threading.current_thread() is self._thread:
             return False  # called from `on_dropped`: the thread would wait for itself
-        if self._thread is None and self._outbox.queue:
+        if self._thread is None and (self._outbox.queue or self._outbox.inbox.items):
             self._start()  # the thread could not be started when the event was published: try again
             if self._thread is None:
                 return False
@@ -253,7 +266,7 @@ class Publisher:
         with outbox.lock:
             queue = outbox.queue
             return Stats(
-                queued=queue.events,
+                queued=queue.events + outbox.inbox.pending(),
                 queued_bytes=queue.bytes,
                 sent=counters.sent,
                 duplicates=counters.duplicates,
@@ -289,20 +302,9 @@ class Publisher:
             self._starting.release()
 
 
-def _replace_surrogates(value: Any) -> Any:
-    """`value` with all text valid for UTF-8: surrogate pairs joined, lone surrogates replaced."""
-    if isinstance(value, str):
-        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    if isinstance(value, dict):
-        return {_replace_surrogates(name): _replace_surrogates(item) for name, item in value.items()}
-    if isinstance(value, list):
-        return [_replace_surrogates(item) for item in value]
-    return value
-
-
 def _check_encodable(value: Any) -> None:
     try:
-        _encode(value)
+        encode(value)
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidEvent("", f"the defaults cannot be encoded as JSON: {error}") from None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+import weakref
 from typing import TYPE_CHECKING, Any
 
 from .event_ids import new_id
@@ -29,10 +30,12 @@ class Redacting:
         from ..redaction import EventRedactor, parse  # here, because its libraries take 10 MB
 
         self._redactor = EventRedactor(parse(rules) if isinstance(rules, str) else rules)
-        self.after_fork()
+        self.renew_lock()
+        _all.add(self)
 
-    def after_fork(self) -> None:
-        """Get a new lock: the old one may be held for ever. Re-entrant, because a signal handler may publish."""
+    def renew_lock(self) -> None:
+        """Get a new lock: in a forked child, the old one may be held for ever. Re-entrant, because a signal handler may
+        publish."""
         self._lock = threading.RLock()
 
     def apply(self, event: dict[str, Any]) -> list[dict[str, Any]]:
@@ -44,3 +47,15 @@ class Redacting:
                 delta["timestamp"] = event.get("timestamp", time.time())
                 delta["event_id"] = new_id()
             return [*released, self._redactor.redact(event)]
+
+
+_all: weakref.WeakSet[Redacting] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for each in list(_all):
+        each.renew_lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -83,11 +83,6 @@ class AgentSpeech:
         """An utterance has ended and its item has not arrived: call `settle` after a while."""
         return bool(self._waiting)
 
-    @property
-    def playing(self) -> bool:
-        """Audio has started and not ended."""
-        return self._current is not None and self._current.playing > 0
-
     def text(self, delta: str) -> None:
         """A piece of the text that is being said."""
         utterance = self._open(delta)
@@ -103,10 +98,14 @@ class AgentSpeech:
     def draft(self, speech: str | None = None) -> Utterance:
         """The model starts to write, for the SpeechHandle `speech` if known. Not every draft will be said."""
         draft = Utterance(self._name(), speech)
+        self.drafted(draft)
+        return draft
+
+    def drafted(self, draft: Utterance) -> None:
+        """The same, for a draft that the caller has made."""
         self._drafts.append(draft)
         if len(self._drafts) > _DRAFTS:
             self._discard(self._drafts[0])
-        return draft
 
     def draft_text(self, draft: Utterance, delta: str) -> None:
         """A piece of what the model writes."""

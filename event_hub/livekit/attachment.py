@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+import time
 import uuid
 import weakref
-from collections.abc import Callable
-from typing import Any, Literal
+from collections.abc import Callable, Collection
+from typing import Any, Literal, TypeAlias
 
 from livekit import rtc
 from livekit.agents import AgentSession, get_job_context
@@ -15,14 +16,20 @@ from ..client import Publisher
 from ..client.redacting import Redacting
 from ..events import check
 from . import process, truncation
+from .conversation import Conversation, Method, Record
 from .guarded import handler
-from .job_context import deliver_before_the_end, identity, mode, room_io_of
+from .job_context import current_speech, deliver_before_the_end, identity, mode, room_io_of
 from .job_publisher import publisher_for
 from .taps import Taps, agent_of
 from .translator import Translator
 
 logger = logging.getLogger("event_hub.livekit")
 
+_About: TypeAlias = tuple[Conversation, dict[str, str]]
+"""One start of the session, and the fields of all of its events."""
+
+_AGENT_LOOK, _USER_LOOK = frozenset({"initializing", "idle", "listening", "speaking"}), frozenset({"speaking"})
+"""New states in which outputs and participants may have changed. Before a reply, `speech_created` looks."""
 _LONG = ("delta", "text", "generated")
 """Fields that may be longer than a hub accepts."""
 
@@ -98,7 +105,7 @@ class Attachment:
         self._instructions = instructions
         self._redacting = redacting
         self._failures: set[str] = set()
-        self._taps = Taps(text, self.failed)
+        self._taps = Taps(text, self._record_said, self.failed)
         self._attached = True
         self._dtmf: rtc.Room | None = None
         self._new_session()
@@ -107,9 +114,6 @@ class Attachment:
         except ValueError as error:
             logger.error("The session is not reported to a hub: %s", error)
         methods: dict[str, Callable[[Any], None]] = {
-            "agent_state_changed": self._on_agent_state_changed,
-            "user_state_changed": self._on_user_state_changed,
-            "user_input_transcribed": lambda ev: self._translator.user_input_transcribed(ev),
             "user_transcription_timeout": lambda ev: self._translator.user_transcription_timeout(ev),
             "conversation_item_added": self._on_conversation_item_added,
             "speech_created": self._on_speech_created,
@@ -122,7 +126,12 @@ class Attachment:
             "error": lambda ev: self._translator.error(ev),
             "close": self._on_close,
         }
-        self._handlers = {name: handler(method, self.failed, name) for name, method in methods.items()}
+        self._handlers = {
+            "agent_state_changed": self._recorder("agent_state_changed", Conversation.agent_state, _AGENT_LOOK),
+            "user_state_changed": self._recorder("user_state_changed", Conversation.user_state, _USER_LOOK),
+            "user_input_transcribed": self._recorder("user_input_transcribed", Conversation.user_transcribed),
+            **{name: handler(method, self.failed, name) for name, method in methods.items()},
+        }
         self._dtmf_handler = handler(
             lambda ev: self._translator.sip_dtmf_received(ev), self.failed, "sip_dtmf_received"
         )
@@ -174,15 +183,21 @@ class Attachment:
 
     # -- the session's events ------------------------------------------------------------------------------------------
 
-    def _on_agent_state_changed(self, ev: Any) -> None:
-        self._refresh()
-        self._translator.agent_state_changed(ev)
-        if ev.new_state == "listening" and not self._ready:
-            self._report_ready()
+    def _recorder(self, name: str, method: Method, look: Collection[str] = ()) -> Callable[..., None]:
+        """A handler for a frequent event, with no further calls than necessary: it records the event's fields, after a
+        `_refresh` if the new state is one of `look`."""
 
-    def _on_user_state_changed(self, ev: Any) -> None:
-        self._refresh()
-        self._translator.user_state_changed(ev)
+        def record(ev: Any) -> None:
+            fields = ev.__dict__.copy()
+            if look and (not self._begun or fields["new_state"] in look):
+                self._refresh()
+            publisher = self.publisher
+            if publisher is not None and self._begun and self._attached:
+                publisher.put_later((method, time.time(), None, fields), self, self._about)
+                if not self._ready and fields.get("new_state") == "listening" and name == "agent_state_changed":
+                    self._report_ready()
+
+        return handler(record, self.failed, name)
 
     def _on_conversation_item_added(self, ev: Any) -> None:
         if ev.item.type == "agent_handoff":
@@ -214,7 +229,7 @@ class Attachment:
     def _refresh_taps(self, session: AgentSession[Any]) -> None:
         """Find the session's outputs, room and participants: they appear when it starts, and may be replaced later."""
         try:
-            self._taps.refresh(session, self._translator.agent)
+            self._taps.refresh(session, self._translator)
             self._find_common(session)
         except Exception as error:  # an output that is not LiveKit's own; the event itself is reported all the same
             self.failed("refresh_taps", error)
@@ -223,14 +238,18 @@ class Attachment:
 
     def _new_session(self) -> None:
         self._id = self._fixed_id or f"AS_{uuid.uuid4().hex[:12]}"
-        self._translator = Translator(self._session, self._publish, self.failed, self._instructions)
+        self._translator = Translator(
+            self._session, self._publish, self._record, self._record_said, self.failed, self._instructions
+        )
         self._ready = self._begun = self._over = False
-        self._common: dict[str, Any] = {}
+        self._about: _About = (self._translator.conversation, {"session": self._id})
+        """Replaced, never changed: events that wait for the publisher's thread refer to it."""
 
     def _begin(self, session: AgentSession[Any]) -> None:
         if self._over:
             self._new_session()
         self._begun = True
+        self._translator.begin()
         self._refresh_taps(session)
         agent = agent_of(session)
         job = get_job_context(required=False)
@@ -247,15 +266,47 @@ class Attachment:
 
     def _report_ready(self) -> None:
         self._ready = True
-        room = self._common.get("room")
+        room = self._about[1].get("room")
         message = f"The agent is in room {room} and listening." if room else "The agent is listening."
         self._translator.emit_known({"type": "agent_ready", "message": message, "agent_id": process.agent_id()})
 
     def _publish(self, event: dict[str, Any]) -> None:
-        publisher, common = self.publisher, self._common
-        if publisher is None or not self._attached or not self._begun:
-            return
-        event["session"] = self._id
+        publisher = self.publisher
+        if publisher is not None and self._attached and self._begun:
+            if "timestamp" not in event:
+                event["timestamp"] = time.time()
+            publisher.put_later(event, self, self._about)
+
+    def _record(self, method: Method, *arguments: Any) -> None:
+        publisher = self.publisher
+        if publisher is not None and self._begun and self._attached:
+            publisher.put_later((method, time.time(), None, *arguments), self, self._about)
+
+    def _record_said(self, method: Method, *arguments: Any) -> None:
+        """Record something about the speech that is being said."""
+        publisher = self.publisher
+        if publisher is not None and self._begun and self._attached:
+            publisher.put_later((method, time.time(), current_speech(self._session()), *arguments), self, self._about)
+
+    def complete(self, what: dict[str, Any] | Record, about: _About) -> list[dict[str, Any]]:
+        """The events to publish for an event, or a record. The publisher calls this in its own thread. `about`: what was
+        known at the time."""
+        conversation, common = about
+        events = [what] if isinstance(what, dict) else conversation.apply(what)
+        for event in events:
+            self._add_common(event, common)
+        if self._redacting is not None:
+            events = [redacted for event in events for redacted in self._redacting.apply(event)]
+        for event in events:  # shortened last: that may cut a number in half
+            for name in _LONG:
+                text = event.get(name)
+                if text is not None and len(text) > truncation.SURELY_SHORT:
+                    truncation.shorten(event, name)
+        return events
+
+    @staticmethod
+    def _add_common(event: dict[str, Any], common: dict[str, str]) -> None:
+        event["session"] = common["session"]
         room = common.get("room")
         if room is not None:
             event["room"] = room
@@ -264,25 +315,13 @@ class Attachment:
             participant = common.get(role)
             if participant is not None:
                 event["participant"] = participant
-        if self._redacting is None:
-            self._put(publisher, event)
-            return
-        for redacted in self._redacting.apply(event):  # before it is shortened, perhaps in the middle of a number
-            self._put(publisher, redacted)
-
-    @staticmethod
-    def _put(publisher: Publisher, event: dict[str, Any]) -> None:
-        for name in _LONG:
-            text = event.get(name)
-            if text is not None and len(text) > truncation.SURELY_SHORT:
-                truncation.shorten(event, name)
-        publisher.put(event)
 
     def _find_common(self, session: AgentSession[Any]) -> None:
         """Room and participants, once they are known: the caller may join after the agent, and may change."""
-        common = self._common
+        conversation, known = self._about
+        common = {}
         room_io = room_io_of(session)
-        if "room" not in common or "agent" not in common:
+        if "room" not in known or "agent" not in known:
             job = get_job_context(required=False)
             room = room_io.room if room_io else job.room if job else None
             name = self._room or (room.name if room is not None else None) or (job.job.room.name if job else None)
@@ -295,6 +334,8 @@ class Attachment:
         linked = room_io.linked_participant if room_io else None
         if user := self._participant or (linked.identity if linked else None):
             common["user"] = user
+        if any(known.get(name) != value for name, value in common.items()):
+            self._about = (conversation, {**known, **common})
 
     def _listen_to_dtmf(self, room: rtc.Room | None) -> None:
         if room is self._dtmf:

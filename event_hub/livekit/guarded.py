@@ -10,7 +10,22 @@ from typing import Any
 Failed = Callable[[str, Exception], None]
 """Receives the name of the callback that failed, and the exception."""
 
-_SIGNATURE = inspect.Signature([inspect.Parameter("args", inspect.Parameter.VAR_POSITIONAL)])
+
+class _Arguments(inspect.Parameter):
+    """`*args`, with attributes instead of properties: LiveKit reads them at each event."""
+
+    __slots__ = ()
+    kind = inspect.Parameter.VAR_POSITIONAL
+
+
+class _AnyArguments(inspect.Signature):
+    """`(*args)`, likewise: a quarter of what LiveKit's emitter takes for a handler."""
+
+    __slots__ = ()
+    parameters = {"args": _Arguments("args", inspect.Parameter.VAR_POSITIONAL)}  # type: ignore[assignment]
+
+
+_SIGNATURE = _AnyArguments([inspect.Parameter("args", inspect.Parameter.VAR_POSITIONAL)])
 
 
 def handler(method: Callable[..., None], failed: Failed, name: str = "") -> Callable[..., None]:

@@ -58,12 +58,10 @@ def own_speech() -> str | None:
     return None if handle is None else handle.id
 
 
-def current_speech(session: AgentSession[Any] | None) -> str | None:
-    """The id of the SpeechHandle that is being said, or None."""
+def current_speech(session: AgentSession[Any] | None) -> SpeechHandle | None:
+    """The SpeechHandle that is being said, or None."""
     handle: SpeechHandle | None = _speech_handle.get(None)
-    if handle is None and session is not None:
-        handle = session.current_speech
-    return None if handle is None else handle.id
+    return session.current_speech if handle is None and session is not None else handle
 
 
 def deliver_before_the_end(job: JobContext, publisher: Publisher, *, shared: bool) -> None:

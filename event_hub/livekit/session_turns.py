@@ -81,8 +81,8 @@ class SessionTurns:
         """
         speech = current_speech(self._session())
         for turn, handles in self._open.items():
-            if speech in handles:
-                return turn, handles[speech].interrupted
+            if speech is not None and speech.id in handles:
+                return turn, handles[speech.id].interrupted
         for turn, handles in reversed(self._open.items()):
             return turn, any(handle.interrupted for handle in handles.values())
         return None

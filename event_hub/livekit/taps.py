@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import time
+import operator
 from typing import Any, Literal
 
 from livekit.agents import Agent, AgentSession, llm
 
-from .agent_speech import AgentSpeech
+from .conversation import Conversation
 from .guarded import Failed, handler
 from .llm_tap import LLMTap
-from .text_tap import TextTap
+from .text_tap import RecordSaid, TextTap
+from .translator import Translator
 
 
 def agent_of(session: AgentSession[Any]) -> Agent | None:
@@ -22,37 +23,47 @@ def agent_of(session: AgentSession[Any]) -> Agent | None:
 
 
 class Taps:
-    """Reports what one session's outputs do to an `AgentSpeech`. `text`: where text is read. `failed`: receives errors."""
+    """Records what one session's outputs do. `text`: where text is read. `failed`: receives errors."""
 
-    def __init__(self, text: Literal["transcription", "llm"], failed: Failed) -> None:
-        self._failed = failed
+    def __init__(self, text: Literal["transcription", "llm"], record_said: RecordSaid, failed: Failed) -> None:
+        self._record_said, self._failed = record_said, failed
         self._source = text
         self._started = handler(self._on_playback_started, failed)
         self._finished = handler(self._on_playback_finished, failed)
-        self._text = handler(self._on_text, failed)
-        self._flushed = handler(self._on_flush, failed)
-        self._speech: AgentSpeech | None = None
+        self._translator: Translator | None = None
+        self._playing = 0
+        """Segments of audio that have started and not ended."""
+        self._known: tuple[Any, ...] = ()
         self._audio: Any = None
         self._leaving: list[Any] = []
         self._text_tap: TextTap | None = None
         self._llm_tap: LLMTap | None = None
 
-    def refresh(self, session: AgentSession[Any], speech: AgentSpeech) -> None:
-        """Tap the outputs that the session has now, and report to `speech` from now on."""
-        self._speech = speech
+    def refresh(self, session: AgentSession[Any], translator: Translator) -> None:
+        """Tap the outputs that the session has now, and record to `translator` from now on."""
         output = session.output
-        self._listen_to(output.audio)
-        speech.audio = output.audio is not None and output.audio_enabled
         agent = agent_of(session)
-        model = agent.llm if agent and isinstance(agent.llm, llm.LLM | llm.RealtimeModel) else session.llm
-        speech.segments = isinstance(model, llm.RealtimeModel)
-        speech.raw = self._source == "llm" and not speech.segments
-        if not speech.raw:
+        model = agent.llm if agent else None
+        found = (translator, output.audio, output.audio_enabled, output.transcription, agent, model, session.llm)
+        if len(found) == len(self._known) and all(map(operator.is_, found, self._known)):
+            return
+        if translator is not self._translator:
+            self._playing = 0
+        self._translator = translator
+        self._listen_to(output.audio)
+        audio = output.audio is not None and output.audio_enabled
+        if not isinstance(model, llm.LLM | llm.RealtimeModel):
+            model = session.llm
+        segments = isinstance(model, llm.RealtimeModel)
+        raw = self._source == "llm" and not segments
+        if not raw:
             self._remove_llm_tap()
         elif agent and (self._llm_tap is None or self._llm_tap.agent is not agent):
             self._remove_llm_tap()
-            self._llm_tap = LLMTap(agent, speech, self._failed)
+            self._llm_tap = LLMTap(agent, translator, self._failed)
         self._tap_text(session)
+        translator.outputs(audio, segments, raw)
+        self._known = (*found[:3], output.transcription, *found[4:])
 
     def _tap_text(self, session: AgentSession[Any]) -> None:
         output = session.output
@@ -60,14 +71,14 @@ class Taps:
         if tap is None or tap is not self._text_tap:
             if self._text_tap:
                 self._text_tap.active = False
-            self._text_tap = tap or TextTap(self, self._text, self._flushed, output.transcription)
+            self._text_tap = tap or TextTap(self, self._record_said, self._failed, output.transcription)
             self._text_tap.active = True
         if tap is None:
             output.transcription = self._text_tap
 
     def remove(self, session: AgentSession[Any]) -> None:
         """Restore the session. If another output was put in front of our tap, the tap stays and only passes text on."""
-        self._speech = None
+        self._translator, self._known, self._playing = None, (), 0
         self._listen_to(None)
         self._remove_llm_tap()
         tap, self._text_tap = self._text_tap, None
@@ -100,7 +111,7 @@ class Taps:
             audio.on("playback_started", self._started)
             audio.on("playback_finished", self._finished)
         self._audio = audio
-        if self._speech is None or not self._speech.playing:
+        if not self._playing:
             self._leave()
 
     def _leave(self) -> None:
@@ -111,20 +122,13 @@ class Taps:
         self._leaving.clear()
 
     def _on_playback_started(self, ev: Any) -> None:
-        if self._speech:
-            self._speech.playback_started(ev.created_at)
+        self._playing += 1
+        self._record_said(Conversation.playback_started, ev.created_at)
 
     def _on_playback_finished(self, ev: Any) -> None:
-        if self._speech:
-            heard = ev.synchronized_transcript
-            self._speech.playback_finished(ev.playback_position, ev.interrupted, heard, time.time())
-            if self._leaving and not self._speech.playing:
-                self._leave()
-
-    def _on_text(self, text: str) -> None:
-        if self._speech:
-            self._speech.text(str(text))
-
-    def _on_flush(self) -> None:
-        if self._speech:
-            self._speech.flush()
+        self._playing = max(0, self._playing - 1)
+        self._record_said(
+            Conversation.playback_finished, ev.playback_position, ev.interrupted, ev.synchronized_transcript
+        )
+        if self._leaving and not self._playing:
+            self._leave()

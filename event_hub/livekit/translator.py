@@ -1,7 +1,8 @@
-"""One session's LiveKit events, translated into ours."""
+"""One session's LiveKit events, translated into ours, or recorded for the publisher's thread to translate."""
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import time
 import uuid
@@ -13,17 +14,14 @@ from livekit.agents import AgentSession
 from livekit.agents.voice import SpeechHandle
 
 from . import errors, metrics
-from .agent_speech import AgentSpeech
+from .agent_speech import Utterance
+from .conversation import SETTLE, Conversation
 from .guarded import Failed, Timer, handler
-from .job_context import current_speech
+from .text_tap import RecordSaid
 from .tool_calls import ToolCalls
 from .truncation import clipped
-from .user_speech import UserSpeech
 
 Emit = Callable[[dict[str, Any]], None]
-
-_SETTLE = 0.5
-"""Seconds after a reply in which its conversation item may still arrive; realtime models are the slowest."""
 _USAGE = 1.0
 """Seconds between two `usage_updated`."""
 _RECENT = 100
@@ -31,18 +29,27 @@ _RECENT = 100
 
 
 class Translator:
-    """Translates the events of `session` from one start to its end. `emit` receives our events.
+    """Translates the events of `session` from one start to its end. `emit` receives our events, `record` what both sides of
+    the conversation do, which `conversation` turns into events: in the publisher's thread. All else is for the loop.
 
     `instructions`: report the text of the agents' instructions, not only that they changed.
     """
 
-    def __init__(self, session: weakref.ref[AgentSession[Any]], emit: Emit, failed: Failed, instructions: bool) -> None:
+    def __init__(
+        self,
+        session: weakref.ref[AgentSession[Any]],
+        emit: Emit,
+        record: Callable[..., None],
+        record_said: RecordSaid,
+        failed: Failed,
+        instructions: bool,
+    ) -> None:
         self._session = session
-        self._emit = emit
+        self._emit, self._record, self._record_said = emit, record, record_said
         self._instructions = instructions
         self._tag, self._numbers = uuid.uuid4().hex[:6], itertools.count(1)
-        self.agent = AgentSpeech(emit, self._name, lambda: current_speech(session()))
-        self.user = UserSpeech(emit, self._name)
+        self.conversation = Conversation(self._name, self._settle_soon, failed)
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._tools = ToolCalls(self.emit_known, self._output_of)
         self._speeches: dict[str, SpeechHandle] = {}
         self._speech_done = handler(self._on_speech_done, failed)
@@ -59,10 +66,8 @@ class Translator:
 
     def end(self, reason: str, error: Any = None) -> None:
         """The session has ended, for us."""
-        now = time.time()
         self.config()
-        self.user.close(now)
-        self.agent.settle(all=True, now=now)
+        self._record(Conversation.ended)
         self._settling.cancel()
         self._report_usage()
         self._usage_due.cancel()
@@ -72,30 +77,34 @@ class Translator:
 
     # -- LiveKit's events ----------------------------------------------------------------------------------------------
 
-    def agent_state_changed(self, ev: Any) -> None:
-        self._state("agent", ev)
-        if ev.new_state == "speaking":
-            self._settling.cancel()  # a realtime model's items arrive together, after all of its messages
-        else:
-            self.agent.rested(ev.created_at)
-            self._settle_soon()
+    def begin(self) -> None:
+        """The session has started, on this loop."""
+        try:
+            self._loop = asyncio.get_running_loop()
+        except RuntimeError:  # attached from another thread; the end of the session settles everything
+            self._loop = None
 
-    def user_state_changed(self, ev: Any) -> None:
-        self._state("user", ev)
-        self.user.state(ev.new_state, ev.created_at)
+    def outputs(self, audio: bool, segments: bool, raw: bool) -> None:
+        """The session's outputs are known, or have changed."""
+        self._record(Conversation.outputs, audio, segments, raw)
 
-    def user_input_transcribed(self, ev: Any) -> None:
-        self.user.transcribed(
-            ev.transcript,
-            ev.is_final,
-            ev.created_at,
-            item_id=ev.item_id,
-            speaker_id=ev.speaker_id,
-            language=str(ev.language or "") or None,
-        )
+    # -- what a model writes (Drafts) ----------------------------------------------------------------------------------
+
+    def draft(self, speech: str | None) -> Utterance:
+        draft = Utterance(self._name(), speech)
+        self._record(Conversation.drafted, draft)
+        return draft
+
+    def draft_text(self, draft: Utterance, delta: str) -> None:
+        self._record(Conversation.draft_text, draft, delta)
+
+    def draft_ended(self, draft: Utterance, complete: bool) -> None:
+        self._record(Conversation.draft_ended, draft, complete)
+
+    # -- LiveKit's other events ----------------------------------------------------------------------------------------
 
     def user_transcription_timeout(self, ev: Any) -> None:
-        self.user.nothing_recognised()
+        self._record(Conversation.nothing_recognised)
         self._emit(
             {
                 "type": "user_transcription_timeout",
@@ -113,21 +122,17 @@ class Translator:
                 self._emit({"type": "agent_handoff", "old_agent": item.old_agent_id, "new_agent": item.new_agent_id})
         elif item.type == "message" and item.role in ("assistant", "user"):
             text = item.text_content or ""
+            found = metrics.latencies(item.metrics)
             if item.role == "assistant":
-                role = "agent"
-                utterance: str | None = self.agent.item(text, bool(item.interrupted), time.time(), item.created_at)
+                self._record_said(Conversation.agent_item, text, bool(item.interrupted), item.created_at, found)
             else:
-                role = "user"
-                utterance = self._user_item(item, text, ev.created_at)
-            if found := metrics.latencies(item.metrics):
-                self.emit_known({"type": "turn_metrics", "role": role, "utterance": utterance, **found})
+                self._user_item(item, text, ev.created_at, found)
 
-    def _user_item(self, item: Any, text: str, at: float) -> str | None:
+    def _user_item(self, item: Any, text: str, at: float, latencies: dict[str, Any]) -> None:
         spoken = item.transcript_confidence is not None
         began = item.metrics.get("started_speaking_at") if spoken else item.created_at
-        return self.user.item(
-            text, spoken, at, item_id=item.id, began=began, transcript_confidence=item.transcript_confidence
-        )
+        fields = {"item_id": item.id, "began": began, "transcript_confidence": item.transcript_confidence}
+        self._record(Conversation.user_item, text, spoken, at, latencies, fields)
 
     def speech_created(self, ev: Any) -> None:
         speech = ev.speech_handle
@@ -189,8 +194,8 @@ class Translator:
                 self.emit_known(
                     {
                         "type": "agent_config_update",
-                        "tools_added": item.tools_added,
-                        "tools_removed": item.tools_removed,
+                        "tools_added": None if item.tools_added is None else list(item.tools_added),
+                        "tools_removed": None if item.tools_removed is None else list(item.tools_removed),
                         "instructions_changed": item.instructions is not None or None,
                         "instructions": clipped(item.instructions) if self._instructions else None,
                         "timestamp": item.created_at,
@@ -202,27 +207,20 @@ class Translator:
     def _name(self) -> str:
         return f"{self._tag}.{next(self._numbers)}"
 
-    def _state(self, role: str, ev: Any) -> None:
-        self._emit(
-            {
-                "type": f"{role}_state_changed",
-                "role": role,
-                "old_state": ev.old_state,
-                "new_state": ev.new_state,
-                "timestamp": ev.created_at,
-            }
-        )
-
     def _on_speech_done(self, speech: SpeechHandle) -> None:
         self._speeches.pop(speech.id, None)
-        self.agent.speech_done(speech.id, time.time())
+        self._record_said(Conversation.speech_done, speech.id)
 
     def _settle_soon(self) -> None:
-        if self.agent.unsettled:
-            self._settling.start(_SETTLE)
+        """Called in the publisher's thread."""
+        if self._loop is not None:
+            try:
+                self._loop.call_soon_threadsafe(self._settling.start, SETTLE)
+            except RuntimeError:  # the loop is closed, and so is the session
+                pass
 
     def _settle(self) -> None:
-        self.agent.settle()
+        self._record(Conversation.settle)
 
     def _report_usage(self) -> None:
         models = metrics.usage(self._usage or [])
