@@ -111,8 +111,10 @@ def arrow(figure: Figure) -> str:
 
 
 def times(ratio: float | None) -> str:
-    """Format a ratio."""
-    return "" if ratio is None else f"{ratio:.2f} ×"
+    """Format a ratio, with enough digits to compare it with that of a later run."""
+    if ratio is None:
+        return ""
+    return f"{ratio:#.3g} ×" if 0 < ratio < 1 else f"{ratio:.2f} ×"
 
 
 def number(value: float) -> str:

@@ -22,8 +22,8 @@ from tests.hubs import ROOT, HubProcess, until
 
 BARE = "import flask, gunicorn.app.wsgiapp, gevent"
 ROUNDS = 15
-_WITH_BYTECODE = {"PYTHONDONTWRITEBYTECODE": ""}
-"""An installed hub has bytecode; where Python may not write it, every start would compile the sources anew."""
+_UNSET = ""
+"""For PYTHONDONTWRITEBYTECODE: an installed hub has bytecode; without it, every start would compile the sources again."""
 _REQUEST = b"GET /api/health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 
 
@@ -44,7 +44,7 @@ def _answers(port: int) -> bool:
 
 def hub_start(folder: Path) -> tuple[float, float]:
     """Processor time and time from the start of a hub to its first answer, in seconds."""
-    hub = HubProcess(folder, HUB_HISTORY=f"sqlite:///{folder}/hub.db", **_WITH_BYTECODE)
+    hub = HubProcess(folder, HUB_HISTORY=f"sqlite:///{folder}/hub.db", PYTHONDONTWRITEBYTECODE=_UNSET)
     began = time.monotonic()
     process = hub.launch().process
     assert process is not None
@@ -59,7 +59,9 @@ def hub_start(folder: Path) -> tuple[float, float]:
 def bare_imports() -> float:
     """Processor time of a Python that imports Flask, gunicorn and gevent, in seconds."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run([sys.executable, "-c", BARE], check=True, cwd=ROOT, env={**os.environ, **_WITH_BYTECODE})
+    subprocess.run(
+        [sys.executable, "-c", BARE], check=True, cwd=ROOT, env={**os.environ, "PYTHONDONTWRITEBYTECODE": _UNSET}
+    )
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 

@@ -28,12 +28,12 @@ def _page(run: list[Measurement]) -> str:
 
 def test_ratios_are_read_back_from_the_report() -> None:
     assert last_ratios(_page(BEFORE)) == {
-        (FLAT, "memory / nchan"): 12.0,
-        (FLAT, "SQLite / nchan"): 10.0,
-        (FLAT, "SQLite / memory"): 0.83,
-        (LATENCY, "memory / nchan"): 0.8,
-        (LATENCY, "SQLite / nchan"): 1.0,
-        (LATENCY, "SQLite / memory"): 1.25,
+        (FLAT, "memory / nchan"): (12.0, 0.005),
+        (FLAT, "SQLite / nchan"): (10.0, 0.005),
+        (FLAT, "SQLite / memory"): (0.833, 0.0005),
+        (LATENCY, "memory / nchan"): (0.8, 0.0005),
+        (LATENCY, "SQLite / nchan"): (1.0, 0.005),
+        (LATENCY, "SQLite / memory"): (1.25, 0.005),
     }
 
 
@@ -53,7 +53,7 @@ def test_damaged_rows_are_left_out() -> None:
     cut = [line[: line.index("|", 40)] if line.startswith("| latency p50") else line for line in lines]
     found = last_ratios("\n".join(cut))
     assert (FLAT, "memory / nchan") not in found
-    assert found[FLAT, "SQLite / nchan"] == 10.0
+    assert found[FLAT, "SQLite / nchan"][0] == 10.0
     assert not any(key == LATENCY for key, _ in found)
 
 
@@ -97,6 +97,12 @@ def test_a_ratio_falls_in_the_direction_that_is_worse(
 ) -> None:
     figure = next(figure for figure in figures(FULL) if figure.lower_is_better == lower_is_better)
     assert Change(figure, "memory / nchan", before, now).fell == fell
+
+
+def test_what_the_report_has_rounded_does_not_count_as_a_fall() -> None:
+    figure = next(figure for figure in figures(FULL) if not figure.lower_is_better)
+    assert not Change(figure, "SQLite / nchan", 0.02, 0.0151, rounding=0.005).fell  # it may have been 0.015
+    assert Change(figure, "SQLite / nchan", 0.02, 0.013, rounding=0.005).fell
 
 
 def test_what_has_no_earlier_ratio_is_new_and_a_run_without_nchan_compares_the_rest() -> None:
