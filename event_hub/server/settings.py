@@ -25,7 +25,7 @@ from pydantic import (
 
 from . import setting_values
 from .access import rates
-from .access.key_entries import KeyEntry, Right, new_key, parse_list, refuse_duplicates
+from .access.key_entries import KeyEntry, Right, needs_access, new_key, parse_list, refuse_duplicates
 from .access.rates import Rate, parse_rates
 from .agents.modes import AutoStart, parse_autostart
 from .forward import signing
@@ -253,11 +253,7 @@ class Settings(BaseModel):
                 f"required: without credentials, this hub refuses everything; set HUB_CONTROL_KEYS={new_key()} (just generated)"
             )
         if auth is None and host is not None and host not in LOOPBACK and not credentials:
-            raise ValueError(
-                f"with HUB_HOST={host} everyone who can reach that address could read every conversation: set "
-                f"HUB_CONTROL_KEYS={new_key()} (just generated) to require a key, HUB_AUTH=open if you want that, or keep "
-                "HUB_HOST=localhost"
-            )
+            raise ValueError(needs_access(f"HUB_HOST={host}", "keep HUB_HOST=localhost"))
         return auth
 
     @field_validator("max_body")
@@ -284,6 +280,11 @@ class Settings(BaseModel):
         """Whether requests need a credential."""
         given = (self.publish_keys, self.subscribe_keys, self.control_keys, self.keys_file)
         return self.auth != "open" and (self.auth == "required" or any(given) or self.host not in LOOPBACK)
+
+    @property
+    def for_this_machine(self) -> bool:
+        """Whether the hub is open because it listens on loopback, and not because HUB_AUTH says so."""
+        return self.auth is None and not self.access_required
 
     def keys(self) -> tuple[KeyEntry, ...]:
         """All keys. Reads HUB_KEYS_FILE; raises ValueError if that has become wrong."""

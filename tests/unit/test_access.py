@@ -83,7 +83,7 @@ def test_the_gateway_is_named_to_those_who_may_see_the_agents(principal: Princip
 
 
 def test_every_request_has_a_principal() -> None:
-    environ: dict[str, Any] = {}
+    environ: dict[str, Any] = {"REMOTE_ADDR": "127.0.0.1"}
     access = Access(Settings.load({}, None))
     assert access.resolve(environ) is LOCAL
     assert principal_of(environ) is LOCAL

@@ -15,7 +15,7 @@ from ..filters import Scope
 from ..private_files import write_private
 from ..settings import Settings, SettingsError
 from . import signed
-from .addresses import group
+from .addresses import group, is_loopback
 from .credentials import Credential, cookie_name, take
 from .failures import FailedCredentials
 from .key_entries import SHORT, KeyEntry
@@ -31,6 +31,10 @@ COOKIE_SECONDS = 30 * 86_400
 LONGEST_SHARE = 90 * 86_400
 _AGENT = Principal("agent", "an agent of this hub", Grant(publish=None))
 _BAD = "bad_credential"
+_ELSEWHERE = (
+    "this hub is open to programs on its own machine, and requires no credential: it answers no other machine unless "
+    "HUB_AUTH=open or keys are set"
+)
 _WAIT = "too many wrong credentials came from this address"
 
 
@@ -41,6 +45,7 @@ class Access:
         self.required = settings.access_required
         """Whether requests need a credential; otherwise all may do everything."""
         self.cookie = cookie_name(settings.port)
+        self._this_machine_only = settings.for_this_machine
         self._clock = clock
         self._settings = settings
         self._livekit: LiveKitTokens | None = None
@@ -55,8 +60,13 @@ class Access:
 
     def resolve(self, environ: MutableMapping[str, Any]) -> Principal:
         """The principal of the request, now in `environ` for `principal_of`. Raises `RequestError` for a request with two
-        credentials. One that is not valid gives an anonymous principal, which says so where a right is needed."""
-        environ[KEY] = ANONYMOUS  # if `take` raises
+        credentials, and for one from another machine to a hub that is open by default. A credential that is not valid gives
+        an anonymous principal, which says so where a right is needed."""
+        environ[KEY] = ANONYMOUS  # if this raises
+        # Whatever the server was told to listen on: this is the socket's peer, not what a header says.
+        if self._this_machine_only and not is_loopback(str(environ.get("REMOTE_ADDR", "unknown"))):
+            take(environ, self.cookie)  # out of the request, so that no log repeats it
+            raise RequestError("forbidden_address", _ELSEWHERE)
         credential = take(environ, self.cookie)
         principal = LOCAL if not self.required else ANONYMOUS if credential is None else self._of(credential, environ)
         environ[KEY] = principal

@@ -6,10 +6,14 @@ import errno
 import os
 import socket
 import time
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from ... import __version__
 from ..access.access import warnings as weak_keys
+from ..access.addresses import is_loopback
+from ..access.key_entries import needs_access
 from ..descriptors import descriptor_limit
 from ..history import HistoryError, open_history
 from ..settings import LOOPBACK, RESERVED_FDS, Settings, SettingsError
@@ -75,6 +79,16 @@ def check(settings: Settings) -> None:
             "or lower the setting",
             2,
         )
+
+
+def check_bound(settings: Settings, listening: Iterable[Any]) -> None:
+    """Raise `StartRefused` if a hub that is open by default listens beyond loopback: the command line of gunicorn overrides
+    HUB_HOST. `listening`: what `getsockname` returns for each socket."""
+    for name in listening:
+        if settings.for_this_machine and isinstance(name, tuple) and not is_loopback(name[0]):
+            where = f"[{name[0]}]:{name[1]}" if ":" in name[0] else f"{name[0]}:{name[1]}"
+            reason = needs_access(f"--bind {where}", "bind to 127.0.0.1")
+            raise StartRefused(f"The hub does not start: {reason}", 2)
 
 
 def _check_folder(folder: Path) -> None:
