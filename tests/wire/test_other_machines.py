@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import jwt
 import psutil
 import pytest
 import requests
@@ -18,6 +19,7 @@ from event_hub.server.settings import Settings
 
 from ..faults.starts import refused_start
 from ..hubs import PATIENCE, HubProcess, until
+from .guarded import token
 
 CONFIG = ["-m", "gunicorn", "-c", "python:event_hub.server.serving.gunicorn_config", "flask_server:app"]
 PATHS = [
@@ -117,6 +119,55 @@ def test_the_command_line_of_gunicorn_does_not_override_it(
     assert code == 2, output
     for text in ("everyone who can reach that address", "HUB_CONTROL_KEYS=me:", "HUB_AUTH=open", f":{hub.port} "):
         assert text in output
+
+
+PUBLIC = {"LIVEKIT_API_KEY": "devkey", "LIVEKIT_API_SECRET": "secret", "HUB_CONTROL_KEYS": "me:secret-of-mine-1"}
+
+
+def test_a_public_livekit_secret_is_refused_beyond_loopback(hub_factory: Callable[..., HubProcess]) -> None:
+    for more, arguments in (
+        ({"HUB_HOST": "0.0.0.0"}, ["flask_server.py"]),
+        ({}, [*CONFIG, "--bind", "0.0.0.0:{port}"]),
+    ):
+        hub = hub_factory(**PUBLIC, **more)
+        hub.arguments = [word.format(port=hub.port) for word in arguments]
+        code, output = refused_start(hub)
+        assert (code, "LIVEKIT_API_SECRET: this secret is public" in output) == (2, True), output
+
+
+def test_a_short_livekit_secret_is_warned_of_beyond_loopback(hub_factory: Callable[..., HubProcess]) -> None:
+    for host, warned in (("0.0.0.0", True), ("localhost", False)):
+        hub = hub_factory(**PUBLIC, HUB_HOST=host)
+        hub.environ["LIVEKIT_API_SECRET"] = "short-but-ours"
+        code, output = refused_start(hub, "--check")
+        assert (code, "LIVEKIT_API_SECRET has fewer than 32" in output) == (0, warned), output
+
+
+def test_no_other_server_accepts_tokens_signed_with_a_public_secret(hub_factory: Callable[..., HubProcess]) -> None:
+    hub = hub_factory(**PUBLIC)
+    with pytest.warns(jwt.warnings.InsecureKeyLengthWarning):
+        signed = token({"room": "demo", "roomJoin": True}, secret="secret")
+    with served(hub, "-m", "gunicorn", "--bind", f"0.0.0.0:{hub.port}", "flask_server:app"):
+        for host, status in (("127.0.0.1", 200), (own_address(), 401)):
+            url = f"http://{host}:{hub.port}/api/events"
+            answer = requests.get(url, headers={"Authorization": f"Bearer {signed}"}, timeout=PATIENCE)
+            assert answer.status_code == status, answer.text
+            key = {"Authorization": "Bearer secret-of-mine-1"}
+            assert requests.get(url, headers=key, timeout=PATIENCE).status_code == 200
+
+
+def test_a_mistyped_key_stops_the_hub(hub_factory: Callable[..., HubProcess]) -> None:
+    hub = hub_factory(HUB_CONTROL_KEY="me:secret-of-mine-1")
+    for arguments in (
+        ["flask_server.py"],
+        ["flask_server.py", "--server", "gevent"],
+        CONFIG,
+        ["flask_server.py", "--check"],
+    ):
+        hub.arguments = arguments
+        code, output = refused_start(hub)
+        assert (code, "did you mean HUB_CONTROL_KEYS?" in output) == (2, True), output
+        assert "secret-of-mine" not in output
 
 
 def test_a_unix_socket_is_this_machine(hub_factory: Callable[..., HubProcess], tmp_path: Path) -> None:

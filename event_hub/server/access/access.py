@@ -14,7 +14,7 @@ from ..errors import RequestError
 from ..filters import Scope
 from ..private_files import write_private
 from ..settings import Settings, SettingsError
-from . import signed
+from . import livekit_secrets, signed
 from .addresses import group, is_loopback
 from .credentials import Credential, cookie_name, take
 from .failures import FailedCredentials
@@ -51,6 +51,7 @@ class Access:
         self._livekit: LiveKitTokens | None = None
         if settings.livekit_key and settings.livekit_secret:
             self._livekit = LiveKitTokens(settings.livekit_key, settings.livekit_secret.get_secret_value(), clock)
+        self._livekit_is_public = settings.public_livekit_secret
         self._secret: bytes | None = None
         self._keys = self._key_ring(settings.keys())
         self.limits = Limits(settings)
@@ -63,8 +64,7 @@ class Access:
         credentials, and for one from another machine to a hub that is open by default. A credential that is not valid gives
         an anonymous principal, which says so where a right is needed."""
         environ[KEY] = ANONYMOUS  # if this raises
-        # Whatever the server was told to listen on: this is the socket's peer, not what a header says.
-        if self._this_machine_only and not is_loopback(str(environ.get("REMOTE_ADDR", "unknown"))):
+        if self._this_machine_only and not is_loopback(_peer(environ)):
             take(environ, self.cookie)  # out of the request, so that no log repeats it
             raise RequestError("forbidden_address", _ELSEWHERE)
         credential = take(environ, self.cookie)
@@ -74,7 +74,10 @@ class Access:
 
     def _of(self, credential: Credential, environ: MutableMapping[str, Any]) -> Principal:
         try:
-            return self.of_cookie(credential.text) if credential.cookie else self.of(credential.text)
+            found = self.of_cookie(credential.text) if credential.cookie else self.of(credential.text)
+            if found.kind == "livekit" and self._livekit_is_public and not is_loopback(_peer(environ)):
+                raise RequestError(_BAD, f"LIVEKIT_API_SECRET is not accepted: {livekit_secrets.REFUSED}")
+            return found
         except RequestError as error:
             if not credential.cookie and error.kind.code == _BAD:
                 error = self._count_failure(error, environ)
@@ -222,6 +225,11 @@ class Access:
             return False
         logger.warning("the keys were read again: %d in force", len(entries))
         return True
+
+
+def _peer(environ: MutableMapping[str, Any]) -> str:
+    """The address of the socket's peer, whatever the server was told to listen on, and whatever headers say."""
+    return str(environ.get("REMOTE_ADDR", "unknown"))
 
 
 def warnings(entries: tuple[KeyEntry, ...]) -> list[str]:
