@@ -96,6 +96,7 @@ class EventHub:
         self.agents = Launcher(
             settings, lambda event: self.publish([event], batch=False), credential=self.access.agents_credential
         )
+        self.access.agent_is_live = self.agents.is_live
         self.forwarding = Forwarding(settings, self.history)
         self.redacting: Redacting | None = None
         """What HUB_REDACT asks for; its libraries are loaded only then."""

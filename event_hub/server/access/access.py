@@ -46,6 +46,8 @@ class Access:
         """Whether requests need a credential; otherwise all may do everything."""
         self.cookie = cookie_name(settings.port)
         self._this_machine_only = settings.for_this_machine
+        self.agent_is_live: Callable[[str], bool] = lambda _: False
+        """Whether an agent that this hub has started may still publish. The hub sets it."""
         self._clock = clock
         self._settings = settings
         self._livekit: LiveKitTokens | None = None
@@ -99,8 +101,8 @@ class Access:
             return found
         if text.startswith("share."):
             return self._of_share(text)
-        if text.startswith("agent.") and signed.verify(text, "agent", lambda _: self._hub_secret()) is not None:
-            return _AGENT
+        if text.startswith("agent."):
+            return self._of_agent(text)
         if text.count(".") == 2 and self._livekit is not None:
             return self._livekit.principal(text)
         raise RequestError(_BAD, "the credential is not a key of this hub")
@@ -113,6 +115,14 @@ class Access:
             raise RequestError(_BAD, "the sign-in is no longer valid; sign in again")
         expires = self._expiry(payload, "the sign-in has expired; sign in again")
         return Principal("key", key.label, key.grant, expires=expires, key=key.key, cookie=True)
+
+    def _of_agent(self, text: str) -> Principal:
+        payload = signed.verify(text, "agent", lambda _: self._hub_secret())
+        if payload is None:
+            raise RequestError(_BAD, "the credential is not one of this hub's agents")
+        if not self.agent_is_live(str(payload.get("agent"))):
+            raise RequestError("credential_expired", "the agent that this credential was given to has ended")
+        return _AGENT
 
     def _of_share(self, text: str) -> Principal:
         payload = signed.verify(text, "share", self._signing_key)
@@ -183,9 +193,9 @@ class Access:
             raise RequestError("bad_field", "rooms: too many for one link", field="rooms")
         return token
 
-    def agents_credential(self) -> str | None:
-        """What agents started by this hub publish with; None on an open hub."""
-        return signed.sign("agent", {}, self._hub_secret()) if self.required else None
+    def agents_credential(self, agent_id: str) -> str | None:
+        """What this agent publishes with until it ends; None on an open hub."""
+        return signed.sign("agent", {"agent": agent_id}, self._hub_secret()) if self.required else None
 
     def _hub_secret(self) -> bytes:
         """What this hub signs with. Kept in a private file, because links, sign-ins and agents outlive the process."""
