@@ -1,4 +1,4 @@
-"""The credential that the launcher gives to an agent ends with the agent, and with nothing else."""
+"""The credential that the launcher gives to an agent ends with the agent, and no credential is in the agent's log."""
 
 from __future__ import annotations
 
@@ -134,3 +134,31 @@ def test_an_invented_or_old_credential_is_refused(guarded_hub: Callable[..., Hub
     assert (
         post(hub, signed.sign("agent", {"agent": facts(hub)["agent_id"]}, b"another secret of 32 bytes here"))[0] == 401
     )
+
+
+def test_the_log_shows_no_key_of_the_hub(guarded_hub: Callable[..., HubProcess], tmp_path: Path) -> None:
+    """A program can learn them: it runs as the hub's user, and can read the file."""
+    keys = tmp_path / "keys"
+    keys.write_text("subscribe wall:s3cr3t\npublish ci:in-the-file-00001@room-*\n")
+    hub = guarded_hub(
+        "ready",
+        HUB_KEYS_FILE=str(keys),
+        HUB_SUBSCRIBE_KEYS="a:first-of-two-0001,b:second-of-two-0001@room",
+        HUB_KEY="the-key-of-a-publisher",
+    )
+    call(hub, "POST", "/api/agent/start")
+    agent = reaches(hub, "ready")
+    (log,) = tmp_path.rglob(f"{agent['agent_id']}.log")
+
+    def shown(*secrets: str) -> list[str]:
+        with log.open("a") as file:
+            file.write("".join(f'the secret is {secret}, "{secret}"\n' for secret in secrets))
+        lines = requests.get(f"{hub.url}/api/agent/logs", headers=KEY, timeout=PATIENCE).text.splitlines()
+        return [line for line in lines if any(secret in line for secret in secrets)]
+
+    secrets = ["s3cr3t", "in-the-file-00001", "first-of-two-0001", "second-of-two-0001", "control-secret-0001"]
+    assert shown(*secrets, "the-key-of-a-publisher", credential(agent)) == []
+    keys.write_text("subscribe wall:the-next-one\n")
+    os.kill(hub.worker_pid(), signal.SIGHUP)
+    until(lambda: "keys were read again" in hub.output(), "the new keys")
+    assert shown("the-next-one", *secrets) == []

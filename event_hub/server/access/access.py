@@ -6,7 +6,7 @@ import logging
 import math
 import secrets
 import time
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Iterable, MutableMapping
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,8 @@ class Access:
         self._this_machine_only = settings.for_this_machine
         self.agent_is_live: Callable[[str], bool] = lambda _: False
         """Whether an agent that this hub has started may still publish. The hub sets it."""
+        self.hide: Callable[[Iterable[str]], None] = lambda _: None
+        """Told of the secrets of new keys, which no log may show. The hub sets it."""
         self._clock = clock
         self._settings = settings
         self._livekit: LiveKitTokens | None = None
@@ -233,6 +235,7 @@ class Access:
         except (SettingsError, ValueError, OSError) as error:
             logger.error("the keys are not changed, because the settings are wrong:\n%s", error)
             return False
+        self.hide(entry.secret for entry in entries)
         logger.warning("the keys were read again: %d in force", len(entries))
         return True
 

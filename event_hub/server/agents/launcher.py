@@ -63,7 +63,7 @@ class Launcher:
         """Gives what an agent, by its id, publishes with; None: it needs nothing."""
         self._outbox = Outbox(publish)
         self._folder = Folder(Path(settings.agent_state) / str(settings.port))
-        self._mask = Mask(settings.environ)
+        self.mask = Mask(settings.environ)
         self._port = settings.port
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
@@ -363,7 +363,7 @@ class Launcher:
         return kind(
             record,
             self._folder,
-            self._mask,
+            self.mask,
             publish=self._outbox.put,
             environ=lambda record: environment(self._settings, record, self._port, self._credential(record.agent_id)),
         )
