@@ -46,6 +46,7 @@ class HubApp(Flask):
         super().__init__("event_hub.server", static_folder=str(static), static_url_path="/static")
         self.settings = settings
         self.access = Access(settings)
+        self.access.agent_is_live = self._is_live  # until the hub is open, which sets its own
         self._hub: EventHub | None = None
         self._opening = threading.Lock()
 
@@ -64,6 +65,13 @@ class HubApp(Flask):
                         raise
                     self._hub = hub
         return self._hub
+
+    def _is_live(self, agent_id: str) -> bool:
+        """An agent of an earlier hub can be the first to ask. If the history is unavailable, the route says so."""
+        try:
+            return self.hub().agents.is_live(agent_id)
+        except HistoryError:
+            return True
 
     @property
     def opened(self) -> EventHub | None:

@@ -35,6 +35,7 @@ _KINDS = (
     Kind("credential_expired", 401, "Credential expired", "Get a new token or link, or sign in again."),
     Kind("forbidden", 403, "Permission denied", "Ask the operator for a key with the required permission."),
     Kind("forbidden_origin", 403, "Origin not allowed", "Open the page from the hub or from this machine, or list its origin in HUB_CORS_ORIGINS (`*` is not enough)."),
+    Kind("forbidden_address", 403, "Address not allowed", "Set HUB_CONTROL_KEYS on the hub to require keys, or HUB_AUTH=open if everyone who can reach its port may do everything."),
     Kind("not_found", 404, "Not found", "See /docs for the existing paths."),
     Kind("unknown_agent", 404, "Unknown agent", "See /api/agent/status for the existing agents."),
     Kind("unknown_session", 404, "Unknown session", "See /api/sessions for the existing sessions. In a URL, names must be percent-encoded."),

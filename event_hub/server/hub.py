@@ -96,6 +96,10 @@ class EventHub:
         self.agents = Launcher(
             settings, lambda event: self.publish([event], batch=False), credential=self.access.agents_credential
         )
+        self.access.agent_is_live = self.agents.is_live
+        self.access.hide = self.agents.mask.hide
+        keys = settings.keys()
+        self.agents.mask.hide(entry.secret for entry in keys)
         self.forwarding = Forwarding(settings, self.history)
         self.redacting: Redacting | None = None
         """What HUB_REDACT asks for; its libraries are loaded only then."""

@@ -1,6 +1,5 @@
 """The hub's settings: read once at start from the environment and `.env`, validated together, then frozen."""
 
-import difflib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,9 +20,9 @@ from pydantic import (
     field_validator,
 )
 
-from . import setting_values
-from .access import rates
-from .access.key_entries import KeyEntry, Right, new_key, parse_list, refuse_duplicates
+from . import setting_names, setting_values
+from .access import livekit_secrets, rates
+from .access.key_entries import KeyEntry, Right, needs_access, new_key, parse_list, refuse_duplicates
 from .access.rates import Rate, parse_rates
 from .agents.modes import AutoStart, parse_autostart
 from .forward import signing
@@ -43,10 +42,6 @@ RESERVED_FDS = 64
 LIVEKIT_NAMES = ("LIVEKIT_URL", "LIVEKIT_API_KEY", "LIVEKIT_API_SECRET")
 """How to reach a LiveKit server, under LiveKit's own names."""
 
-_ELSEWHERE = frozenset(
-    {"HUB_URL", "HUB_KEY", "HUB_AGENT_ID", "HUB_AGENT_MODE", "HUB_AGENT_ROOM", "HUB_AGENT_INSTRUCTIONS"}
-)
-"""Variables that publishers and agents read."""
 _UNTOLD = frozenset(
     {
         "HUB_FORWARD",
@@ -251,11 +246,7 @@ class Settings(BaseModel):
                 f"required: without credentials, this hub refuses everything; set HUB_CONTROL_KEYS={new_key()} (just generated)"
             )
         if auth is None and host is not None and host not in LOOPBACK and not credentials:
-            raise ValueError(
-                f"with HUB_HOST={host} everyone who can reach that address could read every conversation: set "
-                f"HUB_CONTROL_KEYS={new_key()} (just generated) to require a key, HUB_AUTH=open if you want that, or keep "
-                "HUB_HOST=localhost"
-            )
+            raise ValueError(needs_access(f"HUB_HOST={host}", "keep HUB_HOST=localhost"))
         return auth
 
     @field_validator("max_body")
@@ -282,6 +273,17 @@ class Settings(BaseModel):
         """Whether requests need a credential."""
         given = (self.publish_keys, self.subscribe_keys, self.control_keys, self.keys_file)
         return self.auth != "open" and (self.auth == "required" or any(given) or self.host not in LOOPBACK)
+
+    @property
+    def for_this_machine(self) -> bool:
+        """Whether the hub is open because it listens on loopback, and not because HUB_AUTH says so."""
+        return self.auth is None and not self.access_required
+
+    @property
+    def public_livekit_secret(self) -> bool:
+        """Whether LiveKit tokens are credentials, and everyone knows the secret that signs them."""
+        secret = self.livekit_secret.get_secret_value() if self.livekit_key and self.livekit_secret else ""
+        return self.access_required and secret in livekit_secrets.WELL_KNOWN
 
     def keys(self) -> tuple[KeyEntry, ...]:
         """All keys. Reads HUB_KEYS_FILE; raises ValueError if that has become wrong."""
@@ -352,6 +354,7 @@ class Settings(BaseModel):
                 name = str(cls.model_fields[place].alias) if place in cls.model_fields else place
                 value = "" if name in _UNTOLD else f"={given.get(name, '')}"
                 lines.append(f"{name}{value}: {text[:1].lower()}{text[1:]}")
+        lines += setting_names.refused(values, known)
         if not lines:
             try:
                 settings.keys()
@@ -359,6 +362,8 @@ class Settings(BaseModel):
                 lines.append(f"the keys: {error}")
             if not settings.access_required and (settings.rate_limit or settings.credential_subscribers):
                 lines.append(rates.NEEDLESS)
+            if settings.host not in LOOPBACK and settings.public_livekit_secret:
+                lines.append(f"LIVEKIT_API_SECRET: {livekit_secrets.REFUSED}")
         if lines:
             raise SettingsError("\n".join(lines))
         settings._environ = MappingProxyType({name: value for name, value in values.items() if value is not None})
@@ -377,13 +382,7 @@ class Settings(BaseModel):
     @classmethod
     def unknown(cls, environ: Mapping[str, str] | None = None, dotenv: Path | None = Path(".env")) -> list[str]:
         """A sentence for each unknown `HUB_…` name, which is probably a typo."""
-        known = {*cls.names(), *_ELSEWHERE}
-        sentences = []
-        for name in sorted(cls._given(environ, dotenv)):
-            if name.startswith("HUB_") and name not in known:
-                close = difflib.get_close_matches(name, known, 1)
-                sentences.append(f"{name} is not a setting" + (f"; did you mean {close[0]}?" if close else ""))
-        return sentences
+        return setting_names.unknown(cls._given(environ, dotenv), cls.names())
 
     @classmethod
     def table(cls) -> list[tuple[str, str, str]]:

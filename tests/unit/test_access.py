@@ -66,14 +66,16 @@ def test_a_principal_may_do_what_its_grant_says(principal: Principal, allowed: s
     ("principal", "shown"),
     [
         (LOCAL, True),
-        (WATCHER, True),
+        (WATCHER, False),
+        (Principal("key", "wall", Grant(subscribe=None)), False),
+        (Principal("agent", "agent", Grant(publish=None)), False),
+        (Principal("key", "boss", Grant(None, None, control=True)), True),
         (ANONYMOUS, False),
         (Principal("key", "p", Grant(publish=Scope(("a",)))), False),
-        (Principal("key", "c", Grant(control=True)), False),
     ],
 )
-def test_the_gateway_is_named_to_those_who_may_see_the_agents(principal: Principal, shown: bool) -> None:
-    """`/api/config` needs no right, but the address in it is the one that the status has."""
+def test_the_gateway_is_named_to_those_who_may_control_agents(principal: Principal, shown: bool) -> None:
+    """`/api/config` needs no right."""
     assert gateway(None, principal) is None
     found = gateway("http://localhost:8765", principal)
     assert (found is not None) == shown
@@ -83,7 +85,7 @@ def test_the_gateway_is_named_to_those_who_may_see_the_agents(principal: Princip
 
 
 def test_every_request_has_a_principal() -> None:
-    environ: dict[str, Any] = {}
+    environ: dict[str, Any] = {"REMOTE_ADDR": "127.0.0.1"}
     access = Access(Settings.load({}, None))
     assert access.resolve(environ) is LOCAL
     assert principal_of(environ) is LOCAL

@@ -124,6 +124,52 @@ def test_misspelled_names_get_a_suggestion() -> None:
     ]
 
 
+MISTYPED = [
+    ("HUB_CONTROL_KEY", "HUB_CONTROL_KEYS"), ("HUB_SUBSCRIBE_KEY", "HUB_SUBSCRIBE_KEYS"),
+    ("HUB_PUBLISH_KEY", "HUB_PUBLISH_KEYS"), ("HUB_PUBLISHKEYS", "HUB_PUBLISH_KEYS"), ("HUB_KEY_FILE", "HUB_KEYS_FILE"),
+    ("HUB_KEYFILE", "HUB_KEYS_FILE"), ("HUB_KEYS", "HUB_KEYS_FILE"), ("HUB_AUTHS", "HUB_AUTH"), ("HUB_AUHT", "HUB_AUTH"),
+    ("HUB_OAUTH", "HUB_AUTH"), ("HUB_AUTHENTICATION", "HUB_AUTH"), ("hub_auth", "HUB_AUTH"), ("Hub_Keys_File", "HUB_KEYS_FILE"),
+    ("HUB_CORS_ORIGIN", "HUB_CORS_ORIGINS"), ("HUB_CORS", "HUB_CORS_ORIGINS"), ("HUB_CONTORL_KYES", "HUB_CONTROL_KEYS"),
+    ("HUB_ADMIN_KEY", ""), ("HUB_API_KEY", ""), ("HUB_READ_KEYS", ""), ("HUB_ALLOWED_ORIGINS", ""),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "meant"), MISTYPED)
+def test_a_mistyped_setting_that_restricts_access_is_refused(name: str, meant: str, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load(**{name: "me:s3cr3t-of-mine-1", "HUB_STALL": "never"})
+    assert f"{name}: is not a setting; did you mean {meant}" in str(caught.value)
+    assert "HUB_STALL" in str(caught.value), "one message names everything"
+    assert "s3cr3t" not in str(caught.value)
+    file = tmp_path / ".env"
+    file.write_text(f"{name}=me:s3cr3t-of-mine-1\n")
+    with pytest.raises(SettingsError, match=name):
+        Settings.load({}, dotenv=file)
+    assert not load(**{name: " "}).access_required, "empty counts as unset"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["HUB_KEY", "HUB_URL", "hub_key", "HUB_PATH", "HUB_AUTHOR_X_PORT", "HUBSPOT_API_KEY", "HUB_PORT", "HUB_TOKENIZER",
+     "HUB_MONKEY", "HUB_SERVICE_HOST", "HUB_AUTH_SERVICE_PORT_HTTP", "HUB_KEYS_PORT_80_TCP_ADDR", "GITHUB_KEY", "HUB_HOTS"],
+)  # fmt: skip
+def test_other_names_do_not_stop_the_hub(name: str) -> None:
+    assert not load(**{name: "tcp://10.0.0.1:80"}).access_required
+
+
+@pytest.mark.parametrize("secret", ["secret", "secret1", "a-secret-of-at-least-32-characters"])
+def test_a_public_livekit_secret_is_refused_beyond_loopback(secret: str) -> None:
+    livekit = {"LIVEKIT_API_KEY": "devkey", "LIVEKIT_API_SECRET": secret}
+    for more in ({}, {"HUB_AUTH": "required"}, {"HUB_CONTROL_KEYS": "me:secret-of-mine-1"}):
+        with pytest.raises(SettingsError, match="LIVEKIT_API_SECRET: this secret is public") as caught:
+            load(HUB_HOST="0.0.0.0", **livekit, **more)
+        assert "generate-keys" in str(caught.value)
+        assert load(**livekit, **more), "on loopback it is fine"
+    assert load(HUB_HOST="0.0.0.0", HUB_AUTH="open", **livekit), "there it signs no credentials"
+    assert load(HUB_HOST="0.0.0.0", LIVEKIT_API_SECRET=secret, HUB_CONTROL_KEYS="me:secret-of-mine-1")
+    assert load(HUB_HOST="0.0.0.0", LIVEKIT_API_KEY="devkey", LIVEKIT_API_SECRET=f"{secret}-of-our-own")
+
+
 @pytest.mark.parametrize(
     ("text", "value"), [("15", 15), ("1.5m", 90), ("7d", 604800), ("250ms", 0.25), (" 2 h ", 7200)]
 )

@@ -6,7 +6,7 @@ import logging
 import math
 import secrets
 import time
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Iterable, MutableMapping
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,8 @@ from ..errors import RequestError
 from ..filters import Scope
 from ..private_files import write_private
 from ..settings import Settings, SettingsError
-from . import signed
-from .addresses import group
+from . import livekit_secrets, signed
+from .addresses import group, is_loopback
 from .credentials import Credential, cookie_name, take
 from .failures import FailedCredentials
 from .key_entries import SHORT, KeyEntry
@@ -31,6 +31,10 @@ COOKIE_SECONDS = 30 * 86_400
 LONGEST_SHARE = 90 * 86_400
 _AGENT = Principal("agent", "an agent of this hub", Grant(publish=None))
 _BAD = "bad_credential"
+_ELSEWHERE = (
+    "this hub is open to programs on its own machine, and requires no credential: it answers no other machine unless "
+    "HUB_AUTH=open or keys are set"
+)
 _WAIT = "too many wrong credentials came from this address"
 
 
@@ -41,11 +45,17 @@ class Access:
         self.required = settings.access_required
         """Whether requests need a credential; otherwise all may do everything."""
         self.cookie = cookie_name(settings.port)
+        self._this_machine_only = settings.for_this_machine
+        self.agent_is_live: Callable[[str], bool] = lambda _: False
+        """Whether an agent that this hub has started may still publish. The hub sets it."""
+        self.hide: Callable[[Iterable[str]], None] = lambda _: None
+        """Told of the secrets of new keys, which no log may show. The hub sets it."""
         self._clock = clock
         self._settings = settings
         self._livekit: LiveKitTokens | None = None
         if settings.livekit_key and settings.livekit_secret:
             self._livekit = LiveKitTokens(settings.livekit_key, settings.livekit_secret.get_secret_value(), clock)
+        self._livekit_is_public = settings.public_livekit_secret
         self._secret: bytes | None = None
         self._keys = self._key_ring(settings.keys())
         self.limits = Limits(settings)
@@ -55,8 +65,12 @@ class Access:
 
     def resolve(self, environ: MutableMapping[str, Any]) -> Principal:
         """The principal of the request, now in `environ` for `principal_of`. Raises `RequestError` for a request with two
-        credentials. One that is not valid gives an anonymous principal, which says so where a right is needed."""
-        environ[KEY] = ANONYMOUS  # if `take` raises
+        credentials, and for one from another machine to a hub that is open by default. A credential that is not valid gives
+        an anonymous principal, which says so where a right is needed."""
+        environ[KEY] = ANONYMOUS  # if this raises
+        if self._this_machine_only and not is_loopback(_peer(environ)):
+            take(environ, self.cookie)  # out of the request, so that no log repeats it
+            raise RequestError("forbidden_address", _ELSEWHERE)
         credential = take(environ, self.cookie)
         principal = LOCAL if not self.required else ANONYMOUS if credential is None else self._of(credential, environ)
         environ[KEY] = principal
@@ -64,7 +78,10 @@ class Access:
 
     def _of(self, credential: Credential, environ: MutableMapping[str, Any]) -> Principal:
         try:
-            return self.of_cookie(credential.text) if credential.cookie else self.of(credential.text)
+            found = self.of_cookie(credential.text) if credential.cookie else self.of(credential.text)
+            if found.kind == "livekit" and self._livekit_is_public and not is_loopback(_peer(environ)):
+                raise RequestError(_BAD, f"LIVEKIT_API_SECRET is not accepted: {livekit_secrets.REFUSED}")
+            return found
         except RequestError as error:
             if not credential.cookie and error.kind.code == _BAD:
                 error = self._count_failure(error, environ)
@@ -86,8 +103,8 @@ class Access:
             return found
         if text.startswith("share."):
             return self._of_share(text)
-        if text.startswith("agent.") and signed.verify(text, "agent", lambda _: self._hub_secret()) is not None:
-            return _AGENT
+        if text.startswith("agent."):
+            return self._of_agent(text)
         if text.count(".") == 2 and self._livekit is not None:
             return self._livekit.principal(text)
         raise RequestError(_BAD, "the credential is not a key of this hub")
@@ -100,6 +117,14 @@ class Access:
             raise RequestError(_BAD, "the sign-in is no longer valid; sign in again")
         expires = self._expiry(payload, "the sign-in has expired; sign in again")
         return Principal("key", key.label, key.grant, expires=expires, key=key.key, cookie=True)
+
+    def _of_agent(self, text: str) -> Principal:
+        payload = signed.verify(text, "agent", lambda _: self._hub_secret())
+        if payload is None:
+            raise RequestError(_BAD, "the credential is not one of this hub's agents")
+        if not self.agent_is_live(str(payload.get("agent"))):
+            raise RequestError("credential_expired", "the agent that this credential was given to has ended")
+        return _AGENT
 
     def _of_share(self, text: str) -> Principal:
         payload = signed.verify(text, "share", self._signing_key)
@@ -170,9 +195,9 @@ class Access:
             raise RequestError("bad_field", "rooms: too many for one link", field="rooms")
         return token
 
-    def agents_credential(self) -> str | None:
-        """What agents started by this hub publish with; None on an open hub."""
-        return signed.sign("agent", {}, self._hub_secret()) if self.required else None
+    def agents_credential(self, agent_id: str) -> str | None:
+        """What this agent publishes with until it ends; None on an open hub."""
+        return signed.sign("agent", {"agent": agent_id}, self._hub_secret()) if self.required else None
 
     def _hub_secret(self) -> bytes:
         """What this hub signs with. Kept in a private file, because links, sign-ins and agents outlive the process."""
@@ -210,8 +235,14 @@ class Access:
         except (SettingsError, ValueError, OSError) as error:
             logger.error("the keys are not changed, because the settings are wrong:\n%s", error)
             return False
+        self.hide(entry.secret for entry in entries)
         logger.warning("the keys were read again: %d in force", len(entries))
         return True
+
+
+def _peer(environ: MutableMapping[str, Any]) -> str:
+    """The address of the socket's peer, whatever the server was told to listen on, and whatever headers say."""
+    return str(environ.get("REMOTE_ADDR", "unknown"))
 
 
 def warnings(entries: tuple[KeyEntry, ...]) -> list[str]:

@@ -42,6 +42,13 @@ def client_address(environ: Mapping[str, Any], proxies: Sequence[Network]) -> st
     return client
 
 
+@lru_cache(maxsize=1024)
+def is_loopback(peer: str) -> bool:
+    """Whether the peer of a connection is on this machine; "" is that of a Unix socket."""
+    found = _parse(peer)
+    return not peer or (found is not None and found.is_loopback)
+
+
 def group(address: str) -> str:
     """What counts as one client: an IPv4 address, or a /64 of IPv6."""
     found = _parse(address)

@@ -93,6 +93,15 @@ def new_key() -> str:
     return f"me:{secrets.token_hex(16)}"
 
 
+def needs_access(where: str, otherwise: str) -> str:
+    """Why a hub at an address beyond loopback does not start without credentials. `where`: the setting that says so;
+    `otherwise`: how to stay on loopback."""
+    return (
+        f"with {where} everyone who can reach that address could read every conversation: set "
+        f"HUB_CONTROL_KEYS={new_key()} (just generated) to require a key, HUB_AUTH=open if you want that, or {otherwise}"
+    )
+
+
 def scope_of(names: Iterable[str]) -> Scope:
     """The scope of names and `*` patterns."""
     names = list(names)

@@ -8,6 +8,7 @@ import shlex
 import shutil
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import NamedTuple
 
 from ... import providers
@@ -88,7 +89,14 @@ def environment(settings: Settings, record: AgentRecord, port: int, credential: 
     return {**inherited, **{name: value for name, value in own.items() if value is not None}}
 
 
-def explain_failed_start(settings: Settings, command: list[str]) -> str | None:
+def explain_failed_start(settings: Settings, command: list[str], error: Exception, folder: Path, why: str) -> str:
+    """Whether the folder of records or the program is at fault, and what to do. `why`: the error in words."""
+    if isinstance(error, OSError) and str(error.filename).startswith(str(folder)):
+        return f"{folder} cannot be written: {error.strerror}; see HUB_AGENT_STATE"
+    return f"HUB_AGENT={settings.agent} cannot be started: {_cause(settings, command) or why}"
+
+
+def _cause(settings: Settings, command: list[str]) -> str | None:
     """The cause of a failed start where the system's error does not name it; None if it is not a known one."""
     for name, value in settings.environ.items():
         if "\0" in value:

@@ -55,15 +55,15 @@ class Launcher:
         self,
         settings: Settings,
         publish: Callable[[dict[str, Any]], object],
-        credential: Callable[[], str | None] = lambda: None,
+        credential: Callable[[str], str | None] = lambda _: None,
     ) -> None:
         self.restarts = 0
         self._settings = settings
         self._credential = credential
-        """Gives what agents publish with; None: they need nothing."""
+        """Gives what an agent, by its id, publishes with; None: it needs nothing."""
         self._outbox = Outbox(publish)
         self._folder = Folder(Path(settings.agent_state) / str(settings.port))
-        self._mask = Mask(settings.environ)
+        self.mask = Mask(settings.environ)
         self._port = settings.port
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
@@ -142,6 +142,12 @@ class Launcher:
         with self._lock:
             ready = (agent.record for agent in self._agents.values() if agent.record.state is State.READY)
             return next((record.address for record in ready if record.mode == mode and record.address), None)
+
+    def is_live(self, agent_id: str) -> bool:
+        """Whether this agent can still publish. Takes no lock, because it is asked for each request of an agent. Until the
+        agents of an earlier hub are taken over, their records answer."""
+        agent = self._agents.get(agent_id)
+        return agent.live if agent is not None else self._folder.is_live(agent_id)
 
     def states(self) -> Counter[str]:
         """How many agents are in each state."""
@@ -298,7 +304,8 @@ class Launcher:
         except (OSError, ValueError, LookupError) as error:
             del self._agents[record.agent_id]
             self._folder.remove(record.agent_id)
-            raise RequestError("agent_unavailable", self._refusal(plan.command, error, reason(error))) from None
+            refusal = explain_failed_start(self._settings, plan.command, error, self._folder.path, reason(error))
+            raise RequestError("agent_unavailable", refusal) from None
         for other in self._agents.values():  # the new agent decides whether this mode and room run again
             if other is not agent and other.record.key == record.key:
                 other.forget_restart()
@@ -352,20 +359,13 @@ class Launcher:
         self._forget_oldest()
         return True
 
-    def _refusal(self, command: list[str], error: Exception, why: str) -> str:
-        """Whether the folder or the program is at fault, and what to do."""
-        if isinstance(error, OSError) and str(error.filename).startswith(str(self._folder.path)):
-            return f"{self._folder.path} cannot be written: {error.strerror}; see HUB_AGENT_STATE"
-        cause = explain_failed_start(self._settings, command) or why
-        return f"HUB_AGENT={self._settings.agent} cannot be started: {cause}"
-
     def _agent(self, kind: type[Agent], record: AgentRecord) -> Agent:
         return kind(
             record,
             self._folder,
-            self._mask,
+            self.mask,
             publish=self._outbox.put,
-            environ=lambda record: environment(self._settings, record, self._port, self._credential()),
+            environ=lambda record: environment(self._settings, record, self._port, self._credential(record.agent_id)),
         )
 
     def _refuse_second(self, plan: LaunchPlan) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from urllib.parse import quote, quote_plus
 
 LONGEST_LINE = 2000
@@ -48,13 +48,21 @@ _ADDRESS = re.compile(r"(?:https?|wss?)://[!-~]+")
 
 
 class Mask:
-    """Masks secrets: the values of variables whose names look secret, tokens, and passwords in URLs."""
+    """Masks secrets: values of variables whose names look secret, tokens, passwords in URLs, and what `hide` is given."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
-        values = {form for name, value in environ.items() if _is_secret(name) for form in _forms(value)}
-        self._values = sorted(values, key=len, reverse=True)
-        self.reach = max([REACH, *map(len, self._values[:1])])
+        self.reach = REACH
         """Characters to examine past the end of the shown text, so that half a secret is never shown."""
+        self._values: list[str] = []
+        self._add(form for name, value in environ.items() if _is_secret(name) for form in _forms(value))
+
+    def hide(self, secrets: Iterable[str]) -> None:
+        """Mask these as well, however short they are: the secrets of the hub's keys."""
+        self._add(form for secret in secrets for form in _forms(secret, shortest=1))
+
+    def _add(self, forms: Iterable[str]) -> None:
+        self._values = sorted({*self._values, *forms}, key=len, reverse=True)
+        self.reach = max([REACH, *map(len, self._values[:1])])
 
     def __call__(self, text: str) -> str:
         """`text` with `***` for every secret."""
@@ -90,10 +98,10 @@ def _is_secret(name: str) -> bool:
     return any(_SECRET_PART.fullmatch(part) for part in parts) or "PWD" in parts[1:]
 
 
-def _forms(value: str) -> Iterator[str]:
+def _forms(value: str, shortest: int = _SHORTEST) -> Iterator[str]:
     """The whole value and each of its lines: plain, and as written in JSON, in a URL and in Python."""
     for text in {value.strip(), *map(str.strip, value.splitlines())}:
-        if len(text) >= _SHORTEST:
+        if len(text) >= shortest:
             yield text
             yield json.dumps(text)[1:-1]
             yield json.dumps(text, ensure_ascii=False)[1:-1]

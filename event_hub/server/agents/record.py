@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 from .logs import LogFile
 from .mask import LONGEST_ADDRESS
 from .modes import AutoStart
-from .states import State
+from .states import LIVE, State
 
 logger = logging.getLogger(__name__)
 
@@ -142,6 +142,13 @@ class Folder:
             _unlink(temporary)
             error.filename = error.filename or str(temporary)
             raise
+
+    def is_live(self, agent: str) -> bool:
+        """Whether there is a record that says so."""
+        try:
+            return _read(self._path(agent)).state in LIVE
+        except (OSError, ValueError):
+            return False
 
     def log(self, agent: str) -> LogFile:
         return LogFile(self.path / f"{agent}.log")

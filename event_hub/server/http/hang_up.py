@@ -1,8 +1,10 @@
-"""Closing a connection after a response to a request whose body was not read to its end."""
+"""Closing a connection: after a response to a request whose body was not read to its end, and within a response."""
 
 from __future__ import annotations
 
+import errno
 import socket
+import struct
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -31,6 +33,15 @@ class ThenClose:
             _hang_up(self._socket)
         if self._gunicorn:
             raise StopIteration  # ends gunicorn's keep-alive loop, as in `sockets`
+
+
+def cut(environ: dict[str, Any]) -> ConnectionResetError:
+    """What a response raises to end before it is complete, so that its client notices: servers then close the connection
+    without the last chunk, and log nothing. HTTP/1.0 has no chunks, so there the connection is reset."""
+    connection = visible_socket(environ)
+    if environ.get("SERVER_PROTOCOL") == "HTTP/1.0" and connection is not None:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    return ConnectionResetError(errno.ECONNRESET, "the response ends before it is complete")
 
 
 def _hang_up(connection: Any) -> None:

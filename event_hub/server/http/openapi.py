@@ -240,7 +240,7 @@ _ANSWERS: dict[str, dict[str, Any]] = {
         },
         gateway={
             **or_null(record(address=TEXT, pages=array(record(name=_PAGE_NAMES, url=TEXT)))),
-            "description": "the gateway that this hub has started, and its pages; null: none is ready, or the caller may not see agents",
+            "description": "the gateway that this hub has started, and its pages; null: none is ready, or the caller may not control agents",
         },
         history=TEXT,
         retention={"type": "object"},

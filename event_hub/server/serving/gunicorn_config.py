@@ -62,7 +62,12 @@ def on_starting(server: Any) -> None:
 
 
 def when_ready(server: Any) -> None:
-    """Print the addresses."""
+    """Check the addresses, which only now are known, and print them."""
+    try:
+        preflight.check_bound(_settings, [listener.getsockname() for listener in server.LISTENERS])
+    except preflight.StartRefused as refused:
+        print(refused, file=sys.stderr)
+        server.halt(exit_status=refused.code)
     preflight.say(preflight.banner(_settings))
     patching.serving()
 

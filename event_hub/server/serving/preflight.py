@@ -6,10 +6,15 @@ import errno
 import os
 import socket
 import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from ... import __version__
+from ..access import livekit_secrets
 from ..access.access import warnings as weak_keys
+from ..access.addresses import is_loopback
+from ..access.key_entries import needs_access
 from ..descriptors import descriptor_limit
 from ..history import HistoryError, open_history
 from ..settings import LOOPBACK, RESERVED_FDS, Settings, SettingsError
@@ -56,6 +61,8 @@ def check(settings: Settings) -> None:
         say(f"warning: {warning}")
     for warning in weak_keys(settings.keys()):
         say(f"warning: {warning}")
+    for warning in _short_livekit_secret(settings):
+        say(f"warning: {warning}")
     for address in addresses(settings):
         _check_port(address, settings.port)
     try:
@@ -75,6 +82,27 @@ def check(settings: Settings) -> None:
             "or lower the setting",
             2,
         )
+
+
+def check_bound(settings: Settings, listening: Iterable[Any]) -> None:
+    """Raise `StartRefused` if a hub that is open by default, or whose LiveKit secret is public, listens beyond loopback: the
+    command line of gunicorn overrides HUB_HOST. `listening`: what `getsockname` returns for each socket."""
+    beyond = [name for name in listening if isinstance(name, tuple) and not is_loopback(name[0])]
+    if not beyond:
+        return
+    if settings.for_this_machine:
+        host, port = beyond[0][:2]
+        where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        raise StartRefused(f"The hub does not start: {needs_access(f'--bind {where}', 'bind to 127.0.0.1')}", 2)
+    if settings.public_livekit_secret:
+        raise StartRefused(f"The hub does not start: LIVEKIT_API_SECRET: {livekit_secrets.REFUSED}", 2)
+
+
+def _short_livekit_secret(settings: Settings) -> Iterator[str]:
+    """A warning if the secret that signs LiveKit's tokens can be guessed from elsewhere."""
+    secret, elsewhere = settings.livekit_secret, settings.host not in LOOPBACK and settings.access_required
+    if elsewhere and settings.livekit_key and secret and len(secret.get_secret_value()) < livekit_secrets.SHORT:
+        yield livekit_secrets.WEAK
 
 
 def _check_folder(folder: Path) -> None:

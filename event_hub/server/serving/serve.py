@@ -82,21 +82,16 @@ def _pywsgi(settings: Settings) -> None:
 
     import gevent
     from gevent.pool import Pool
-    from gevent.pywsgi import WSGIHandler, WSGIServer
+    from gevent.pywsgi import WSGIServer
 
     from .dead_peers import detect_dead_peers
+    from .pywsgi_handler import HubHandler
     from .wsgi import app
-
-    class Handler(WSGIHandler):
-        def get_environ(self) -> dict[str, object]:
-            environ: dict[str, object] = super().get_environ()
-            environ["hub.socket"] = self.socket
-            return environ
 
     hub = app.hub()
     pool = Pool(hub.streams.max_subscribers + hub.max_connections)
     servers = [
-        WSGIServer((address, settings.port), app, spawn=pool, log=None, handler_class=Handler)
+        WSGIServer((address, settings.port), app, spawn=pool, log=None, handler_class=HubHandler)
         for address in preflight.addresses(settings)
     ]
     for server in servers:

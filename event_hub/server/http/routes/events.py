@@ -17,6 +17,7 @@ from ...filters import Filter
 from ...history import HistoryPage, HistoryReader, Record
 from ...hub import EventHub
 from ...streaming.start import PAGE, Start, resume
+from ..hang_up import cut
 from ..queries import EventsQuery, parse
 
 _SCANS = 20
@@ -37,7 +38,7 @@ def events(hub: EventHub) -> Response:
     with hub.history_health.reading():
         if wants == "application/x-ndjson":
             return Response(
-                _export(hub, start, until, filter),
+                _export(hub, start, until, filter, request.environ),
                 mimetype="application/x-ndjson",
                 headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
             )
@@ -163,10 +164,10 @@ def _backwards(
     return records[::-1], max(offset, history.floor), offset > history.floor
 
 
-def _export(hub: EventHub, start: Start, until: int, filter: Filter) -> Iterator[bytes]:
+def _export(hub: EventHub, start: Start, until: int, filter: Filter, environ: dict[str, Any]) -> Iterator[bytes]:
     """The events as posted, one per line, so that an export can be posted again, and a line per gap. Holds one page in
-    memory."""
-    history, after = hub.history, start.offset
+    memory. Once the principal's access has ended, so does the export, within a page and before it is complete."""
+    history, after, principal = hub.history, start.offset, principal_of(environ)
     time_slice = TimeSlice()
     gap = start.gap
     while after < until or gap:
@@ -177,6 +178,8 @@ def _export(hub: EventHub, start: Start, until: int, filter: Filter) -> Iterator
         page = history.after(after, until, filter, PAGE)
         if history.floor > after:
             continue  # retention has removed some of that meanwhile
+        if hub.broadcast.has_ended(principal):
+            raise cut(environ)
         after = page.through
         if page.records:
             yield b"\n".join([*(sse.one_line(record.data) for record in page.records), b""])

@@ -9,7 +9,6 @@ from flask import Response, current_app, request
 
 from .... import __version__
 from ....events import HUB_ONLY, KNOWN
-from ...access.needs import allows, need_of
 from ...access.principal import Principal, principal_of
 from ...agents.modes import mode_of
 from ...hub import MAX_BATCH, EventHub
@@ -81,8 +80,9 @@ def config(hub: EventHub) -> Response:
 
 
 def gateway(address: str | None, principal: Principal) -> dict[str, Any] | None:
-    """Where the gateway and its pages are, for those who may see the agents' status, which has the address too."""
-    if address is None or not allows(principal, need_of("GET", "/api/agent/status")):
+    """Where the gateway and its pages are, for those who may control agents: it is an address of the operator's network, and
+    whoever may only watch has no use for it. On an open hub everyone may."""
+    if address is None or not principal.grant.control:
         return None
     return {"address": address, "pages": mode_of("gateway").page_links(address)}
 
