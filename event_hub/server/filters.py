@@ -162,8 +162,9 @@ class Filter:
 
     @property
     def globs(self) -> int:
-        """How many of its patterns have to be tried because no index finds what they match."""
-        within = self.within.globs if self.within is not None else ()
+        """How many of its patterns may have to be tried for an event. Those of the scope do not count if an index finds the
+        events: they are its principal's, and few."""
+        within = self.within.globs if self.within is not None and self.exact is None else ()
         return sum(is_glob(pattern) for pattern in (*self.rooms, *self.types, *self.sessions)) + len(within)
 
     @property

@@ -86,7 +86,6 @@ class EventHub:
             self.counters,
             self.history_health,
             max_subscribers=settings.subscriber_limit(descriptors),
-            max_globs=settings.max_globs,
             takeover=settings.takeover,
             clock=self.clock,
             seat=self.access.limits.stream,

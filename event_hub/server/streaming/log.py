@@ -172,8 +172,6 @@ class Log:
         """The offset up to which every subscriber that can be written to has been served."""
         self.bytes = 0
         """The size of the frames in the ring."""
-        self.globs = 0
-        """Patterns with `*` in all views: an event may have to be compared with each of them."""
         self._ring = ring
         self._ring_bytes = ring_bytes
         self._entries: deque[tuple[int, int, tuple[View, ...]]] = deque()
@@ -201,7 +199,6 @@ class Log:
             view = self._views[filter] = View(filter, self.head)
             for views in self._indexed(filter):
                 views.append(view)
-            self.globs += filter.globs
         return view
 
     def forget(self, view: View) -> None:
@@ -217,7 +214,6 @@ class Log:
             for name in names:
                 if not index[name]:
                     del index[name]
-        self.globs -= view.filter.globs
 
     def append(self, offset: int, frame: bytes, type: str, room: str | None, session: str | None) -> tuple[View, ...]:
         """Add the event at `offset`, which is greater than all before; returns the views that match it."""
