@@ -21,6 +21,7 @@ from .drain import drain
 from .erasure.eraser import Erased, Eraser
 from .erasure.selector import Selector
 from .errors import RequestError
+from .filters import Scope
 from .forward.forwarding import DRAIN as FORWARD_DRAIN
 from .forward.forwarding import Forwarding
 from .history import Appended, Draft, History, HistoryError, HistoryReader
@@ -169,14 +170,10 @@ class EventHub:
             raise RequestError(code, str(error).removeprefix(": "), field=error.field) from None
         room, session, id = event.get("room"), event.get("session"), event.get("event_id")
         scope = by.grant.publish
-        if scope is not None:
-            if not scope.contains(room, session):
-                where = f"to room {room}" if room is not None else "events without a room"
-                raise RequestError("forbidden", f"{by.label} may not publish {where}", field="room")
-            if id is not None:
-                # Otherwise a publisher could learn of, and pre-empt, the ids of events in rooms that it has no access to.
-                id = f"{room}\0{id}"
-        return Draft(event["type"], room, session, id, data)
+        if scope is not None and not scope.contains(room, session):
+            where = f"to room {room}" if room is not None else "events without a room"
+            raise RequestError("forbidden", f"{by.label} may not publish {where}", field="room")
+        return Draft(event["type"], room, session, None if id is None else _stored_id(id, room, scope), data)
 
     def _commit(self, drafts: list[Draft], by: Principal) -> Published:
         appended, notified = self._committer.commit(drafts)
@@ -278,3 +275,12 @@ class EventHub:
         except HistoryError as error:
             logger.error("%s", error)
         self._delivery.stop()
+
+
+def _stored_id(id: str, room: str | None, scope: Scope | None) -> str:
+    """The id by which an event is known in the history. A publisher that is limited to rooms has ids of its own in each:
+    otherwise it could learn of, and pre-empt, those of events in other rooms. No two such ids are equal, whatever
+    characters are in them."""
+    if scope is not None:
+        return "\0" + msgspec.json.encode((room, id)).decode()
+    return "\0" + id if id.startswith("\0") else id
