@@ -129,10 +129,13 @@ class Filter:
         assert self.within is None, "a filter is narrowed once, for one principal"
         if scope is None:
             return self
-        rooms = self.rooms
+        rooms, sessions = self.rooms, self.sessions
+        # Redundant, but an index finds it.
         if not rooms and not scope.globs and not any(map(is_glob, scope.rooms)):
-            rooms = scope.rooms  # redundant, but an index finds it
-        return replace(self, rooms=rooms, within=scope)
+            rooms = scope.rooms
+        if not sessions and scope.session and not is_glob(scope.session):
+            sessions = (scope.session,)
+        return replace(self, rooms=rooms, sessions=sessions, within=scope)
 
     @classmethod
     def of(cls, rooms: Iterable[str] = (), types: Iterable[str] = (), sessions: Iterable[str] = ()) -> Filter:

@@ -16,6 +16,7 @@ from .agents.launcher import Launcher
 from .agents.reports import REPORTS
 from .clock import SteadyClock
 from .condensed_history import CondensedReader
+from .cooperate import Turns
 from .counters import Counters
 from .drain import drain
 from .erasure.eraser import Erased, Eraser
@@ -71,8 +72,9 @@ class EventHub:
         self.history_health = HistoryHealth(self.counters, history.degraded)
         self.log = Log(ring=settings.ring, ring_bytes=settings.ring_bytes, head=history.head)
         self.history = HistoryReader(history, self.log)
-        self.sessions = ScopedSessions(self.history)
-        self.condensed = CondensedReader(self.history)
+        turns = Turns()
+        self.sessions = ScopedSessions(self.history, turns)
+        self.condensed = CondensedReader(self.history, turns)
         self.broadcast = Broadcast(
             self.log,
             history.epochs,
