@@ -25,6 +25,10 @@ class TimeSlice:
         self._size = size
         self._since = time.perf_counter()
 
+    def begin(self) -> None:
+        """Begin a slice: other greenlets have just run."""
+        self._since = time.perf_counter()
+
     def pause_if_due(self) -> None:
         """Let other greenlets run if the current slice is used up."""
         if time.perf_counter() - self._since >= self._size:
@@ -50,11 +54,11 @@ class Turns:
     def turn(self) -> Iterator[TimeSlice]:
         """The time slices of one task; each `pause_if_due` that pauses also lets the next task have its turn."""
         turn = _Turn(self, self._size)
-        turn.begin()
+        turn.enter()
         try:
             yield turn
         finally:
-            turn.end()
+            turn.leave()
 
     def enter(self) -> threading.Event | None:
         """Take the turn, or wait in line for the event that is returned."""
@@ -93,11 +97,11 @@ class _Turn(TimeSlice):
         self._turns = turns
         self._waiting: threading.Event | None = None
 
-    def begin(self) -> None:
+    def enter(self) -> None:
         self._wait(self._turns.enter())
-        self._since = time.perf_counter()
+        self.begin()
 
-    def end(self) -> None:
+    def leave(self) -> None:
         if self._waiting is None:
             self._turns.leave()
 
