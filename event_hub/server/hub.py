@@ -10,9 +10,11 @@ import msgspec
 
 from .. import events as vocabulary
 from .. import sse
+from ..sessions import Session
 from .access.access import Access
 from .access.principal import LOCAL, Principal
 from .agents.launcher import Launcher
+from .agents.record import folder_of
 from .agents.reports import REPORTS
 from .clock import SteadyClock
 from .condensed_history import CondensedReader
@@ -20,7 +22,7 @@ from .cooperate import Turns
 from .counters import Counters
 from .drain import drain
 from .erasure.eraser import Erased, Eraser
-from .erasure.selector import Selector
+from .erasure.selector import Selection, Selector
 from .errors import RequestError
 from .filters import Scope
 from .forward.forwarding import DRAIN as FORWARD_DRAIN
@@ -205,7 +207,11 @@ class EventHub:
 
     def forget(self, selector: Selector, *, dry_run: bool) -> Erased:
         """Erase the events that `selector` selects, and tell subscribers; raises `RequestError`."""
-        erased = self.eraser.forget(selector, dry_run=dry_run)
+        sessions: list[Session] = []
+        if selector.session is not None:
+            with self.history_health.reading(), self.sessions.of(None).sessions() as (known, _):
+                sessions = known.find(selector.session, selector.room)
+        erased = self.eraser.forget(Selection(selector, sessions), folder_of(self.settings).logs(), dry_run=dry_run)
         if erased.events and not dry_run:
             named = {"session": selector.session, "room": selector.room}
             event: dict[str, Any] = {
