@@ -27,7 +27,8 @@ Exit codes:
   130  Ctrl-C                   143  SIGTERM
 
 Erased events keep their ids and times, so that no subscriber has a gap; nothing else of them remains in the history, in
-memory, or in files that the hub has forwarded to. What webhook receivers have got, and what agents have logged, is not
+memory, or in files that the hub has forwarded to. A session is erased with the events that name only its room, as
+/api/sessions/<id> shows it. What webhook receivers have got, and what agents have logged (HUB_AGENT_STATE), is not
 erased. If the command is interrupted, run it again.
 """
 
@@ -70,6 +71,8 @@ def command(
     click.echo(f"{'would erase' if dry_run else 'erased'} {_told(erased)}")
     if erased.events and erased.receivers:
         write_stderr(f"not erased: what these webhook receivers have got: {', '.join(erased.receivers)}")
+    if erased.agent_logs:
+        write_stderr(f"not erased: the logs of agents in {erased.agent_logs}; docs/privacy.md says how to empty them")
     return 0
 
 

@@ -78,7 +78,8 @@ class SessionsPage(msgspec.Struct):
 @dataclass(frozen=True, slots=True)
 class Erased:
     """What `Hub.forget` has erased, or with `dry_run` would erase: `events` of `sessions` in the history, and `lines` in
-    `files` of forwarding targets. `receivers`: webhook receivers, which may have got the events."""
+    `files` of forwarding targets. `receivers`: webhook receivers, which may have got the events. `agent_logs`: the folder of
+    the agents' logs on the hub's machine, which are not erased; None: there are none."""
 
     events: int
     bytes: int
@@ -87,6 +88,7 @@ class Erased:
     files: int
     receivers: list[str]
     dry_run: bool
+    agent_logs: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from .spans import Scan, Span
+from .spans import Pause, Scan, Span, no_pause
 
 _LOCAL = r"[\w.!#$%&'*+/=?^`{|}~\u200b-]"
 _LABEL = r"[\w\u200b-]{1,63}"
@@ -29,7 +29,7 @@ class EmailAddresses:
     name = "email"
     needs = "@"
 
-    def scan(self, text: str, start: int, final: bool) -> Scan:
+    def scan(self, text: str, start: int, final: bool, pause: Pause = no_pause) -> Scan:
         """Implements `Detector.scan`."""
         # Every word at the end of a text that goes on may become an address.
         undecided = len(text) if final else _run_before(_RUN, text, max(start, len(text) - _LONGEST), len(text))
@@ -37,6 +37,7 @@ class EmailAddresses:
         taken = start
         place = text.find("@", start)
         while place >= 0:
+            pause()
             domain = _DOMAIN.match(text, place)
             begin = _run_before(_BEFORE, text, max(taken, place - 64), place) if domain else place
             if domain is None or begin == place:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
 import msgspec
@@ -11,6 +12,7 @@ import msgspec
 from ..events import KNOWN
 from ..events.envelope import Event as _Envelope
 from .setting import Rules
+from .spans import Pause, no_pause
 from .stream import StreamRedactor, Undo
 from .text import START, TextRedactor
 
@@ -59,10 +61,16 @@ class EventRedactor:
 
     The pieces of a streamed text (fields named `delta`) are redacted as one: what could be the start of a match moves to the
     next piece. An event stays one event, with its id; a piece that is sent again has no text.
+
+    `pause` is called again and again while an event is redacted: an event of 64 KiB can take half a second. If other events
+    may be redacted in these pauses, `lock` is what guards the streamed texts; it is not held for texts that come whole.
     """
 
-    def __init__(self, rules: Rules) -> None:
-        self._text = TextRedactor(rules.detectors)
+    def __init__(
+        self, rules: Rules, *, pause: Pause = no_pause, lock: AbstractContextManager[Any] = nullcontext()
+    ) -> None:
+        self._lock = lock
+        self._text = TextRedactor(rules.detectors, pause)
         self._streams = StreamRedactor(self._text)
         self._dtmf = rules.dtmf
 
@@ -92,8 +100,9 @@ class EventRedactor:
             changes["digit"] = "[dtmf]"
             changes["code"] = None
         if _ends_text(event):
-            for key in self._keys(event):
-                self._streams.end(key, undo or Undo())
+            with self._lock:
+                for key in self._keys(event):
+                    self._streams.end(key, undo or Undo())
         if all(event[name] is value or event[name] == value for name, value in changes.items()):
             return event
         return {name: changes.get(name, value) for name, value in event.items()}
@@ -111,11 +120,13 @@ class EventRedactor:
 
     def undo(self, undo: Undo) -> None:
         """Reverse what `redact` has recorded in `undo`."""
-        self._streams.undo(undo)
+        with self._lock:
+            self._streams.undo(undo)
 
     def _piece(self, event: Event, text: str, undo: Undo, changes: Event) -> None:
         key = _key(event, event.get("source"))
-        piece = self._streams.feed(key, text, event.get("offset"), event.get("event_id"), undo)
+        with self._lock:
+            piece = self._streams.feed(key, text, event.get("offset"), event.get("event_id"), undo)
         if piece is None:
             changes["delta"] = ""
             return

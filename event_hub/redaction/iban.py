@@ -6,7 +6,7 @@ import re
 
 from stdnum import iban, numdb
 
-from .spans import DIGITS, Scan, Span
+from .spans import DIGITS, Pause, Scan, Span, no_pause
 
 _GAP = "[ \t\n\r./_\u200b-]{0,3}"
 
@@ -36,6 +36,8 @@ _LOOSE = re.compile(
 _NEXT = re.compile(f"{_GAP}([0-9A-Za-z])")
 _TAIL = re.compile(f"{_GAP}\\Z")
 _LONGEST_HEAD = 16
+_STEP = 2_000
+"""Characters in which a head is searched between two pauses."""
 
 
 class Ibans:
@@ -44,11 +46,16 @@ class Ibans:
     name = "iban"
     needs = DIGITS
 
-    def scan(self, text: str, start: int, final: bool) -> Scan:
+    def scan(self, text: str, start: int, final: bool, pause: Pause = no_pause) -> Scan:
         """Implements `Detector.scan`."""
         spans: list[Span] = []
-        place = start
-        while head := _HEAD.search(text, place):
+        place = taken = start
+        while place < len(text):
+            pause()
+            head = _HEAD.search(text, place, place + _STEP + _LONGEST_HEAD)
+            if head is None or head.start() >= place + _STEP:  # which may have been cut off
+                place += _STEP
+                continue
             compact = re.sub("[^0-9A-Za-z]", "", head.group()).upper()
             length, end = _LENGTHS[compact[:2]], head.end()
             while len(compact) < length and (following := _NEXT.match(text, end)):
@@ -60,10 +67,10 @@ class Ibans:
                 place = head.start() + 1
             elif iban.is_valid(compact):
                 spans.append(Span(head.start(), end, self.name, head.start()))
-                place = end
+                place = taken = end
             else:
                 place = head.start() + 1
         if final:
             return Scan(spans, len(text))
-        loose = _LOOSE.search(text, max(place, len(text) - _LONGEST_HEAD))
+        loose = _LOOSE.search(text, max(taken, len(text) - _LONGEST_HEAD))
         return Scan(spans, loose.start() if loose else len(text))

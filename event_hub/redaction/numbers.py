@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from itertools import accumulate
 
 import phonenumbers
 from phonenumbers import COUNTRY_CODE_TO_REGION_CODE, PhoneMetadata
 from stdnum import luhn
 
-from .spans import DIGITS, Scan, Span
+from .spans import DIGITS, Pause, Scan, Span, no_pause
 
 _GAP = "[ \t\n\r().,/_\u200b-]"
 """What people and speech recognizers write between the digits of a number; at most three in a row."""
@@ -21,13 +22,26 @@ _ADDRESS = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}(?![0-9]|\.[0-9])")
 _DATE = re.compile(r"(?:\d{4}([-./])\d{1,2}\1\d{1,2}|\d{1,2}([-./])\d{1,2}\2(?:\d{4}|\d\d))(?![0-9]|[-./][0-9])")
 
 
+_STEP = 2_000
+"""Characters of a run in which digits are looked for between two pauses."""
+_BLOCK = 1_000
+"""Digits whose sums are computed together."""
+_DOUBLED = str.maketrans("0123456789", "0246813579")
+"""The sum of the digits of twice a digit."""
+
+
 class _Run:
     """A run of digits and separators."""
 
-    def __init__(self, text: str, low: int, high: int) -> None:
+    def __init__(self, text: str, low: int, high: int, pause: Pause) -> None:
         self.text = text
-        self.places = [found.start() for found in _DIGIT.finditer(text, low, high)]
-        self.digits = "".join([text[place] for place in self.places])
+        self.places: list[int] = []
+        for begin in range(low, high, _STEP):
+            self.places += [found.start() for found in _DIGIT.finditer(text, begin, min(begin + _STEP, high))]
+            pause()
+        self.digits = "".join(map(text.__getitem__, self.places))
+        self._block = -1
+        self._sums: tuple[list[int], list[int]] = [], []
 
     def end(self, last: int) -> int:
         """The position after the digit `last`."""
@@ -36,6 +50,24 @@ class _Run:
     def splits(self, last: int) -> bool:
         """Whether another digit follows the digit `last` directly."""
         return last + 1 < len(self.places) and self.places[last + 1] == self.places[last] + 1
+
+    def has_check_digit(self, index: int, count: int) -> bool:
+        """Whether the `count` digits from `index` end with the check digit of the others (Luhn's), as each card number does.
+
+        At most 20 digits. From sums over a block of digits, every second one doubled: so it costs the same for any number.
+        """
+        block = index - index % _BLOCK
+        if block != self._block:
+            digits = self.digits[block : block + _BLOCK + 20]
+            even, odd = list(map(int, digits)), list(map(int, digits))
+            doubled = list(map(int, digits.translate(_DOUBLED)))
+            even[1::2], odd[::2] = doubled[1::2], doubled[::2]
+            self._sums = [0, *accumulate(even)], [0, *accumulate(odd)]
+            self._block = block
+        first = index - block
+        last = first + count
+        sums = self._sums[(last - 1) % 2]  # the last digit is not doubled
+        return (sums[last] - sums[first]) % 10 == 0
 
 
 class _Numbers:
@@ -60,16 +92,19 @@ class _Numbers:
         """Where a number begins whose first digit is at `digit`: before it, if a sign belongs to it."""
         return digit
 
-    def scan(self, text: str, start: int, final: bool) -> Scan:
+    def scan(self, text: str, start: int, final: bool, pause: Pause = no_pause) -> Scan:
         """Implements `Detector.scan`."""
         spans: list[Span] = []
         taken = start
         for found in _RUN.finditer(text, max(0, start - 2)):
             open_ended = not final and _TAIL.match(text, found.end()) is not None
-            run = _Run(text, found.start(), found.end())
+            run = _Run(text, found.start(), found.end(), pause)
             for index, digit in enumerate(run.places):
+                if not index % 256:
+                    pause()
                 if digit < taken or (index and run.splits(index - 1)):
                     continue
+                pause()
                 before = text[digit - 1 : digit]
                 if (before and before in DIGITS) or (digit > 1 and before in (".", ",") and text[digit - 2] in DIGITS):
                     continue  # within a number, or its fraction
@@ -99,8 +134,11 @@ class CardNumbers(_Numbers):
     def number(self, run: _Run, index: int, begin: int) -> Span | None:
         if run.digits[index] not in "23456":
             return None
-        for count in range(min(len(run.places) - index, self.most), 11, -1):
-            if run.splits(index + count - 1) or not is_card(run.digits[index : index + count]):
+        available = len(run.places) - index
+        for count in _lengths(run.digits[index : index + 4]):
+            if count > available or run.splits(index + count - 1) or not run.has_check_digit(index, count):
+                continue
+            if not luhn.is_valid(run.digits[index : index + count]):
                 continue
             end = run.end(index + count - 1)
             if not _decimal(run.text[begin:end]):
@@ -114,29 +152,24 @@ def _decimal(text: str) -> bool:
     return bool(point) and whole.isdigit() and fraction.isdigit() and len(fraction) > 8
 
 
-def is_card(digits: str) -> bool:
-    """Whether `digits` are a card number of a known issuer, with its check digit."""
-    length, two, four = len(digits), digits[:2], digits[:4]
-    if digits[0] == "4":
-        fits = length in (13, 16, 19)
-    elif two in ("34", "37"):
-        fits = length == 15
-    elif digits[0] == "3":
-        fits = length >= 14 and (two in ("30", "36", "38", "39") or ("3528" <= four <= "3589" and length >= 16))
-    elif digits[0] == "2":
-        fits = length == 16 and "2221" <= four <= "2720"
-    elif digits[0] == "5":
-        fits = length == 16 if "51" <= two <= "55" else length >= 12 and two != "59"
-    else:
-        fits = digits[0] == "6" and length >= 12
-    if not fits:
-        return False
-    # The check digit, at a tenth of the cost of the library, which has the last word.
-    total = sum(map(int, digits[-1::-2])) + sum(map(int, digits[-2::-2].translate(_DOUBLED)))
-    return total % 10 == 0 and bool(luhn.is_valid(digits))
-
-
-_DOUBLED = str.maketrans("0123456789", "0246813579")
+@lru_cache(maxsize=10_000)
+def _lengths(four: str) -> tuple[int, ...]:
+    """How many digits a card number has that begins with these four, longest first; empty if no issuer has such."""
+    two = four[:2]
+    if len(four) < 4:
+        return ()
+    if four[0] == "4":
+        return (19, 16, 13)
+    if two in ("34", "37"):
+        return (15,)
+    if four[0] == "3":
+        lengths = range(19, 13, -1) if two in ("30", "36", "38", "39") else range(19, 15, -1)
+        return tuple(lengths) if two in ("30", "36", "38", "39") or "3528" <= four <= "3589" else ()
+    if four[0] == "2":
+        return (16,) if "2221" <= four <= "2720" else ()
+    if "51" <= two <= "55":
+        return (16,)
+    return tuple(range(19, 11, -1)) if four[0] == "6" or (four[0] == "5" and two != "59") else ()
 
 
 class PhoneNumbers(_Numbers):
@@ -197,8 +230,8 @@ class PhoneNumbers(_Numbers):
         following = run.text[run.end(last) : run.end(last) + 1]
         return not (following.isalnum() or following == "_")
 
-    def scan(self, text: str, start: int, final: bool) -> Scan:
-        found = super().scan(text, start, final)
+    def scan(self, text: str, start: int, final: bool, pause: Pause = no_pause) -> Scan:
+        found = super().scan(text, start, final, pause)
         if not final and found.undecided == len(text):
             taken = found.spans[-1].end if found.spans else start
             sign = _SIGN.search(text, max(taken, len(text) - 4))

@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import Any
 
 from .prefixes import beginnings
-from .spans import CONTEXT, DIGITS, Scan, Span
+from .spans import CONTEXT, DIGITS, Pause, Scan, Span, no_pause
 
 LONGEST = 256
 """Characters that a match has at most, so that a text that goes on is held back no further."""
@@ -42,12 +42,13 @@ class Pattern:
             raise ValueError("matches the empty text, which would be everywhere")
         self._group = 1 if self._pattern.groups else 0
 
-    def scan(self, text: str, start: int, final: bool) -> Scan:
+    def scan(self, text: str, start: int, final: bool, pause: Pause = no_pause) -> Scan:
         """Implements `Detector.scan`. Each search sees at most two matches' length, so a text costs linear time."""
         undecided = len(text) if final else self._undecided(text, start)
         spans: list[Span] = []
         place = start
         while place < undecided:
+            pause()
             low = max(0, place - CONTEXT)
             found = self._pattern.search(text[low : place + 2 * LONGEST], place - low)
             if found is None or found.start() + low >= place + LONGEST:

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 CONTEXT = 8
 """Characters before a position that a detector may look at: enough for `\\b` and for a word such as `IBAN`."""
 
 DIGITS = "0123456789"
+
+
+Pause = Callable[[], None]
+"""Called while a text is scanned, between steps of some microseconds: a server can do other work there."""
+
+
+def no_pause() -> None:
+    """Scan without a pause."""
 
 
 class Span(NamedTuple):
@@ -37,10 +46,11 @@ class Detector(Protocol):
     needs: str
     """Characters, one of which every match contains; empty if that is not known."""
 
-    def scan(self, text: str, start: int, final: bool) -> Scan:
+    def scan(self, text: str, start: int, final: bool, pause: Pause = no_pause) -> Scan:
         """Find matches in the folded `text` at or after `start`; they may overlap.
 
         Unless the text is `final`, more of it follows; `undecided` is then the first position where a match may start
         that the visible text neither proves nor excludes. Every span starts before it. If `final`, it is `len(text)`.
+        Calls `pause` at every place that it examines.
         """
         ...

@@ -46,7 +46,7 @@ class Undo:
 
     def __init__(self) -> None:
         self.texts: list[tuple[Hashable, _Text | None, _Text | None]] = []
-        self.ids: list[str] = []
+        self.ids: list[tuple[Hashable, str]] = []
 
 
 class StreamRedactor:
@@ -55,7 +55,8 @@ class StreamRedactor:
     def __init__(self, redactor: TextRedactor) -> None:
         self._redactor = redactor
         self._texts: OrderedDict[Hashable, _Text] = OrderedDict()
-        self._ids: OrderedDict[str, None] = OrderedDict()
+        self._ids: OrderedDict[tuple[Hashable, str], None] = OrderedDict()
+        """Two publishers may have the same id in different rooms, so the text belongs to it."""
 
     def feed(self, key: Hashable, text: str, offset: Any, event_id: Any, undo: Undo) -> Piece | None:
         """Take the next piece of the text `key`; `offset`: the characters before it, if the publisher counts them.
@@ -63,10 +64,11 @@ class StreamRedactor:
         Returns None for a piece that was taken before.
         """
         if isinstance(event_id, str):
-            if event_id in self._ids:
+            id = (key, event_id)
+            if id in self._ids:
                 return None
-            self._ids[event_id] = None
-            undo.ids.append(event_id)
+            self._ids[id] = None
+            undo.ids.append(id)
             if len(self._ids) > MOST_IDS:
                 self._ids.popitem(last=False)
         before = self._texts.get(key)
@@ -113,8 +115,8 @@ class StreamRedactor:
                     self._texts.pop(key, None)
                 else:
                     self._put(key, before)
-        for event_id in undo.ids:
-            self._ids.pop(event_id, None)
+        for id in undo.ids:
+            self._ids.pop(id, None)
 
     def _put(self, key: Hashable, text: _Text) -> None:
         self._texts[key] = text

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .fold import fold
-from .spans import CONTEXT, DIGITS, Detector, Span
+from .spans import CONTEXT, DIGITS, Detector, Pause, Span, no_pause
 
 MOST_HELD = 640
 """Characters that are held back at most. Single detectors hold back at most 500; only a chain of overlapping matches could
@@ -36,13 +36,15 @@ class TextRedactor:
     """Replaces what `detectors` find, each match by `[name]`. Overlapping matches are replaced together, by the name of the
     longest, so that nothing of either is left."""
 
-    def __init__(self, detectors: Sequence[Detector]) -> None:
+    def __init__(self, detectors: Sequence[Detector], pause: Pause = no_pause) -> None:
+        self._pause = pause
         self._detectors = tuple(detectors)
         needs = {detector.needs for detector in detectors}
         self._needs = re.compile(f"[{''.join(needs)}]") if needs and "" not in needs else None
 
     def redact(self, text: str) -> str:
         """The whole of `text`, redacted."""
+        self._pause()
         if self._needs is not None and self._needs.search(fold(text)) is None:
             return text
         return self.feed(START, text, final=True)[0]
@@ -75,7 +77,7 @@ class TextRedactor:
         for detector in self._detectors:
             if final and detector.needs and not _has_any(text, detector.needs):
                 continue
-            spans, undecided = detector.scan(text, start, final)
+            spans, undecided = detector.scan(text, start, final, self._pause)
             found += spans
             stop = min(stop, undecided)
         found.sort()

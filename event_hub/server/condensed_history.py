@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import msgspec
 
 from ..sessions import Condenser
-from .cooperate import TimeSlice
+from .cooperate import TimeSlice, Turns
 from .filters import Filter
 from .history import HistoryReader, Record
 
@@ -36,52 +37,89 @@ class Past(NamedTuple):
     more: bool
 
 
+class _Making:
+    """A response that is being made, and the requests that wait for it."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.requests = 0
+
+
 class CondensedReader:
     """Reads pasts, and shares responses between requests: those that arrive while a response is being made all get the
-    next one. A response is never older than its request."""
+    next one. A response is never older than its request. Requests for different pasts take turns. Thread-safe."""
 
-    def __init__(self, history: HistoryReader) -> None:
+    def __init__(self, history: HistoryReader, turns: Turns) -> None:
         self._history = history
+        self._turns = turns
         self._lock = threading.Lock()
+        self._making: dict[Any, _Making] = {}
+        self._cleared = 0
+        """How often the caches were emptied: what was begun before is not cached."""
         self._pasts: OrderedDict[tuple[Filter, int, int], Past] = OrderedDict()
         self._responses: OrderedDict[Any, tuple[int, bytes]] = OrderedDict()
 
-    def response(self, key: Any, make: Callable[[], bytes]) -> bytes:
+    def response(self, key: Any, make: Callable[[TimeSlice], bytes]) -> bytes:
         """The response for `key`: from a concurrent request if there is one, otherwise from `make`."""
         needed = self._history.head
-        with self._lock:
+        with self._only_one(key):
             cached = self._responses.get(key)
             if cached is not None and cached[0] >= needed:
                 response = cached[1]
             else:
-                head = self._history.head
-                response = make()
+                cleared, head = self._cleared, self._history.head
+                with self._turns.turn() as time_slice:
+                    response = make(time_slice)
                 if len(response) <= _BYTES:
-                    _cache(self._responses, key, (head, response))
+                    self._cache(self._responses, key, (head, response), cleared)
         time.sleep(0)  # gevent wakes all waiters of a lock at once: let the rest of the hub run in between
         return response
+
+    @contextmanager
+    def _only_one(self, key: Any) -> Iterator[None]:
+        """Requests for the same response wait for each other; those for another do not."""
+        with self._lock:
+            making = self._making.setdefault(key, _Making())
+            making.requests += 1
+        try:
+            with making.lock:
+                yield
+        finally:
+            with self._lock:
+                making.requests -= 1
+                if not making.requests:
+                    del self._making[key]
 
     def clear(self) -> None:
         """Empty the caches, because events were erased."""
         with self._lock:
+            self._cleared += 1
             self._pasts.clear()
             self._responses.clear()
 
-    def past(self, filter: Filter, end: int, limit: int) -> Past:
+    def past(self, filter: Filter, end: int, limit: int, time_slice: TimeSlice) -> Past:
         """The condensed past up to and including the offset `end`: at most `limit` events that match `filter`."""
         key = (filter, end, limit)
         past = self._pasts.get(key)
         if past is None:
-            past = self._read(filter, end, limit)
-            _cache(self._pasts, key, past)
+            cleared = self._cleared
+            past = self._read(filter, end, limit, time_slice)
+            self._cache(self._pasts, key, past, cleared)
         return past
 
-    def _read(self, filter: Filter, end: int, limit: int) -> Past:
+    def _cache(self, cache: OrderedDict[Any, Any], key: Any, value: Any, cleared: int) -> None:
+        with self._lock:
+            if cleared == self._cleared:
+                cache[key] = value
+                cache.move_to_end(key)
+                if len(cache) > _CACHED:
+                    cache.popitem(last=False)
+
+    def _read(self, filter: Filter, end: int, limit: int, time_slice: TimeSlice) -> Past:
         history, condenser = self._history, Condenser()
         offset = min(end, history.head)
         least = max(history.floor, offset - _SCANNED)
         size = 0
-        time_slice = TimeSlice()
         while offset > least and len(condenser) < limit and size < _SCANNED_BYTES:
             page = history.before(offset, filter, _PAGE)
             for record in page.records:
@@ -100,10 +138,3 @@ class CondensedReader:
             records.append(Record(at, data))
             time_slice.pause_if_due()
         return Past(records[::-1], offset > history.floor)
-
-
-def _cache(cache: OrderedDict[Any, Any], key: Any, value: Any) -> None:
-    cache[key] = value
-    cache.move_to_end(key)
-    if len(cache) > _CACHED:
-        cache.popitem(last=False)

@@ -56,7 +56,7 @@ _KINDS = (
     Kind("rate_limited", 429, "Too many requests", "Retry after the time in Retry-After, and send events in batches.", retry=True),
     Kind("too_many_failures", 429, "Too many wrong credentials", "Correct the key or token, and retry after the time in Retry-After.", retry=True),
     Kind("too_many_streams", 429, "Too many streams of one client", "Close a stream first, or raise HUB_CREDENTIAL_SUBSCRIBERS or HUB_ADDRESS_SUBSCRIBERS on the hub.", retry=True),
-    Kind("too_many_filters", 429, "Too many patterns", "Use exact names instead of patterns, or retry later (HUB_MAX_GLOBS).", retry=True),
+    Kind("too_many_filters", 429, "Too many patterns", "Close other streams with patterns, use exact names instead, or raise HUB_MAX_GLOBS on the hub.", retry=True),
     Kind("too_many_agents", 429, "Too many agents", "Stop an agent first. A single worker can serve any number of rooms.", retry=True),
     Kind("internal", 500, "Internal error", "Check the hub's log, and report the bug."),
     Kind("too_many_subscribers", 503, "Too many subscribers", "Retry later, or raise HUB_MAX_SUBSCRIBERS (and ulimit -n).", retry=True),

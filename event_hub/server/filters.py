@@ -129,10 +129,13 @@ class Filter:
         assert self.within is None, "a filter is narrowed once, for one principal"
         if scope is None:
             return self
-        rooms = self.rooms
+        rooms, sessions = self.rooms, self.sessions
+        # Redundant, but an index finds it.
         if not rooms and not scope.globs and not any(map(is_glob, scope.rooms)):
-            rooms = scope.rooms  # redundant, but an index finds it
-        return replace(self, rooms=rooms, within=scope)
+            rooms = scope.rooms
+        if not sessions and scope.session and not is_glob(scope.session):
+            sessions = (scope.session,)
+        return replace(self, rooms=rooms, sessions=sessions, within=scope)
 
     @classmethod
     def of(cls, rooms: Iterable[str] = (), types: Iterable[str] = (), sessions: Iterable[str] = ()) -> Filter:
@@ -162,8 +165,9 @@ class Filter:
 
     @property
     def globs(self) -> int:
-        """How many of its patterns have to be tried because no index finds what they match."""
-        within = self.within.globs if self.within is not None else ()
+        """How many of its patterns may have to be tried for an event. Those of the scope do not count if an index finds the
+        events: they are its principal's, and few."""
+        within = self.within.globs if self.within is not None and self.exact is None else ()
         return sum(is_glob(pattern) for pattern in (*self.rooms, *self.types, *self.sessions)) + len(within)
 
     @property

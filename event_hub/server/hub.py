@@ -10,17 +10,21 @@ import msgspec
 
 from .. import events as vocabulary
 from .. import sse
+from ..sessions import Session
 from .access.access import Access
 from .access.principal import LOCAL, Principal
 from .agents.launcher import Launcher
+from .agents.record import folder_of
 from .agents.reports import REPORTS
 from .clock import SteadyClock
 from .condensed_history import CondensedReader
+from .cooperate import Turns
 from .counters import Counters
 from .drain import drain
 from .erasure.eraser import Erased, Eraser
-from .erasure.selector import Selector
+from .erasure.selector import Selection, Selector
 from .errors import RequestError
+from .filters import Scope
 from .forward.forwarding import DRAIN as FORWARD_DRAIN
 from .forward.forwarding import Forwarding
 from .history import Appended, Draft, History, HistoryError, HistoryReader
@@ -70,8 +74,9 @@ class EventHub:
         self.history_health = HistoryHealth(self.counters, history.degraded)
         self.log = Log(ring=settings.ring, ring_bytes=settings.ring_bytes, head=history.head)
         self.history = HistoryReader(history, self.log)
-        self.sessions = ScopedSessions(self.history)
-        self.condensed = CondensedReader(self.history)
+        turns = Turns()
+        self.sessions = ScopedSessions(self.history, turns)
+        self.condensed = CondensedReader(self.history, turns)
         self.broadcast = Broadcast(
             self.log,
             history.epochs,
@@ -86,7 +91,6 @@ class EventHub:
             self.counters,
             self.history_health,
             max_subscribers=settings.subscriber_limit(descriptors),
-            max_globs=settings.max_globs,
             takeover=settings.takeover,
             clock=self.clock,
             seat=self.access.limits.stream,
@@ -181,14 +185,10 @@ class EventHub:
             raise RequestError(code, str(error).removeprefix(": "), field=error.field) from None
         room, session, id = event.get("room"), event.get("session"), event.get("event_id")
         scope = by.grant.publish
-        if scope is not None:
-            if not scope.contains(room, session):
-                where = f"to room {room}" if room is not None else "events without a room"
-                raise RequestError("forbidden", f"{by.label} may not publish {where}", field="room")
-            if id is not None:
-                # Otherwise a publisher could learn of, and pre-empt, the ids of events in rooms that it has no access to.
-                id = f"{room}\0{id}"
-        return Draft(event["type"], room, session, id, data)
+        if scope is not None and not scope.contains(room, session):
+            where = f"to room {room}" if room is not None else "events without a room"
+            raise RequestError("forbidden", f"{by.label} may not publish {where}", field="room")
+        return Draft(event["type"], room, session, None if id is None else _stored_id(id, room, scope), data)
 
     def _commit(self, drafts: list[Draft], by: Principal) -> Published:
         appended, notified = self._committer.commit(drafts)
@@ -218,7 +218,11 @@ class EventHub:
 
     def forget(self, selector: Selector, *, dry_run: bool) -> Erased:
         """Erase the events that `selector` selects, and tell subscribers; raises `RequestError`."""
-        erased = self.eraser.forget(selector, dry_run=dry_run)
+        sessions: list[Session] = []
+        if selector.session is not None:
+            with self.history_health.reading(), self.sessions.of(None).sessions() as (known, _):
+                sessions = known.find(selector.session, selector.room)
+        erased = self.eraser.forget(Selection(selector, sessions), folder_of(self.settings).logs(), dry_run=dry_run)
         if erased.events and not dry_run:
             named = {"session": selector.session, "room": selector.room}
             event: dict[str, Any] = {
@@ -291,3 +295,12 @@ class EventHub:
         except HistoryError as error:
             logger.error("%s", error)
         self._delivery.stop()
+
+
+def _stored_id(id: str, room: str | None, scope: Scope | None) -> str:
+    """The id by which an event is known in the history. A publisher that is limited to rooms has ids of its own in each:
+    otherwise it could learn of, and pre-empt, those of events in other rooms. No two such ids are equal, whatever
+    characters are in them."""
+    if scope is not None:
+        return "\0" + msgspec.json.encode((room, id)).decode()
+    return "\0" + id if id.startswith("\0") else id

@@ -21,8 +21,9 @@ class Redacting:
 
     def __init__(self, rules: Rules) -> None:
         self.names = rules.names
-        self._redactor = EventRedactor(rules)
-        self._lock = threading.Lock()
+        self._slice = TimeSlice()
+        """Of all requests together: what counts is how long nothing else has run."""
+        self._redactor = EventRedactor(rules, pause=self._slice.pause_if_due, lock=threading.Lock())
 
     @contextmanager
     def drafts(self, events: list[dict[str, Any]], drafts: list[Draft]) -> Iterator[list[Draft]]:
@@ -33,15 +34,14 @@ class Redacting:
         """
         undo = Undo()
         try:
-            result, time_slice = [], TimeSlice()
+            result = []
+            self._slice.begin()
             for event, draft in zip(events, drafts, strict=True):
-                time_slice.pause_if_due()
-                with self._lock:
-                    result.append(self._draft(event, draft, undo))
+                self._slice.pause_if_due()
+                result.append(self._draft(event, draft, undo))
             yield result
         except BaseException:
-            with self._lock:
-                self._redactor.undo(undo)
+            self._redactor.undo(undo)
             raise
 
     def _draft(self, event: dict[str, Any], draft: Draft, undo: Undo) -> Draft:

@@ -1,35 +1,54 @@
 """Sessions as each principal may see them: computed from the events within its scope alone.
 
 A session can have events of several rooms and of none (a webhook, an agent's exit), so a session of all events would show
-those who may see one room what happened elsewhere.
+those who may see one room what happened elsewhere. Where every viewer has a token for one room, there are as many scopes as
+rooms: each is computed from the events of its room, which the history finds by an index.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from functools import partial
 
+from .cooperate import Turns
 from .filters import Scope
 from .history import HistoryReader
 from .session_reader import SessionReader
 
-_KEPT = 16
-"""Scopes whose sessions are kept: each costs as much as the sessions in it."""
+BUDGET = 128 << 20
+"""Bytes, approximately, that the sessions of all scopes may take in memory: thousands of rooms whose conversations are being
+read, or two scopes with the maximum number of sessions."""
 
 
 class ScopedSessions:
-    """A `SessionReader` for each scope. Thread-safe."""
+    """A `SessionReader` for each scope; those that were used last are kept. Thread-safe."""
 
-    def __init__(self, history: HistoryReader) -> None:
+    def __init__(self, history: HistoryReader, turns: Turns, budget: int = BUDGET) -> None:
         self._history = history
-        self._everything = SessionReader(history)
+        self._turns = turns
+        self._budget = budget
+        self._everything = SessionReader(history, turns=turns)
         self._scoped: OrderedDict[Scope, SessionReader] = OrderedDict()
+        self._costs: dict[Scope, int] = {}
+        self._cost = 0
         self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        """The number of scopes that are kept."""
+        return len(self._scoped)
+
+    @property
+    def cost(self) -> int:
+        """Bytes, approximately, that their sessions take in memory."""
+        return self._cost
 
     def clear(self) -> None:
         """Empty the caches, because events were erased."""
         with self._lock:
             self._scoped.clear()
+            self._costs.clear()
+            self._cost = 0
         self._everything.clear()
 
     def of(self, scope: Scope | None) -> SessionReader:
@@ -37,8 +56,24 @@ class ScopedSessions:
         if scope is None:
             return self._everything
         with self._lock:
-            reader = self._scoped.pop(scope, None) or SessionReader(self._history, within=scope)
-            self._scoped[scope] = reader
-            if len(self._scoped) > _KEPT:
-                self._scoped.popitem(last=False)
+            reader = self._scoped.get(scope)
+            if reader is None:
+                reader = SessionReader(self._history, within=scope, turns=self._turns, used=partial(self._weigh, scope))
+                self._scoped[scope] = reader
+                self._set_cost(scope, reader)
+            self._scoped.move_to_end(scope)
         return reader
+
+    def _weigh(self, scope: Scope, reader: SessionReader) -> None:
+        with self._lock:
+            if self._scoped.get(scope) is reader:
+                self._set_cost(scope, reader)
+
+    def _set_cost(self, scope: Scope, reader: SessionReader) -> None:
+        """Forget the scopes that were used longest ago if there is no room for this one; but never the last one left."""
+        cost = reader.cost
+        self._cost += cost - self._costs.get(scope, 0)
+        self._costs[scope] = cost
+        while self._cost > self._budget and len(self._scoped) > 1:
+            oldest, _ = self._scoped.popitem(last=False)
+            self._cost -= self._costs.pop(oldest)

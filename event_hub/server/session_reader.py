@@ -13,13 +13,14 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from operator import itemgetter
 from typing import Any
 
 import msgspec
 
 from ..sessions import Session, Sessions, Spoken, replay_into
-from .cooperate import TimeSlice, cooperatively
+from .cooperate import TimeSlice, Turns, cooperatively
 from .filters import Filter, Scope
 from .history import HistoryReader, Record
 
@@ -27,6 +28,15 @@ PAGE = 250
 """Events in one read: half a millisecond, during which no other request is served."""
 _CACHED = 8
 """Sessions that are cached with their turns and conversation: those that pages currently display."""
+_MERGED = 32
+"""Rooms of a scope whose events are read by the index, room by room; those of more are found by a scan of all events."""
+_SCANNED = 100
+"""Events that are scanned in the time of one read by the index."""
+_COST = 4_000
+_COST_SESSION = 6_000
+_COST_WHOLE = 16_000
+"""Bytes of memory, approximately: of a reader, of each session, and, in addition to four times its JSON, of each that is
+cached with its conversation."""
 _SHARE = 20
 """After retention has deleted events, everything is recomputed, but in at most a twentieth of the time."""
 
@@ -51,9 +61,18 @@ class SessionReader:
     """
 
     def __init__(
-        self, history: HistoryReader, clock: Callable[[], float] = time.monotonic, *, within: Scope | None = None
+        self,
+        history: HistoryReader,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        within: Scope | None = None,
+        turns: Turns | None = None,
+        used: Callable[[SessionReader], None] = lambda _reader: None,
     ) -> None:
+        """`turns`: shared with other long tasks. `used`: called after each use, when the `cost` may have changed."""
         self._history = history
+        self._turns = turns or Turns()
+        self._used = used
         self._within = within
         self._clock = clock
         self._lock = threading.RLock()
@@ -69,7 +88,10 @@ class SessionReader:
         with self._lock:
             if self._through < needed or self._floor < self._history.floor:
                 self._follow(self._history.head)
-            yield self._sessions, self._through
+            try:
+                yield self._sessions, self._through
+            finally:
+                self._used(self)
         time.sleep(0)  # gevent wakes all waiters of a lock at once: let the rest of the hub run in between
 
     def clear(self) -> None:
@@ -78,6 +100,12 @@ class SessionReader:
             self._sessions = Sessions()
             self._through = self._floor = self._history.floor
             self._wholes.clear()
+
+    @property
+    def cost(self) -> int:
+        """Bytes, approximately, that it takes in memory."""
+        wholes = sum(_COST_WHOLE + 4 * len(whole.encoded[1]) for whole in list(self._wholes.values()))
+        return _COST + _COST_SESSION * len(self._sessions) + wholes
 
     @property
     def incomplete(self) -> bool:
@@ -96,6 +124,10 @@ class SessionReader:
     # -- inside --------------------------------------------------------------------------------------------------------
 
     def _follow(self, head: int) -> None:
+        with self._turns.turn() as time_slice:
+            self._follow_in_turn(head, time_slice)
+
+    def _follow_in_turn(self, head: int, time_slice: TimeSlice) -> None:
         """Add new events; recompute everything if retention has deleted events of a session that continues."""
         floor = self._history.floor
         missed = floor > self._through
@@ -103,14 +135,14 @@ class SessionReader:
         began = self._clock()
         if missed or (gone and began - self._at >= _SHARE * self._took):
             sessions = Sessions()
-            for record in self._records(Filter(), floor, head):
+            for record in self._records(Filter(), floor, head, time_slice):
                 sessions.take(_decode(record.data), record.offset)
             self._sessions, self._through, self._floor = sessions, head, floor
             self._wholes.clear()
             self._at = self._clock()
             self._took = self._at - began
             return
-        for record in self._records(Filter(), self._through, head):
+        for record in self._records(Filter(), self._through, head, time_slice):
             self._through = record.offset
             self._sessions.take(_decode(record.data), record.offset)
         self._through = head
@@ -132,18 +164,22 @@ class SessionReader:
             if len(self._wholes) > _CACHED:
                 self._wholes.popitem(last=False)
             if whole.encoded[0] != session.touched:
-                for offset, event in self._read(session, whole.through, self._through):
-                    whole.through = offset
-                    if replay_into(session, event, offset, whole.session):
-                        whole.spoken.take(event)
+                with self._turns.turn() as time_slice:
+                    for offset, event in self._read(session, whole.through, self._through, time_slice):
+                        whole.through = offset
+                        if replay_into(session, event, offset, whole.session):
+                            whole.spoken.take(event)
                 whole.encoded = (session.touched, _encoded(whole.session.parts()))
             whole.through = self._through
         return whole
 
-    def _read(self, session: Session, after: int, until: int) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    def _read(
+        self, session: Session, after: int, until: int, time_slice: TimeSlice
+    ) -> Iterator[tuple[int, Mapping[str, Any]]]:
         room, name = session.room, session.session
         if name is not None and not session.nameless:
-            filters = [Filter(sessions=(name,))]
+            rooms = () if room is None or session.roomless else (room,)
+            filters = [Filter(rooms=rooms, sessions=(name,))]
         elif room is not None:
             filters = [Filter(rooms=(room,))]
             if name is not None and session.roomless:
@@ -152,7 +188,7 @@ class SessionReader:
             filters = [Filter(sessions=(name,)) if name is not None else Filter()]
         before = 0
         matching = [
-            ((record.offset, _decode(record.data)) for record in self._records(filter, after, until))
+            ((record.offset, _decode(record.data)) for record in self._records(filter, after, until, time_slice))
             for filter in filters
         ]
         exits = [(offset, event) for offset, event in session.exits if after < offset <= until]
@@ -161,11 +197,18 @@ class SessionReader:
                 yield offset, event
             before = offset
 
-    def _records(self, filter: Filter, after: int, until: int) -> Iterator[Record]:
+    def _records(self, filter: Filter, after: int, until: int, time_slice: TimeSlice) -> Iterator[Record]:
         visible = filter.narrowed(self._within)
-        time_slice = TimeSlice()
+        rooms = visible.rooms
+        exact = visible.exact is not None and visible.exact[0] == "room"
+        if exact and 1 < len(rooms) <= _MERGED and until - after > _SCANNED * len(rooms):
+            of_rooms = [self._pages(replace(visible, rooms=(room,)), after, until, time_slice) for room in rooms]
+            return heapq.merge(*of_rooms, key=itemgetter(0))
+        return self._pages(visible, after, until, time_slice)
+
+    def _pages(self, filter: Filter, after: int, until: int, time_slice: TimeSlice) -> Iterator[Record]:
         while after < until:
-            page = self._history.after(after, until, visible, PAGE)
+            page = self._history.after(after, until, filter, PAGE)
             for record in page.records:
                 yield record
                 time_slice.pause_if_due()

@@ -113,7 +113,8 @@ class Settings(BaseModel):
     max_globs: int = _setting(
         "HUB_MAX_GLOBS",
         1000,
-        "maximum number of different patterns with `*` in all open streams: each event may be compared with every one",
+        "maximum number of different patterns with `*` in all open streams, a quarter of it for one client: each event may be "
+        "compared with every one",
         ge=0,
     )
     takeover: Annotated[bool, BeforeValidator(setting_values.switch)] = _setting(

@@ -235,8 +235,11 @@ class Items:
             item["generated"] = None  # all of it was said
 
     def _unsaid(self, event: Event, utterance: AgentUtterance) -> None:
+        written = text(event, "generated")[:TEXT]
+        if not written and utterance.number not in self._said:
+            return  # nothing to show yet; text of it may come late
         item = self._item(event, utterance)
-        item["generated"] = text(event, "generated")[:TEXT] or item.get("generated")
+        item["generated"] = written or item.get("generated")
         item["_unsaid"] = True
         item["generating"] = item["speaking"] = None
 

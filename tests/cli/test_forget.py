@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -44,3 +46,14 @@ def test_it_counts_then_erases(hub: HubProcess) -> None:
 def test_what_is_refused(hub: HubProcess, arguments: tuple[str, ...], code: int, says: str) -> None:
     answer = forget(hub, *arguments)
     assert (answer.returncode, says in answer.stderr) == (code, True), answer.stderr
+
+
+def test_it_names_the_logs_of_agents_that_it_leaves(hub_factory: Callable[..., HubProcess], tmp_path: Path) -> None:
+    hub = hub_factory(HUB_AGENT_STATE=str(tmp_path)).start()
+    assert forget(hub, "--session", "s", "--yes").stderr == ""
+    folder = tmp_path / str(hub.port)
+    folder.mkdir(exist_ok=True)
+    (folder / "ag_1.log").write_text("a line")
+    answer = forget(hub, "--session", "s", "--yes")
+    assert answer.returncode == 0
+    assert f"not erased: the logs of agents in {folder}" in answer.stderr

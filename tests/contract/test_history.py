@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from event_hub.server.filters import Filter
+from event_hub.server.filters import Filter, Scope
 from event_hub.server.history import Draft, History, Retention, open_history
 from event_hub.server.history.base import PAGE_BYTES, SCAN
 from event_hub.sse import Cursor
@@ -267,3 +267,31 @@ def test_retention_removes_erased_events_like_others(opener: Opener) -> None:
     while history.trim(105.0):
         pass
     assert (history.floor, numbers(history, after=history.floor)) == (3, [3])
+
+
+def test_the_events_of_a_room_are_found_after_retention_and_erasure(opener: Opener) -> None:
+    """Forwards and backwards, page by page; rooms of which nothing is left too."""
+    history = opener(Retention(10, None))
+    rooms = ["a", "b", None, "a", "c", "gone", "a*"]
+    history.append([draft(n, room=rooms[n % 7]) for n in range(70)], 1.0)
+    history.append([draft(n, room=rooms[n % 7]) for n in range(70, 140) if n % 7 != 5], 100.0)
+    history.erase(dict.fromkeys(range(60, 90), b'{"n":-1}'))
+    while history.trim(105.0):
+        pass
+    everything = history.after(0, history.head, Filter(), 1000).records
+    for room in ("a", "b", "c", "gone", "never", "a*"):
+        exact = Filter.of([room]) if "*" not in room else Filter().narrowed(Scope((room,)))
+        expected = [r for r in everything if (n := json.loads(r.data)["n"]) >= 0 and rooms[n % 7] == room]
+        forwards, after = [], history.floor
+        while after < history.head:
+            page = history.after(after, history.head, exact, 3)
+            assert page.through > after
+            forwards += page.records
+            after = page.through
+        backwards, before = [], history.head
+        while before > history.floor:
+            page = history.before(before, exact, 3)
+            assert page.through < before
+            backwards += page.records
+            before = page.through
+        assert forwards == backwards[::-1] == expected

@@ -246,3 +246,35 @@ def test_erased_text_is_overwritten_in_the_files(tmp_path: Path) -> None:
         assert part not in stored
     assert b"kept" in stored
     history.close()
+
+
+def test_retention_gives_freed_pages_back_to_the_file_system(path: Path) -> None:
+    """As many in a step as it says, and those that are left over while there is nothing to remove."""
+    history = reopen(path, Retention(1.0, None))
+
+    def pages() -> tuple[int, int]:
+        with sqlite3.connect(path) as db:
+            (free,), (count,) = (
+                db.execute("PRAGMA freelist_count").fetchone(),
+                db.execute("PRAGMA page_count").fetchone(),
+            )
+        db.close()
+        return free, count
+
+    for _ in range(4):
+        history.append([Draft("t", "r", None, None, b'"' + b"x" * 3000 + b'"') for _ in range(500)], 1.0)
+    _, full = pages()
+    assert full > 1000
+    while history.trim(100.0):
+        pass
+    free, count = pages()
+    assert 0 < free < count < full - 100
+    steps = 0
+    while free:
+        assert history.trim(100.0) is False
+        before, (free, count) = free, pages()
+        assert free == max(0, before - 100)
+        steps += 1
+    assert 1 < steps < 20
+    assert count < 20
+    history.close()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from event_hub.sessions import Condenser, Session
@@ -100,7 +100,18 @@ def line(role: str | None, spoken: str, rest: str, final: bool | None) -> tuple[
     return role, spoken, "" if spoken or final else rest, final
 
 
+def late_text(generated: str) -> list[Event]:
+    """A reply that was never said, and a piece of its text that came late."""
+    agent = {"role": "agent", "utterance": "a1", "room": "r1", "session": "s2", "timestamp": 1700000000.0}
+    return [
+        {"type": "agent_text_unsaid", "generated": generated, **agent},
+        {"type": "agent_text_delta", "delta": "It is", "offset": 3, **agent},
+    ]
+
+
 @given(events=streams())
+@example(events=late_text(""))
+@example(events=late_text("So it is"))
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_the_page_and_the_hub_tell_the_same_conversation(page: Seen, events: list[Event]) -> None:
     """The same utterances in the same order, with the same words heard, and the same unsaid."""

@@ -180,6 +180,14 @@ def test_a_piece_that_is_sent_again_shifts_nothing() -> None:
     assert (last["delta"], last["offset"]) == ("[card] now ", 4)
 
 
+def test_the_same_id_in_another_room_is_another_piece() -> None:
+    """Publishers that are limited to rooms may happen, or try, to use each other's ids."""
+    redactor = EventRedactor(RULES)
+    assert redactor.redact(_delta("good ", 0, event_id="1", room="a"))["delta"] == "good "
+    assert redactor.redact(_delta("night ", 0, event_id="1", room="b"))["delta"] == "night "
+    assert redactor.redact(_delta("good ", 0, event_id="1", room="a"))["delta"] == ""
+
+
 def test_what_could_not_be_stored_can_be_posted_again() -> None:
     redactor = EventRedactor(RULES)
     redactor.redact(_delta("pay 4111 ", 0, event_id="1"))

@@ -1,4 +1,4 @@
-"""Limits for each credential and each address: rates of requests, and numbers of open streams.
+"""Limits for each credential and each address: rates of requests, numbers of open streams, and patterns that they watch.
 
 A hub without such settings pays for one check of None. Which requests count: those to the API and for metrics, except
 `/api/health`, for an orchestrator would restart a hub that refuses to say how it is. Pages and static files do not count: a
@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..errors import RequestError
+from ..filters import Filter
 from ..settings import Settings
 from .addresses import client_address, group, networks
+from .pattern_shares import Holder, PatternShares
 from .principal import Principal
 from .rates import Rate
 
@@ -29,18 +33,27 @@ _WITHOUT_CREDENTIAL = ("local", "anonymous")
 class Seat:
     """One open stream in the counts of its credential and its address, until `release`."""
 
-    __slots__ = ("_counted", "_lock", "address")
+    __slots__ = ("_counted", "_lock", "_patterns", "address")
 
     def __init__(
-        self, address: str | None = None, counted: list[tuple[Counter[str], str]] | None = None, lock: Any = None
+        self,
+        address: str | None = None,
+        counted: list[tuple[Counter[str], str]] | None = None,
+        lock: Any = None,
+        patterns: list[Callable[[], None]] | None = None,
     ) -> None:
         self.address = address
         """The client's, if a named proxy has reported it; None: it is the peer's."""
         self._counted = counted
         self._lock = lock
+        self._patterns = patterns
+        """What gives back the patterns that it watches."""
 
     def release(self) -> None:
         """The stream is over, in whatever way. Idempotent."""
+        if self._patterns:
+            with suppress(IndexError):  # another thread was faster
+                self._patterns.pop()()
         if self._counted is None:
             return
         with self._lock:
@@ -49,6 +62,10 @@ class Seat:
                 count[name] -= 1
                 if not count[name]:
                     del count[name]
+
+    def and_then(self, release: Callable[[], None]) -> Seat:
+        """The same seat, which calls `release` too."""
+        return Seat(self.address, self._counted, self._lock, [release])
 
 
 FREE_SEAT = Seat()
@@ -65,6 +82,7 @@ class Limits:
         self._most = settings.credential_subscribers, settings.address_subscribers
         self._open: tuple[Counter[str], Counter[str]] = Counter(), Counter()
         self._lock = threading.Lock()
+        self.patterns = PatternShares(settings.max_globs)
 
     @property
     def any_rate(self) -> bool:
@@ -87,8 +105,29 @@ class Limits:
         elif self._by_credential is not None and principal.kind != "agent":
             _hit(self._by_credential, principal.name, principal.label)
 
-    def stream(self, environ: Mapping[str, Any], principal: Principal) -> Seat:
-        """Count a stream until its seat is released; raises `RequestError` if it is one too many."""
+    def stream(self, environ: Mapping[str, Any], principal: Principal, filter: Filter = Filter()) -> Seat:
+        """Count a stream, and the patterns of its `filter`, until its seat is released; raises `RequestError` if it is one
+        too many."""
+        if not filter.globs:
+            return self._seat(environ, principal)
+        holders = self._holders(environ, principal)
+        self.patterns.take(filter, holders)
+        release = partial(self.patterns.release, filter, holders)
+        try:
+            seat = self._seat(environ, principal)
+        except BaseException:
+            release()
+            raise
+        return seat.and_then(release)
+
+    def _holders(self, environ: Mapping[str, Any], principal: Principal) -> list[Holder]:
+        address = group(self.address(environ))
+        holders = [Holder("address", address, address or "the local peer")]
+        if principal.kind not in _WITHOUT_CREDENTIAL:
+            holders.append(Holder("credential", principal.name, principal.label))
+        return holders
+
+    def _seat(self, environ: Mapping[str, Any], principal: Principal) -> Seat:
         by_credential, by_address = self._most
         address = self.address(environ) if self._proxies or by_address is not None else None
         shown = address if address != environ.get("REMOTE_ADDR") else None

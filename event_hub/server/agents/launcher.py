@@ -12,7 +12,6 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import RequestError
@@ -22,7 +21,7 @@ from .launch_plan import LaunchPlan, decide, environment, explain_failed_start
 from .mask import Mask
 from .modes import MOST
 from .outbox import Outbox
-from .record import AgentRecord, Folder, Restart, brief
+from .record import AgentRecord, Restart, brief, folder_of
 from .reports import latest
 from .restore import Pending, to_restore
 from .states import State
@@ -62,7 +61,7 @@ class Launcher:
         self._credential = credential
         """Gives what an agent, by its id, publishes with; None: it needs nothing."""
         self._outbox = Outbox(publish)
-        self._folder = Folder(Path(settings.agent_state) / str(settings.port))
+        self._folder = folder_of(settings)
         self.mask = Mask(settings.environ)
         self._port = settings.port
         self._lock = threading.RLock()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 from filelock import FileLock, Timeout
@@ -14,6 +14,9 @@ from .logs import LogFile
 from .mask import LONGEST_ADDRESS
 from .modes import AutoStart
 from .states import LIVE, State
+
+if TYPE_CHECKING:
+    from ..settings import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -150,6 +153,14 @@ class Folder:
         except (OSError, ValueError):
             return False
 
+    def logs(self) -> str | None:
+        """The path of the folder, if any agent's log in it has content."""
+        try:
+            logs = [path for path in self.path.glob("*.log") if path.stat().st_size]
+        except OSError:
+            return None
+        return str(self.path) if logs else None
+
     def log(self, agent: str) -> LogFile:
         return LogFile(self.path / f"{agent}.log")
 
@@ -160,6 +171,11 @@ class Folder:
 
     def _path(self, agent: str) -> Path:
         return self.path / f"{agent}{_SUFFIX}"
+
+
+def folder_of(settings: Settings) -> Folder:
+    """The folder of the agents of this hub."""
+    return Folder(Path(settings.agent_state) / str(settings.port))
 
 
 def _read(path: Path) -> AgentRecord:

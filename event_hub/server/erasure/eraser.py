@@ -19,7 +19,7 @@ from ..history import History, HistoryReader
 from ..history.health import HistoryHealth
 from ..streaming.broadcast import Broadcast
 from .forward_files import ErasedLines, erase_from_files
-from .selector import Selector, tombstone
+from .selector import Selection, tombstone
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +29,8 @@ _decode: Callable[[bytes], dict[str, Any]] = msgspec.json.Decoder().decode
 
 class Erased(NamedTuple):
     """What was erased, or would be: `bytes` of events in the history, `lines` in `files` of forwarding targets. `receivers`:
-    webhook receivers, which may have got the events."""
+    webhook receivers, which may have got the events. `agent_logs`: the folder of the agents' logs, which are not erased; or
+    None."""
 
     events: int
     bytes: int
@@ -37,6 +38,7 @@ class Erased(NamedTuple):
     lines: int
     files: int
     receivers: list[str]
+    agent_logs: str | None
     dry_run: bool
 
 
@@ -65,17 +67,23 @@ class Eraser:
         self.unscrubbed = False
         """Something that has expired may still be in the storage."""
 
-    def forget(self, selector: Selector, *, dry_run: bool) -> Erased:
-        """Erase what `selector` selects of the events so far. Raises `RequestError`.
+    def forget(self, selection: Selection, agent_logs: str | None, *, dry_run: bool) -> Erased:
+        """Erase what `selection` selects of the events so far. Raises `RequestError`.
 
         A kill in the middle leaves each event whole or erased; the same request then erases the rest.
         """
         with self._lock:
-            found = self._from_files(selector, dry_run=dry_run)
             events = size = 0
             sessions: set[tuple[str | None, str | None]] = set()
+            end = self._end(selection.selector.before)
             with self._health.reading():
-                for page in self._selected(selector, self._reader.floor, self._end(selector.before)):
+                for page in self._selected(selection, end) if selection.by_room else ():
+                    for _, data, event in page:
+                        if not selection.selector.selects(event):
+                            selection.remember(data)
+            found = self._from_files(selection, dry_run=dry_run)
+            with self._health.reading():
+                for page in self._selected(selection, end):
                     for _, data, event in page:
                         events += 1
                         size += len(data)
@@ -86,13 +94,13 @@ class Eraser:
             lines = found.lines
             if not dry_run and events:
                 self._clear_caches()
-                lines += self._from_files(selector, dry_run=False).lines  # what was forwarded meanwhile
+                lines += self._from_files(selection, dry_run=False).lines  # what was forwarded meanwhile
             receivers = [target.shown for target in self._targets if target.kind == WEBHOOK]
-            return Erased(events, size, len(sessions), lines, found.files, receivers, dry_run)
+            return Erased(events, size, len(sessions), lines, found.files, receivers, agent_logs, dry_run)
 
-    def _from_files(self, selector: Selector, *, dry_run: bool) -> ErasedLines:
+    def _from_files(self, selection: Selection, *, dry_run: bool) -> ErasedLines:
         try:
-            return erase_from_files(self._targets, selector, dry_run=dry_run)
+            return erase_from_files(self._targets, selection, dry_run=dry_run)
         except OSError as error:
             text = f"{error.filename} cannot be erased from: {error.strerror}; repeat the request afterwards"
             raise RequestError("history_unavailable", text) from None
@@ -127,10 +135,17 @@ class Eraser:
         head = self._reader.head
         return head if before is None else min(head, self._reader.offset_at(before))
 
-    def _selected(self, selector: Selector, begin: int, end: int) -> Iterator[list[tuple[int, bytes, dict[str, Any]]]]:
-        for page in self._pages(selector.filter(), begin, end):
-            events = [(offset, data, _decode(data)) for offset, data in page]
-            yield [item for item in events if selector.selects(item[2])]
+    def _selected(self, selection: Selection, end: int) -> Iterator[list[tuple[int, bytes, dict[str, Any]]]]:
+        """The selected events, page by page, each once."""
+        seen: set[int] = set()
+        filters = list(selection.filters(self._reader.floor, end))
+        for filter, begin, until in filters:
+            for page in self._pages(filter, begin, until):
+                events = [(offset, data, _decode(data)) for offset, data in page if offset not in seen]
+                selected = [item for item in events if selection.selects(item[2], item[0])]
+                if len(filters) > 1:
+                    seen.update(offset for offset, _, _ in selected)
+                yield selected
 
     def _pages(self, filter: Filter, begin: int, end: int) -> Iterator[list[Any]]:
         time_slice = TimeSlice()

@@ -19,7 +19,7 @@ import msgspec
 from ..cooperate import TimeSlice
 from ..forward.jsonl import rotated_files
 from ..forward.targets import FILE, Target
-from .selector import Selector, tombstone
+from .selector import Selection, tombstone
 
 _SHORTEST = b'{"type":"event_erased"}'
 _LONGEST = 16 << 20
@@ -37,25 +37,25 @@ class ErasedLines(NamedTuple):
     files: int
 
 
-def erase_from_files(targets: tuple[Target, ...], selector: Selector, *, dry_run: bool) -> ErasedLines:
-    """Erase what `selector` selects, by the events' own `timestamp` where it has a time. Raises OSError."""
+def erase_from_files(targets: tuple[Target, ...], selection: Selection, *, dry_run: bool) -> ErasedLines:
+    """Erase what `selection` selects, by the events' own `timestamp` where it has a time. Raises OSError."""
     lines = files = 0
     for target in targets:
         if target.kind == FILE:
             path = Path(target.address)
             for file in [*_compressed(path), *rotated_files(path), path]:
                 erase = _erase_compressed if file.suffix == ".gz" else _erase
-                found = erase(file, selector, dry_run=dry_run) if file.exists() else 0
+                found = erase(file, selection, dry_run=dry_run) if file.exists() else 0
                 lines += found
                 files += found > 0
     return ErasedLines(lines, files)
 
 
-def _erase(path: Path, selector: Selector, *, dry_run: bool) -> int:
+def _erase(path: Path, selection: Selection, *, dry_run: bool) -> int:
     count = 0
     with path.open("rb" if dry_run else "r+b", buffering=0) as file:
         for at, line in _lines(path):
-            replaced = _replaced(line, selector)
+            replaced = _replaced(line, selection)
             if replaced is not None:
                 count += 1
                 if not dry_run:
@@ -80,10 +80,10 @@ def _compressed(path: Path) -> list[Path]:
     return [entry for entry in entries if name.fullmatch(entry.name)]
 
 
-def _erase_compressed(path: Path, selector: Selector, *, dry_run: bool) -> int:
+def _erase_compressed(path: Path, selection: Selection, *, dry_run: bool) -> int:
     """Compressed files are not changed in place, but replaced as a whole. Raises OSError also for a damaged one."""
     try:
-        count = sum(_replaced(line.rstrip(b"\n"), selector) is not None for line in _unpacked(path))
+        count = sum(_replaced(line.rstrip(b"\n"), selection) is not None for line in _unpacked(path))
         if not count or dry_run:
             return count
         fresh = path.with_name(path.name + _UNFINISHED)
@@ -91,7 +91,7 @@ def _erase_compressed(path: Path, selector: Selector, *, dry_run: bool) -> int:
             with gzip.open(fresh, "wb") as out:
                 fresh.chmod(path.stat().st_mode & 0o7777)
                 for line in _unpacked(path):
-                    stone = _replaced(line.rstrip(b"\n"), selector)
+                    stone = _replaced(line.rstrip(b"\n"), selection)
                     out.write(line if stone is None else stone + b"\n")
             descriptor = os.open(fresh, os.O_RDONLY)
             try:
@@ -132,15 +132,12 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
             time_slice.pause_if_due()
 
 
-def _replaced(line: bytes, selector: Selector) -> bytes | None:
+def _replaced(line: bytes, selection: Selection) -> bytes | None:
     try:
         event = msgspec.json.decode(line)
     except (ValueError, RecursionError):
         return None
-    if not isinstance(event, dict) or not selector.selects(event):
-        return None
-    timestamp = event.get("timestamp")
-    if selector.before is not None and not (isinstance(timestamp, int | float) and timestamp < selector.before):
+    if not isinstance(event, dict) or not selection.selects_line(line, event):
         return None
     whole = tombstone(event, "forget")
     short = whole if len(whole) <= len(line) else _SHORTEST if len(_SHORTEST) <= len(line) else b"{}"

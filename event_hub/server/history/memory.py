@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import threading
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 
-from ..filters import Filter
+from ..filters import Filter, is_glob
 from .base import PAGE_BYTES, SCAN, TOMBSTONE, Appended, Draft, Epochs, History, HistoryPage, Record, Retention
 
 _OVERHEAD = 400
@@ -36,6 +36,8 @@ class MemoryHistory(History):
         self._size = 0
         self._last_at = 0.0
         self._ids: dict[str, int] = {}
+        self._by_room: dict[str, list[int]] = {}
+        """The offsets of the events of each room."""
         self._mutex = threading.Lock()
 
     def append(self, drafts: Sequence[Draft], at: float) -> list[Appended]:
@@ -51,6 +53,8 @@ class MemoryHistory(History):
                     self._ids[draft.event_id] = self.head + 1
                 self.head += 1
                 self._entries.append((at, *draft))
+                if draft.room is not None:
+                    self._by_room.setdefault(draft.room, []).append(self.head)
                 self._size += len(draft.data) + _OVERHEAD
                 appended.append(Appended(self.head, False))
             return appended
@@ -59,6 +63,10 @@ class MemoryHistory(History):
         with self._mutex:
             offset = max(offset, self.floor)
             until = min(until, self.head)
+            offsets = self._of_room(filter)
+            if offsets is not None:
+                begin, end = bisect_right(offsets, offset), bisect_right(offsets, until)
+                return self._select(filter, limit, offsets[begin : min(end, begin + SCAN)], max(until, offset))
             records: list[Record] = []
             at = offset
             end = min(until, offset + SCAN)
@@ -74,6 +82,11 @@ class MemoryHistory(History):
 
     def before(self, offset: int, filter: Filter, limit: int) -> HistoryPage:
         with self._mutex:
+            offsets = self._of_room(filter)
+            if offsets is not None:
+                end = bisect_right(offsets, offset)
+                page = self._select(filter, limit, offsets[max(0, end - SCAN) : end][::-1], self.floor)
+                return page if page.through == self.floor else HistoryPage(page.records, page.through - 1)
             records: list[Record] = []
             at = min(offset, self.head)
             end = max(self.floor, at - SCAN)
@@ -84,6 +97,26 @@ class MemoryHistory(History):
                 at -= 1
             return HistoryPage(records, at)
 
+    def _of_room(self, filter: Filter) -> list[int] | None:
+        """The offsets of the only room that `filter` passes; None if it may pass others."""
+        if len(filter.rooms) != 1 or is_glob(filter.rooms[0]):
+            return None
+        return self._by_room.get(filter.rooms[0], [])
+
+    def _select(self, filter: Filter, limit: int, offsets: list[int], end: int) -> HistoryPage:
+        """Those of the events at `offsets` that match. `through`: the last of them that was looked at, or `end`, if all
+        were and there are no more."""
+        records: list[Record] = []
+        size = 0
+        for looked, offset in enumerate(offsets, 1):
+            _, type_, room, session, _, data = self._at(offset)
+            if filter.matches(type_, room, session):
+                records.append(Record(offset, data))
+                size += len(data)
+            if len(records) == limit or size >= PAGE_BYTES or looked == SCAN:
+                return HistoryPage(records, offset)
+        return HistoryPage(records, end)
+
     def offset_at(self, at: float) -> int:
         with self._mutex:
             index = bisect_left(self._entries, at, self._skip, key=lambda entry: entry[0] if entry else 0.0)
@@ -93,8 +126,9 @@ class MemoryHistory(History):
         with self._mutex:
             retention = self._retention
             removed = 0
+            rooms: set[str] = set()
             while self.floor < self.head and removed < SCAN:
-                received, _, _, _, event_id, data = self._at(self.floor + 1)
+                received, _, room, _, event_id, data = self._at(self.floor + 1)
                 old = retention.age is not None and received < now - retention.age
                 if not old and (retention.size is None or self._size <= retention.size):
                     break
@@ -105,6 +139,13 @@ class MemoryHistory(History):
                 self._size -= len(data) + _OVERHEAD
                 if event_id is not None:
                     del self._ids[event_id]
+                if room is not None:
+                    rooms.add(room)
+            for name in rooms:
+                offsets = self._by_room[name]
+                del offsets[: bisect_right(offsets, self.floor)]
+                if not offsets:
+                    del self._by_room[name]
             if self._skip >= _COMPACT:
                 del self._entries[: self._skip]
                 self._skip = 0
@@ -114,9 +155,14 @@ class MemoryHistory(History):
         with self._mutex:
             for offset, data in tombstones.items():
                 if self.floor < offset <= self.head:
-                    at, _, _, _, event_id, old = self._at(offset)
+                    at, _, room, _, event_id, old = self._at(offset)
                     self._entries[offset - self.floor - 1 + self._skip] = (at, TOMBSTONE, None, None, event_id, data)
                     self._size += len(data) - len(old)
+                    if room is not None:
+                        offsets = self._by_room[room]
+                        del offsets[bisect_left(offsets, offset)]
+                        if not offsets:
+                            del self._by_room[room]
 
     def size(self) -> int:
         return self._size
@@ -125,6 +171,7 @@ class MemoryHistory(History):
         with self._mutex:
             self._entries.clear()
             self._ids.clear()
+            self._by_room.clear()
             self._skip = 0
             self.floor = self.head
 

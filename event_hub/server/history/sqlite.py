@@ -38,13 +38,11 @@ _INSERT = 'INSERT INTO events ("offset", at, type, room, session, event_id, data
 _TRIM = 1_000
 _TRIM_BYTES = 2 << 20
 """Events, and approximately bytes, removed in one step of retention: two to three milliseconds."""
-_VACUUM = 500
-"""Free pages returned to the file system in one step."""
+_VACUUM = 100
+"""Free pages returned to the file system in one step: one to two milliseconds."""
 _WAL_LIMIT = 64 << 20
 """From this size on the write-ahead log is checkpointed on the event loop: under a load that never pauses, the thread's
 checkpoint never reaches the end of the log, and the file would grow without bound."""
-_SCRUBBED = 100
-"""Free pages that a scrub returns at a time: one to two milliseconds."""
 _SCRUB_WAIT = 5.0
 """Seconds that emptying the write-ahead log waits for readers."""
 _LOCK_WAIT = 15.0
@@ -167,14 +165,23 @@ class SQLiteHistory(History):
             elif retention.age is not None and kept:
                 through = min(self.offset_at(now - retention.age), self.floor + step)
             if through == self.floor:
+                self._vacuum()
                 return False
             self._db.execute("BEGIN IMMEDIATE")
             self._db.execute('DELETE FROM events WHERE "offset" <= ?', (through,))
             self._db.execute("INSERT OR REPLACE INTO meta VALUES ('floor', ?)", (through,))
             self._db.execute("COMMIT")
             self.floor = through
-            self._db.execute(f"PRAGMA incremental_vacuum({_VACUUM})").fetchall()
+            self._vacuum()
         return True
+
+    def _vacuum(self) -> int:
+        """Return free pages to the file system; returns how many are left."""
+        (free,) = self._db.execute("PRAGMA freelist_count").fetchone()
+        if free:
+            # `execute` takes a single step of the statement, which is one page, and `fetchall` adds none to it.
+            self._db.executescript(f"PRAGMA incremental_vacuum({_VACUUM})")
+        return max(0, int(free) - _VACUUM)
 
     def erase(self, tombstones: Mapping[int, bytes]) -> None:
         self._database.check_writable()
@@ -196,9 +203,7 @@ class SQLiteHistory(History):
         free, time_slice = 1, TimeSlice()
         while free:
             with self._database.writing():
-                # Not with `execute`, which takes a single step, that is, one page.
-                self._db.executescript(f"PRAGMA incremental_vacuum({_SCRUBBED})")
-                (free,) = self._db.execute("PRAGMA freelist_count").fetchone()
+                free = self._vacuum()
             time_slice.pause_if_due()
         until = time.monotonic() + _SCRUB_WAIT
         while True:

@@ -27,6 +27,10 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         lines={**COUNT, "description": "lines in files of forwarding targets"},
         files=COUNT,
         receivers={**array(TEXT), "description": "webhook receivers, which may have got the events"},
+        agent_logs={
+            **or_null(TEXT),
+            "description": "folder of the agents' logs, which are not erased; null: there are none",
+        },
         dry_run={**FLAG, "description": "whether they were only counted"},
     ),
     "Share": record(

@@ -14,9 +14,9 @@ before it has been offered to every subscriber once (`settle`), so only a subscr
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import Any, NamedTuple
 
@@ -142,12 +142,21 @@ class View:
         self._frames.append(frame)
         self._offsets.append(offset)
 
-    def _erase(self, frames: Mapping[int, bytes]) -> None:
+    def _erase(self, frames: Mapping[int, bytes], in_order: Sequence[int]) -> None:
+        """`in_order`: the offsets of `frames`. Looks for each of these, or at each frame of the run, if they are fewer."""
+        offsets, skip = self._offsets, self._skip
+        begin = bisect_left(offsets, in_order[0], skip)
+        end = bisect_right(offsets, in_order[-1], begin)
+        if begin == end:
+            return
+        if end - begin <= len(in_order):
+            found = [index for index in range(begin, end) if offsets[index] in frames]
+        else:
+            places = [bisect_left(offsets, offset, begin, end) for offset in in_order]
+            found = [place for place in places if place < end and offsets[place] in frames]
         passes = self.filter.matches(TOMBSTONE, None, None)
-        for index in range(self._skip, len(self._offsets)):
-            frame = frames.get(self._offsets[index])
-            if frame is not None:
-                self._frames[index] = frame if passes else _ERASED
+        for index in found:
+            self._frames[index] = frames[offsets[index]] if passes else _ERASED
 
     def _evict(self, offset: int) -> None:
         """Drop the oldest frame if it is the event at `offset` (it is another if the event came before the view)."""
@@ -172,8 +181,6 @@ class Log:
         """The offset up to which every subscriber that can be written to has been served."""
         self.bytes = 0
         """The size of the frames in the ring."""
-        self.globs = 0
-        """Patterns with `*` in all views: an event may have to be compared with each of them."""
         self._ring = ring
         self._ring_bytes = ring_bytes
         self._entries: deque[tuple[int, int, tuple[View, ...]]] = deque()
@@ -204,7 +211,6 @@ class Log:
             view = self._views[filter] = View(filter, self.head)
             for views in self._indexed(filter):
                 views.append(view)
-            self.globs += filter.globs
             self._matched = None
         return view
 
@@ -222,7 +228,6 @@ class Log:
             for name in names:
                 if not index[name]:
                     del index[name]
-        self.globs -= view.filter.globs
 
     def append(self, offset: int, frame: bytes, type: str, room: str | None, session: str | None) -> tuple[View, ...]:
         """Add the event at `offset`, which is greater than all before; returns the views that match it."""
@@ -238,8 +243,10 @@ class Log:
 
     def erase(self, frames: Mapping[int, bytes]) -> None:
         """Replace the frames at these offsets. Positions stay. Where a filter does not pass tombstones, a comment."""
-        for view in self._views.values():
-            view._erase(frames)
+        in_order = sorted(frames)
+        if in_order:
+            for view in self._views.values():
+                view._erase(frames, in_order)
 
     def settle(self, offset: int) -> None:
         """Every subscriber was offered everything up to `offset`: from now on the ring may overrun slow ones."""

@@ -51,10 +51,9 @@ class Streams:
         health: HistoryHealth,
         *,
         max_subscribers: int,
-        max_globs: int,
         takeover: bool,
         clock: Callable[[], float],
-        seat: Callable[[dict[str, Any], Principal], Seat] = lambda _environ, _principal: FREE_SEAT,
+        seat: Callable[[dict[str, Any], Principal, Filter], Seat] = lambda _environ, _principal, _filter: FREE_SEAT,
     ) -> None:
         self.max_subscribers = max_subscribers
         self.closing = False
@@ -63,11 +62,10 @@ class Streams:
         self._broadcast = broadcast
         self._counters = counters
         self._health = health
-        self._max_globs = max_globs
         self._takeover = takeover
         self._clock = clock
         self._seat = seat
-        """Counts a stream of a principal until the seat is released; raises `RequestError`."""
+        """Counts a stream of a principal, with its filter, until the seat is released; raises `RequestError`."""
         self._ids = itertools.count(1)
         self.replay_pages = ReplayPages(history)
         self._replays: ReplayLoop | None = None
@@ -87,10 +85,9 @@ class Streams:
     ) -> Iterator[bytes] | None:
         """Open a stream for the request in `environ`, made by `principal`; `filter`: within what it may see; `headers`:
         those of the response. Raises `RequestError`."""
-        self._admit(filter)
-        seat = self._seat(
-            environ, principal
-        )  # before anything that waits, so that two requests cannot get the last one
+        self._admit()
+        # Before anything that waits, so that two requests cannot get the last one.
+        seat = self._seat(environ, principal, filter)
         try:
             with self._health.reading():
                 start = find_start(request, filter, self._history, self._clock())
@@ -105,14 +102,11 @@ class Streams:
         self._hand_over(replay, taken, headers, opening, principal, seat)
         return TAKEN_OVER
 
-    def _admit(self, filter: Filter) -> None:
+    def _admit(self) -> None:
         if self.closing:
             raise RequestError("draining", "the hub is shutting down")
         if self.count >= self.max_subscribers:
             raise RequestError("too_many_subscribers", f"{self.max_subscribers} streams are open, which is the limit")
-        log, limit = self._broadcast.log, self._max_globs
-        if filter.globs and log.globs + filter.globs > limit and log.find(filter) is None:
-            raise RequestError("too_many_filters", f"{limit} different patterns with * may be watched at once")
 
     def _take_over(self, environ: dict[str, Any]) -> Taken | None:
         if not self._takeover or "gunicorn.socket" not in environ or "gevent.monkey" not in sys.modules:

@@ -44,7 +44,7 @@ def events(hub: EventHub) -> Response:
             )
         if query.past:
             key = (filter, query.limit, query.past)
-            body = hub.condensed.response(key, lambda: _with_past(hub, query, filter))
+            body = hub.condensed.response(key, lambda time_slice: _with_past(hub, query, filter, time_slice))
         else:
             body = msgspec.json.encode(_page(history, query, filter, start, until))
         return Response(body + b"\n", mimetype="application/json", headers={"Cache-Control": "no-store"})
@@ -75,18 +75,18 @@ _STEP = 500
 one past, which is read only once."""
 
 
-def _with_past(hub: EventHub, query: EventsQuery, filter: Filter) -> bytes:
+def _with_past(hub: EventHub, query: EventsQuery, filter: Filter, time_slice: TimeSlice) -> bytes:
     """The newest page, and the condensed past that precedes it."""
     history = hub.history
     head, floor = history.head, history.floor
-    records, through, _ = _backwards(history, head, filter, query.limit)
+    records, through, _ = _backwards(history, head, filter, query.limit, time_slice=time_slice)
     more: list[Record] = []
     begin = through  # everything before was not examined: it is the past
     if len(records) >= query.limit:
         end = records[0].offset - 1
         begin = max(floor, end // _STEP * _STEP)
-        more, _, _ = _backwards(history, end, filter, _STEP, begin)
-    past = hub.condensed.past(filter, begin, query.past)
+        more, _, _ = _backwards(history, end, filter, _STEP, begin, time_slice=time_slice)
+    past = hub.condensed.past(filter, begin, query.past, time_slice)
     cursor = history.cursor
     return msgspec.json.encode(
         {
@@ -142,12 +142,18 @@ def _forwards(
 
 
 def _backwards(
-    history: HistoryReader, offset: int, filter: Filter, limit: int, least: int | None = None
+    history: HistoryReader,
+    offset: int,
+    filter: Filter,
+    limit: int,
+    least: int | None = None,
+    *,
+    time_slice: TimeSlice | None = None,
 ) -> tuple[list[Record], int, bool]:
     """The newest `limit` matching events up to `offset`, the offset down to which events were examined, and whether there
     are more. With `least`, which must be near, everything down to it is examined; otherwise at most `_SCANS` reads."""
     records: list[Record] = []
-    time_slice = TimeSlice()
+    time_slice = time_slice or TimeSlice()
     looks = 0
     bounded = least is None
     least = least or 0
@@ -178,7 +184,7 @@ def _export(hub: EventHub, start: Start, until: int, filter: Filter, environ: di
         page = history.after(after, until, filter, PAGE)
         if history.floor > after:
             continue  # retention has removed some of that meanwhile
-        if hub.broadcast.has_ended(principal):
+        if hub.broadcast.why_ended(principal) is not None:
             raise cut(environ)
         after = page.through
         if page.records:

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import msgspec
-from flask import Response, request
+from flask import Response, g, request
 
 from ....sessions import Samples, Session, Sessions, captions
 from ....sessions.transcripts import entries, markdown
@@ -100,8 +100,11 @@ def check_form(form: str) -> None:
 
 
 def reader(hub: EventHub) -> SessionReader:
-    """The sessions that the current request may see."""
-    return hub.sessions.of(principal_of(request.environ).grant.subscribe)
+    """The sessions that the current request may see: the same reader throughout the request, even if it is not kept."""
+    if "session_reader" not in g:
+        g.session_reader = hub.sessions.of(principal_of(request.environ).grant.subscribe)
+    found: SessionReader = g.session_reader
+    return found
 
 
 @contextmanager
