@@ -71,7 +71,7 @@ def test_a_report_of_a_failure_that_fails_itself_stops_nothing() -> None:
     assert taken(outbox) == [DropMarker(1, INVALID), 1]
 
 
-def test_it_stays_short_while_nobody_takes() -> None:
+def test_it_stays_short_while_nothing_is_taken() -> None:
     """As during a POST that is never answered."""
     outbox, maker = Outbox(5_000, 1 << 20), Maker()
     for number in range(3 * INBOX):

@@ -84,7 +84,7 @@ def test_one_room_is_read_without_looking_at_the_events_of_others() -> None:
 
 def test_a_few_rooms_are_read_room_by_room_and_in_order() -> None:
     hub = Hub(rooms=100, events=20_000)
-    hub.post({"text": "moved"}, None, "s")  # belongs to nobody's room
+    hub.post({"text": "moved"}, None, "s")  # has no room
     assert {room: len(texts) for room, texts in hub.texts(only("r5", "r6", "r99")).items()} == {
         "r5": 200,
         "r6": 200,
@@ -119,7 +119,7 @@ def test_memory_is_bounded_by_what_the_sessions_take() -> None:
     reads = hub.history.reads
     hub.texts(only("r199"))
     assert hub.history.reads == reads, "the newest is there"
-    hub.texts(Scope(globs=("*",)))  # larger than the budget, but it is what somebody looks at
+    hub.texts(Scope(globs=("*",)))  # larger than the budget, but it is in use
     assert len(hub.scoped) == 1
     hub.scoped.clear()
     assert (len(hub.scoped), hub.scoped.cost) == (0, 0)

@@ -72,14 +72,16 @@ def test_a_short_task_does_not_wait_for_the_end_of_a_long_one(turns: Turns, thre
             turn.pause_if_due()
 
 
-def test_a_task_that_fails_or_is_cut_off_in_line_holds_up_nobody(turns: Turns, threads: list[threading.Thread]) -> None:
+def test_a_task_that_fails_or_is_cut_off_in_line_holds_up_no_other(
+    turns: Turns, threads: list[threading.Thread]
+) -> None:
     with pytest.raises(ZeroDivisionError), turns.turn():
         1 / 0  # noqa: B018
     with turns.turn() as turn:
         mine = turns.enter()
         assert mine is not None
         turns.leave(mine)  # cut off while it waits
-        turn.pause_if_due()  # there is nobody in line
+        turn.pause_if_due()  # no other is in line
         mine = turns.enter()
         run(threads, lambda: (mine.wait(30), turns.leave(mine)))  # type: ignore[union-attr]  # … as it has its turn
         turn.pause_if_due()

@@ -11,7 +11,7 @@ import requests
 from ..conftest import outliving
 from ..hubs import PATIENCE, HubProcess, until
 
-SECRET = "s3cr3t-of-nobody-0001"
+SECRET = "s3cr3t-of-this-test-01"
 EVENT = b'{"type":"inner"}'
 CHUNKED = b"%x\r\n%b\r\n0\r\n\r\n" % (len(EVENT), EVENT)
 LENGTH = b"Content-Length: %d\r\n"

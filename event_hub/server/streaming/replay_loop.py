@@ -74,7 +74,7 @@ class ReplayLoop:
                 self._drop_stalled(now)
 
     def _serve(self, subscriber: SocketSubscriber, replay: Replay) -> None:
-        """Send what the socket takes, at most one page; the response has begun, so that a failure ends the connection."""
+        """Send what the socket takes, at most one page. A failure ends the connection: the response is under way."""
         try:
             if not subscriber.closed and subscriber.send_rest(self.ready):
                 reason = self._broadcast.why_ended(subscriber.principal)
