@@ -21,20 +21,29 @@ Event = dict[str, Any]
 
 
 class RecordingPublisher(Publisher):
-    """Records the ids of the events passed to `put`, in order."""
+    """Records the ids of events in the order in which they become JSON."""
 
     def __init__(self, url: str) -> None:
         super().__init__(url, timeout=1)
         self.put_ids: list[str] = []
+        lines = self._encoding.lines
 
-    def put(self, event: Event) -> None:
-        super().put(event)
-        self.put_ids.append(event["event_id"])
+        def recorded(event: Event) -> list[bytes]:
+            result = lines(event)
+            self.put_ids.append(event["event_id"])
+            return result
+
+        self._encoding.lines = recorded  # type: ignore[method-assign]
 
 
 def stored_ids(hub: HubProcess, session: str) -> list[str]:
+    """The ids of a whole session's events."""
     page = hub.get(f"/api/events?session={session}&limit=1000")
-    return [item["event"]["event_id"] for item in page["events"]]
+    events = [item["event"] for item in page["events"]]
+    types = [event["type"] for event in events]
+    assert (types[0], types[-1]) == ("session_started", "session_ended")
+    assert types.count("agent_text_complete") == 3
+    return [event["event_id"] for event in events]
 
 
 def converse(publisher: RecordingPublisher, meanwhile: Callable[[], object], afterwards: Callable[[], object]) -> str:
