@@ -121,7 +121,7 @@ class EventHub:
             self.history_health,
             settings.targets,
             self._clear_caches,
-            self.forwarding.erased,
+            self._events_erased,
         )
         self._upkeep = Upkeep(
             history,
@@ -237,10 +237,14 @@ class EventHub:
             self.eraser.scrub_now()
         return erased
 
+    def _events_erased(self) -> None:
+        """Some events of an erasure that is in progress are erased."""
+        self.streams.replay_pages.clear()
+        self.forwarding.erased()
+
     def _clear_caches(self) -> None:
         self.sessions.clear()
         self.condensed.clear()
-        self.streams.replay_pages.clear()
 
     # -- operators ---------------------------------------------------------------------------------------------------
 

@@ -20,7 +20,7 @@ GET = b"GET /api/stream?room=a&since=all HTTP/1.1\r\nHost: localhost:5000\r\nAcc
         POST,
         GET,
         b"POST /api/agent/data?access_token=x HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n",
-        GET + b"Connection: keep-alive, Upgrade-Insecure-Requests\r\n",
+        GET + b"Connection: Close\r\n",
         GET + b"X-Forwarded-For: 1.2.3.4\r\nX-Forwarded-Proto: https\r\n",
         POST + b"User-Agent: caf\xe9\r\n",
     ],
@@ -46,6 +46,8 @@ def test_plain_requests_are_served_directly(head: bytes) -> None:
         GET + b"Content-Length: 5\r\n",
         GET + b"Upgrade: websocket\r\nConnection: Upgrade\r\n",
         GET + b"Upgrade: h2c\r\n",
+        GET + b"Connection: keep-alive, close\r\n",
+        GET + b"Proxy-Connection: close\r\n",
         GET + b"Host: b\r\n",
         GET + b"X-A: 1\r\nx-a: 2\r\n",
         GET + b"Script_Name: /x\r\n",
@@ -91,10 +93,12 @@ def test_the_environ_of_a_head() -> None:
 class Pieces:
     """A connection that receives these pieces."""
 
-    received = False
-
     def __init__(self, *pieces: bytes) -> None:
         self.pieces = list(pieces)
+        self.idled = 0
+
+    def idle(self) -> None:
+        self.idled += 1
 
     def recv(self, size: int) -> bytes:
         piece = self.pieces.pop(0) if self.pieces else b""
@@ -117,4 +121,5 @@ def test_what_is_left_of_a_body_is_discarded() -> None:
     connection = Pieces(b"cd", b"ef", b"gPOST ")
     body = Body(connection, b"ab", 7)
     assert body.discard() and connection.pieces == [b"POST "]
+    assert connection.idled == 3  # a client that sends no more of it is closed like one that sends no request
     assert not Body(Pieces(b"c"), b"ab", 7).discard()

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from event_hub.server.erasure.selector import Selector
+from event_hub.server.errors import RequestError
 from event_hub.server.filters import Filter
-from event_hub.server.history import Draft, HistoryReader, Retention
+from event_hub.server.history import Draft, HistoryError, HistoryReader, Retention
 from event_hub.server.history.memory import MemoryHistory
+from event_hub.server.hub import EventHub
+from event_hub.server.settings import Settings
 from event_hub.server.streaming import replay_pages
 from event_hub.server.streaming.replay_pages import ReplayPages
 from event_hub.server.streaming.start import PAGE
@@ -103,6 +109,55 @@ def test_the_bytes_of_pages_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None
     assert 1 <= len(kept) < 20
     assert house.pages._bytes == sum(map(replay_pages._size, kept)) <= 1 << 20
     assert kept[-1].through == 20 * PAGE
+
+
+def test_the_number_of_pages_is_bounded() -> None:
+    """The pages of filters that match nothing are empty, but the filters are not."""
+    house = House()
+    house.publish(3)
+    for n in range(400):
+        assert house.numbers(Filter.of(rooms=[f"empty-{n}"])) == []
+    assert len(house.pages._pages) <= replay_pages._MOST_PAGES
+
+
+def test_an_erasure_that_fails_half_way_leaves_no_page(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HUB_AGENT_STATE", str(tmp_path))
+    history = MemoryHistory(Retention(None, None))
+    hub = EventHub(Settings.load(), history)
+    for _ in range(6):
+        hub.publish([{"type": "n", "room": "secret", "text": "said"}] * 100, batch=True)
+    pages = hub.streams.replay_pages
+    assert pages.after(0, ALL).data.count(b"said") == PAGE
+    erase, calls = history.erase, 0
+
+    def failing(tombstones: Mapping[int, bytes]) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 3:
+            raise HistoryError("the disk is full")
+        erase(tombstones)
+
+    monkeypatch.setattr(history, "erase", failing)
+    with pytest.raises(RequestError):
+        hub.forget(Selector(room="secret"), dry_run=False)
+    stored = sum(b"said" in record.data for record in hub.history.after(0, 600, ALL, PAGE).records)
+    assert 0 <= pages.after(0, ALL).data.count(b"said") == stored < PAGE
+    hub.close()
+
+
+def test_a_page_read_during_an_erasure_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    house = House()
+    house.publish(3)
+    read = house.reader.after
+
+    def interrupted(*arguments: Any) -> Any:
+        page = read(*arguments)
+        house.pages.clear()
+        return page
+
+    monkeypatch.setattr(house.reader, "after", interrupted)
+    house.pages.after(0, ALL)
+    assert not house.pages._pages
 
 
 def test_unused_pages_are_dropped(monkeypatch: pytest.MonkeyPatch) -> None:

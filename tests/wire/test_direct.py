@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import socket
+import threading
+from contextlib import ExitStack, suppress
 
 import pytest
 
@@ -159,3 +161,34 @@ def test_a_body_that_is_not_read_is_skipped(hub: HubProcess) -> None:
     refused = post(EVENT * 3000, headers=b"Origin: https://evil.example\r\n")
     got = answers(hub, refused, post(), count=2)
     assert re.findall(rb"HTTP/1.1 (\d+)", got) == [b"403", b"200"]
+
+
+@pytest.mark.parametrize("target", [b"/api/agent/data?%ff", b"/api/agent/data"])
+def test_requests_that_never_pause_let_others_in(hub: HubProcess, target: bytes) -> None:
+    """Their next request is always there already, and the first kind is refused before the route."""
+    size, over = 65_536, threading.Event()
+    body = size - len(post(b"x" * size, target=target)) + size
+    request = post(b"x" * body, target=target)
+    assert len(request) == size
+
+    def send(connection: socket.socket) -> None:
+        with suppress(OSError):
+            while not over.is_set():
+                connection.sendall(request * 16)
+
+    def discard(connection: socket.socket) -> None:
+        with suppress(OSError):
+            while connection.recv(1 << 20):
+                pass
+
+    with ExitStack() as stack:
+        for _ in range(3):
+            connection = stack.enter_context(socket.create_connection(("127.0.0.1", hub.port), 30))
+            for work in (send, discard):
+                thread = threading.Thread(target=work, args=(connection,))
+                thread.start()
+                stack.callback(thread.join)
+            stack.callback(connection.shutdown, socket.SHUT_RDWR)
+        stack.callback(over.set)
+        for _ in range(10):  # they go on until these are answered
+            assert hub.get("/api/health")["status"] == "ok"

@@ -82,18 +82,21 @@ class Eraser:
                         if not selection.selector.selects(event):
                             selection.remember(data)
             found = self._from_files(selection, dry_run=dry_run)
-            with self._health.reading():
-                for page in self._selected(selection, end):
-                    for _, data, event in page:
-                        events += 1
-                        size += len(data)
-                        if event.get("session") is not None:
-                            sessions.add((event.get("room"), event["session"]))
-                    if not dry_run:
-                        self._erase({offset: tombstone(event, "forget") for offset, _, event in page})
+            try:
+                with self._health.reading():
+                    for page in self._selected(selection, end):
+                        for _, data, event in page:
+                            events += 1
+                            size += len(data)
+                            if event.get("session") is not None:
+                                sessions.add((event.get("room"), event["session"]))
+                        if not dry_run:
+                            self._erase({offset: tombstone(event, "forget") for offset, _, event in page})
+            finally:
+                if not dry_run and events:
+                    self._clear_caches()
             lines = found.lines
             if not dry_run and events:
-                self._clear_caches()
                 lines += self._from_files(selection, dry_run=False).lines  # what was forwarded meanwhile
             receivers = [target.shown for target in self._targets if target.kind == WEBHOOK]
             return Erased(events, size, len(sessions), lines, found.files, receivers, agent_logs, dry_run)

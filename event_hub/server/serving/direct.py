@@ -27,8 +27,15 @@ _FIELDS = 64
 _RECEIVED = 64 << 10
 """Bytes received at a time."""
 _OTHERS = frozenset(
-    name.encode()
-    for name in ["transfer-encoding", "expect", "upgrade", "trailer", "x-forwarded-protocol", "x-forwarded-ssl"]
+    (
+        b"transfer-encoding",
+        b"expect",
+        b"upgrade",
+        b"trailer",
+        b"proxy-connection",
+        b"x-forwarded-protocol",
+        b"x-forwarded-ssl",
+    )
 )
 """Headers whose requests are left to gunicorn."""
 _WAITS = 10.0
@@ -38,7 +45,7 @@ _WAITS = 10.0
 class Connection(Protocol):
     """What `DirectServer` needs of a connection (`worker.MeteredConnection`)."""
 
-    received: bool
+    waited: bool
 
     def receive(self, size: int) -> bytes: ...
     def recv(self, size: int) -> bytes: ...
@@ -77,6 +84,7 @@ class Head:
             and b"#" not in self.uri
             and len(self.fields) <= _FIELDS
             and not parser.should_upgrade()
+            and b"," not in self.fields.get(b"connection", b"")
             and (length is None if method == b"GET" else length is not None and 0 < len(length) < 16)
         )
         if self.plain and length is not None:
@@ -139,6 +147,7 @@ class Body:
     def discard(self) -> bool:
         """Receive what the application has not read, so that the next request can follow. False: the client has gone."""
         while self.left:
+            self._connection.idle()  # it is closed if nothing comes, or if others need its slot
             piece = self._connection.recv(min(self.left, _RECEIVED))
             if not piece:
                 return False
@@ -186,7 +195,6 @@ class DirectServer:
                 buffer = connection.receive(_RECEIVED)
                 if not buffer:
                     return None
-                connection.received = True
             end = buffer.find(b"\r\n\r\n") + 4
             if end < 4 or not buffer.startswith(_ROUTES):
                 buffer, end = self._complete(connection, buffer)
@@ -195,9 +203,9 @@ class DirectServer:
             head = Head(buffer[:end])
             if not head.plain:
                 return buffer
-            if head.method == b"GET" or not connection.received:
+            if head.method == b"GET" or not connection.waited:
                 connection.take_turn()
-            connection.received = False
+            connection.waited = False
             begun = buffer[end : end + head.length]
             body = Body(connection, begun, head.length)
             buffer = buffer[end + head.length :]
@@ -207,7 +215,6 @@ class DirectServer:
                 connection.between_requests()
                 if not body.discard():
                     return None
-            connection.received = False
 
     def _complete(self, connection: Connection, buffer: bytes) -> tuple[bytes, int]:
         """Receive the rest of a head, if it may be one for here; returns what was received, and where the head ends (3 if

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import gc
+import os
 import signal
 import socket
 import sys
@@ -77,6 +78,8 @@ class MeteredConnection(gevent_socket.socket, Metered):
         self._stall = stall
         self._turnstile = turnstile
         self._idle = idle
+        self.waited = False
+        """Others could run since the last request that was served directly: the next one was not there yet."""
         self._left: int | None = None
         self._pending = b""
         self._discarding = False
@@ -98,8 +101,13 @@ class MeteredConnection(gevent_socket.socket, Metered):
         self._sock.shutdown(socket.SHUT_RDWR)
 
     def receive(self, size: int) -> bytes:
-        """Up to `size` bytes of a head, without the meter."""
-        received: bytes = super().recv(size)
+        """Up to `size` bytes of a head, without the meter. Sets `waited` if there were none yet."""
+        received: bytes
+        try:
+            received = self._sock.recv(size)
+        except BlockingIOError:
+            received = super().recv(size)
+            self.waited = True
         self._idle.busy(self)
         return received
 
@@ -108,7 +116,7 @@ class MeteredConnection(gevent_socket.socket, Metered):
         self._idle.add(self)
 
     def take_turn(self) -> None:
-        """Return when a request served directly may proceed that reads, or was already in the buffer."""
+        """Return when a request served directly may proceed that reads, or for which the loop did not have to wait."""
         self._turnstile.wait(_DIRECT)
 
     def unread(self, data: bytes) -> None:
@@ -235,7 +243,7 @@ class HubWorker(GeventWorker):
     def _direct_server(self, application: Any) -> DirectServer | None:
         """None if gunicorn is to do something with every request that only gunicorn can."""
         cfg = self.cfg
-        if cfg.accesslog or cfg.statsd_host or cfg.proxy_protocol not in (False, "off"):
+        if cfg.accesslog or cfg.statsd_host or cfg.proxy_protocol not in (False, "off") or "SCRIPT_NAME" in os.environ:
             return None
         return DirectServer(application, {**base_environ(cfg), "wsgi.multithread": True})
 

@@ -47,6 +47,7 @@ class ReplayLoop:
         """Send the replay, then attach the subscriber."""
         self._counters.opening.count += 1
         self._open[subscriber] = replay
+        subscriber.notice_leaving()
         self.ready(subscriber)
 
     def ready(self, subscriber: SocketSubscriber) -> None:
@@ -68,10 +69,17 @@ class ReplayLoop:
                     poll()
                     poll()  # a request that has arrived is answered
                     since = time.perf_counter()
-            now = time.monotonic()
-            if now - self._looked >= _LOOK:
-                self._looked = now
+                    self._look_if_due()
+            self._look_if_due()
+
+    def _look_if_due(self) -> None:
+        now = time.monotonic()
+        if now - self._looked >= _LOOK:
+            self._looked = now
+            try:
                 self._drop_stalled(now)
+            except Exception:
+                logger.exception("a look at the replays has failed")
 
     def _serve(self, subscriber: SocketSubscriber, replay: Replay) -> None:
         """Send what the socket takes, at most one page. A failure ends the connection: the response is under way."""

@@ -17,6 +17,8 @@ from .start import PAGE
 
 _MOST_BYTES = 16 << 20
 """Bytes of pages that are kept."""
+_MOST_PAGES = 256
+"""A filter with many patterns takes more memory than an empty page."""
 _UNUSED = 10.0
 """Seconds after which all pages are dropped if none was asked for."""
 _GROWN = 100
@@ -53,6 +55,8 @@ class ReplayPages:
         self._pages: OrderedDict[tuple[Filter, str, int], ReplayPage] = OrderedDict()
         self._bytes = 0
         self._used = 0.0
+        self._cleared = 0
+        """How often: a page that was read before is not kept."""
         self._lock = threading.Lock()
 
     def after(self, offset: int, filter: Filter) -> ReplayPage:
@@ -65,9 +69,10 @@ class ReplayPages:
             if page is not None and (page.full or history.head - page.through <= _GROWN):
                 self._pages.move_to_end(key)
                 return page
+            cleared = self._cleared
         page = self._read(offset, filter)
         if page.through > offset:
-            self._keep(key, page)
+            self._keep(key, page, cleared)
         return page
 
     def clear(self) -> None:
@@ -75,6 +80,7 @@ class ReplayPages:
         with self._lock:
             self._pages.clear()
             self._bytes = 0
+            self._cleared += 1
 
     def drop_unused(self) -> None:
         """Drop all pages if none was asked for in the last seconds."""
@@ -89,12 +95,14 @@ class ReplayPages:
         frames = [sse.frame(epochs.of(at), at, sse.one_line(data)) for at, data in page.records]
         return ReplayPage(b"".join(frames), len(frames), page.through, full=page.through < head)
 
-    def _keep(self, key: tuple[Filter, str, int], page: ReplayPage) -> None:
+    def _keep(self, key: tuple[Filter, str, int], page: ReplayPage, cleared: int) -> None:
         with self._lock:
+            if cleared != self._cleared:
+                return
             before = self._pages.pop(key, None)
             self._bytes += _size(page) - (_size(before) if before is not None else 0)
             self._pages[key] = page
-            while self._bytes > _MOST_BYTES and len(self._pages) > 1:
+            while (self._bytes > _MOST_BYTES or len(self._pages) > _MOST_PAGES) and len(self._pages) > 1:
                 _, oldest = self._pages.popitem(last=False)
                 self._bytes -= _size(oldest)
 

@@ -174,9 +174,14 @@ class SocketSubscriber(Subscriber):
         if self._writer is not None:
             self._writer.close()
             self._writer = None
-        self._reader = gevent.get_hub().loop.io(self._socket.fileno(), _READ)
-        self._reader.start(_readable, self)
+        self.notice_leaving()
         self._resume()
+
+    def notice_leaving(self) -> None:
+        """From now on it is closed as soon as its peer leaves."""
+        if self._reader is None and not self.closed:
+            self._reader = gevent.get_hub().loop.io(self._socket.fileno(), _READ)
+            self._reader.start(_readable, self)
 
     def finish(self, retry_ms: int) -> None:
         self.finishing = retry_ms

@@ -133,15 +133,21 @@ class Streams:
         from .sockets import SocketSubscriber, head
 
         subscriber = SocketSubscriber(self._next_id(), time.time(), principal, taken, self._broadcast, seat)
-        first = head(headers) + sse.chunk(opening)
-        if subscriber.begin(first) and replay.attach_now(subscriber):
-            subscriber.release()
-        elif not subscriber.closed:
-            if self._replays is None:
-                from .replay_loop import ReplayLoop
+        try:
+            if subscriber.begin(head(headers) + sse.chunk(opening)) and replay.attach_now(subscriber):
+                subscriber.release()
+            elif not subscriber.closed:
+                self._replay_loop().add(subscriber, replay)
+        except Exception:
+            logger.exception("a stream could not be opened")
+            subscriber.drop()
 
-                self._replays = ReplayLoop(self._broadcast, self._counters, self._health)
-            self._replays.add(subscriber, replay)
+    def _replay_loop(self) -> ReplayLoop:
+        if self._replays is None:
+            from .replay_loop import ReplayLoop
+
+            self._replays = ReplayLoop(self._broadcast, self._counters, self._health)
+        return self._replays
 
     def _generate(
         self, replay: Replay, opening: bytes, environ: dict[str, Any], principal: Principal, seat: Seat
