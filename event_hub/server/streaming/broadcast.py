@@ -34,6 +34,8 @@ _OFTEN = 24
 waits for each answer posts its next event within the next few sends, so that each subscriber gets many events in one."""
 _TICKS = 32
 """Sweeps per heartbeat interval: heartbeats are spread over its last quarter, that is, over eight sweeps."""
+_SWEEP_SLICE = 0.0005
+"""Seconds of a sweep before it yields."""
 _PRESSURE = 1.0
 """Maximum time in seconds that a publisher waits for a flush that is far behind."""
 
@@ -269,9 +271,12 @@ class Broadcast:
         now = time.monotonic()
         interval, stall = self._heartbeat, self.stall
         frame, head = b"", -1
-        sent = 0
+        sent, since = 0, time.perf_counter()
         self._sweeps += 1
-        for subscriber in self.subscribers():
+        for number, subscriber in enumerate(self.subscribers(), 1):
+            if not number % 50 and time.perf_counter() - since > _SWEEP_SLICE:
+                poll()
+                since = time.perf_counter()
             if subscriber.closed:
                 continue
             if subscriber.blocked and subscriber.stalled(now, stall):
@@ -303,8 +308,6 @@ class Broadcast:
             except Exception:
                 logger.exception("a heartbeat has failed")
             sent += 1
-            if not sent % YIELD_EVERY:
-                time.sleep(0)
         self.counters.heartbeats += sent
 
     def facts(self, subscriber: Subscriber) -> dict[str, Any]:
