@@ -1,5 +1,5 @@
-"""What browsers are told: headers of every response, and the Content Security Policy of a page, in which nothing runs but
-our own scripts. Pure."""
+"""Security headers for browsers: those of every response, and the Content Security Policy of a page, which allows only our
+own scripts. Pure."""
 
 from __future__ import annotations
 

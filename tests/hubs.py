@@ -230,6 +230,24 @@ class HubProcess:
         until(lambda: not left & self.subscribers(), "the hub to notice that a subscriber left")
 
 
+def raw(hub: HubProcess, data: bytes, *, finish: bool = False) -> bytes:
+    """Send raw bytes; returns everything received until the server closes the connection."""
+    with socket.create_connection(("127.0.0.1", hub.port), timeout=PATIENCE) as connection:
+        try:
+            connection.sendall(data)
+            if finish:
+                connection.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+        answer = b""
+        try:
+            while received := connection.recv(65536):
+                answer += received
+        except ConnectionResetError:
+            pass
+        return answer
+
+
 class Stream:
     """A subscriber on a raw socket, which sees every byte and can read as slowly as a test needs."""
 

@@ -1,5 +1,5 @@
-"""What is appended to a publisher as it is, and becomes events in the publisher's thread: appending is all that a voice loop
-has to do."""
+"""A publisher's inbox: items are appended without translation or encoding, which is all that a voice loop has to do, and
+become events in the publisher's thread."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .queue import INVALID
 logger = logging.getLogger("event_hub.client")
 
 INBOX = 1_000
-"""Items that wait to be encoded. Beyond it, whoever appends encodes the oldest, so nothing is lost here."""
+"""Maximum number of waiting items. Beyond it, each append also encodes the oldest ones, so none is lost here."""
 _AT_ONCE = 20
 """Items that are encoded before the thread rests: it would give up the interpreter only after 5 ms."""
 _REST = 0.0001

@@ -19,7 +19,7 @@ _DRAIN = 0.1
 class Outbox:
     """A `Queue` shared by threads: any thread puts, the sender takes and settles. No call waits for a POST.
 
-    What is appended to the inbox is put by the sender, outside the lock, or by a caller that waits.
+    The sender moves items from the inbox to the queue, outside the lock; so does a caller that waits for them.
 
     The lock is re-entrant, because a signal handler or a finalizer may publish in the middle of a publish.
     """

@@ -70,7 +70,7 @@ class ScopedSessions:
                 self._set_cost(scope, reader)
 
     def _set_cost(self, scope: Scope, reader: SessionReader) -> None:
-        """Forget the scopes that were used longest ago if there is no room for this one; but never the last one left."""
+        """Record the cost of a scope, and evict the least recently used while the budget is exceeded, except the last."""
         cost = reader.cost
         self._cost += cost - self._costs.get(scope, 0)
         self._costs[scope] = cost

@@ -1,4 +1,4 @@
-"""What is appended as it is and encoded later: in order, bounded, and nothing lost without a count."""
+"""The publisher's inbox: items are encoded later, in order and within a bound, and every loss is counted."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ import requests
 
 from event_hub.server.errors import CATALOGUE
 
-from ..hubs import PATIENCE, HubProcess, Stream
+from ..hubs import PATIENCE, HubProcess, Stream, raw
 
 
 @pytest.fixture(autouse=True)
@@ -144,24 +144,6 @@ def test_wrong_content_types_are_refused(hub: HubProcess, content_type: str | No
 
 def test_compressed_bodies_are_refused(hub: HubProcess) -> None:
     refused(post(hub, gzip.compress(b'{"type":"bad"}'), **{"Content-Encoding": "gzip"}), "unsupported_encoding")
-
-
-def raw(hub: HubProcess, data: bytes, *, finish: bool = False) -> bytes:
-    """Send raw bytes; returns everything received until the server closes the connection."""
-    with socket.create_connection(("127.0.0.1", hub.port), timeout=PATIENCE) as connection:
-        try:
-            connection.sendall(data)
-            if finish:
-                connection.shutdown(socket.SHUT_WR)
-        except OSError:
-            pass
-        answer = b""
-        try:
-            while received := connection.recv(65536):
-                answer += received
-        except ConnectionResetError:
-            pass
-        return answer
 
 
 HEAD = b"POST /api/agent/data HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nConnection: close\r\n"

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
 
 import pytest
 import requests
 
 from ..conftest import outliving
-from ..hubs import PATIENCE, HubProcess, until
+from ..hubs import PATIENCE, HubProcess, raw, until
 
 SECRET = "s3cr3t-of-this-test-01"
 EVENT = b'{"type":"inner"}'
@@ -24,19 +23,6 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubProcess]:
     with outliving() as keep, HubProcess(tmp_path_factory.mktemp("gevent"), server="gevent") as process:
         keep()
         yield process
-
-
-def send(hub: HubProcess, data: bytes) -> bytes:
-    """What the hub answers until it closes the connection."""
-    answer = b""
-    with socket.create_connection(("127.0.0.1", hub.port), PATIENCE) as connection:
-        connection.sendall(data)
-        try:
-            while received := connection.recv(65536):
-                answer += received
-        except ConnectionResetError:
-            pass
-    return answer
 
 
 AMBIGUOUS = {
@@ -69,7 +55,7 @@ def test_an_ambiguous_request_is_refused_and_its_connection_closed(hub: HubProce
         b"POST /api/agent/data?access_token=%b HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
         % SECRET.encode()
     )
-    answer = send(hub, head + AMBIGUOUS[name] + b"\r\n" + CHUNKED + INNER)
+    answer = raw(hub, head + AMBIGUOUS[name] + b"\r\n" + CHUNKED + INNER)
     assert answer.startswith(b"HTTP/1.1 400 "), answer
     assert answer.count(b"HTTP/1.1 ") == 1, "what follows is not taken for another request"
     assert b'"code":"bad_request"' in answer
@@ -86,7 +72,7 @@ def test_valid_bodies_are_accepted(hub: HubProcess) -> None:
         (b"transfer-encoding:\tCHUNKED\r\n", CHUNKED.replace(b"inner", b"valid")),
         (LENGTH % len(sent) + b"Upgrade: websocket\r\n", sent),
     ):
-        answer = send(hub, head + headers + b"\r\n" + body)
+        answer = raw(hub, head + headers + b"\r\n" + body)
         assert answer.startswith(b"HTTP/1.1 200 "), answer
     assert len(hub.get("/api/events?type=valid")["events"]) == 4
 
@@ -96,7 +82,7 @@ def test_the_rest_of_a_connection_is_no_body_of_an_upgrade(hub: HubProcess) -> N
         b"POST /api/agent/stop HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         + LENGTH % 2
     )
-    answer = send(hub, upgrade + b"\r\n{}" + INNER.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+    answer = raw(hub, upgrade + b"\r\n{}" + INNER.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
     assert (answer.count(b"HTTP/1.1 "), answer.count(b"HTTP/1.1 200 ")) == (2, 1), answer  # Flask refuses the first
 
 
@@ -113,7 +99,7 @@ def test_the_rest_of_a_connection_is_no_body_of_an_upgrade(hub: HubProcess) -> N
 )
 def test_the_log_quotes_no_invalid_request(hub: HubProcess, request_line: str) -> None:
     before = hub.output().count("Invalid request")
-    answer = send(hub, f"{request_line.format(SECRET)}\r\nHost: a\r\n\r\n".encode())
+    answer = raw(hub, f"{request_line.format(SECRET)}\r\nHost: a\r\n\r\n".encode())
     assert answer.startswith(b"HTTP/1.1 400 "), answer
     until(lambda: hub.output().count("Invalid request") > before, "the log line")
     assert SECRET not in hub.output()

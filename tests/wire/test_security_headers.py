@@ -1,4 +1,4 @@
-"""What browsers are told about every response: its type is what it says, and a page of ours runs our own scripts only (H40)."""
+"""Security headers of every response: browsers do not guess types, and our pages run only our own scripts (H40)."""
 
 from __future__ import annotations
 

@@ -104,8 +104,7 @@ class MemoryHistory(History):
         return self._by_room.get(filter.rooms[0], [])
 
     def _select(self, filter: Filter, limit: int, offsets: list[int], end: int) -> HistoryPage:
-        """Those of the events at `offsets` that match. `through`: the last of them that was looked at, or `end`, if all
-        were and there are no more."""
+        """The matching events at `offsets`. `through`: the last offset examined, or `end` once all of them were."""
         records: list[Record] = []
         size = 0
         for looked, offset in enumerate(offsets, 1):

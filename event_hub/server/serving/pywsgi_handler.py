@@ -38,8 +38,8 @@ class HubHandler(WSGIHandler):
         return environ
 
     def MessageClass(self, file: Any, *more: Any) -> Any:
-        """The headers of a request. gevent accepts two lengths, and ignores a length beside chunks, a transfer coding that
-        it does not know, and everything after a line that is no header."""
+        """The headers of a request. Rejects what gevent would accept or ignore: several lengths, a length beside chunks, an
+        unknown transfer coding, and lines that are not headers."""
         lines: Any = _Lines(file)
         headers = super().MessageClass(lines, *more)
         lengths = headers.get_all("Content-Length", [])
@@ -64,6 +64,6 @@ class HubHandler(WSGIHandler):
         return "400", protocol_errors.response(400, "Bad Request")
 
     def log_error(self, msg: str, *args: Any) -> None:
-        """Nobody knows where a credential is in an invalid request, so `_handle_client_error` quotes nothing of it; this
-        covers everything else that gevent logs."""
+        """Redact what gevent logs. Invalid requests are not quoted at all (`_handle_client_error`), because a credential
+        could be anywhere in them."""
         super().log_error(redact(msg % args if args else msg))

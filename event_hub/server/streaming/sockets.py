@@ -117,12 +117,8 @@ class SocketSubscriber(Subscriber):
 
     def write(self, frame: bytes, now: float) -> None:
         data = sse.chunk(frame)
-        try:
-            sent = self._socket.send(data)
-        except BlockingIOError:
-            sent = 0
-        except OSError:
-            self.leave()
+        sent = self._send(data)
+        if sent is None:
             return
         if sent == len(data):
             self.last = self.active = now
@@ -132,12 +128,8 @@ class SocketSubscriber(Subscriber):
 
     def begin(self, data: bytes) -> bool:
         """Send the beginning of the response; returns whether the socket has taken it all."""
-        try:
-            sent = self._socket.send(data)
-        except BlockingIOError:
-            sent = 0
-        except OSError:
-            self.leave()
+        sent = self._send(data)
+        if sent is None:
             return False
         self._rest = data[sent:]
         return not self._rest
@@ -151,12 +143,8 @@ class SocketSubscriber(Subscriber):
         it is writable again."""
         if not self._rest:
             return True
-        try:
-            sent = self._socket.send(self._rest)
-        except BlockingIOError:
-            sent = 0
-        except OSError:
-            self.leave()
+        sent = self._send(self._rest)
+        if sent is None:
             return False
         if sent:
             self.last = self.active = time.monotonic()
@@ -220,6 +208,17 @@ class SocketSubscriber(Subscriber):
             self._broadcast.counters.left += 1
             self._close(None)
 
+    def _send(self, data: bytes | memoryview) -> int | None:
+        """The number of bytes that the socket has taken; None if the peer has gone. `take`, the hot path, does the same
+        without the call."""
+        try:
+            return self._socket.send(data)
+        except BlockingIOError:
+            return 0
+        except OSError:
+            self.leave()
+            return None
+
     # -- incomplete sends -----------------------------------------------------------------------------------------------
 
     def _tear(self, batch: Batch, sent: int) -> None:
@@ -253,12 +252,8 @@ class SocketSubscriber(Subscriber):
             data = self._rest or (batch.joined(sse.chunk) if batch else b"")
             if not data:
                 break
-            try:
-                sent = self._socket.send(data)
-            except BlockingIOError:
-                sent = 0
-            except OSError:
-                self.leave()
+            sent = self._send(data)
+            if sent is None:
                 return
             counters = self._broadcast.counters
             if batch is None:

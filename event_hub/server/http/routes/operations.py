@@ -80,8 +80,8 @@ def config(hub: EventHub) -> Response:
 
 
 def gateway(address: str | None, principal: Principal) -> dict[str, Any] | None:
-    """Where the gateway and its pages are, for those who may control agents: it is an address of the operator's network, and
-    whoever may only watch has no use for it. On an open hub everyone may."""
+    """The addresses of the gateway and its pages, for principals with control. They reveal the operator's network, and
+    subscribers do not need them. On an open hub everyone has control."""
     if address is None or not principal.grant.control:
         return None
     return {"address": address, "pages": mode_of("gateway").page_links(address)}
