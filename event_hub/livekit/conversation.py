@@ -77,14 +77,14 @@ class Conversation:
     def playback_finished(self, at: float, position: float, interrupted: bool, heard: str | None) -> None:
         self._agent.playback_finished(position, interrupted, heard, at)
 
-    def agent_state(self, _at: float, fields: dict[str, Any]) -> None:
-        new, at = self._state("agent", fields)
+    def agent_state(self, at: float, fields: dict[str, Any]) -> None:
+        new, since = self._state("agent", fields)
         if new == "speaking":
             self._settle_at = None  # a realtime model's items arrive together, after all of its messages
             return
-        self._agent.rested(at)
+        self._agent.rested(since)
         if self._agent.unsettled:
-            self._settle_at = _at + SETTLE
+            self._settle_at = at + SETTLE
             self._unsettled()
 
     def agent_item(self, at: float, text: str, interrupted: bool, began: float, latencies: Any) -> None:

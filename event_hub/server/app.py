@@ -125,7 +125,7 @@ class _Front:
         if path == stream_route.PATH and environ["REQUEST_METHOD"] == "GET":
             return self._stream(environ, start_response)
         hub = self._app.opened
-        if hub is None or path == stream_route.PATH or not path.startswith("/api/"):
+        if hub is None or not path.startswith("/api/"):
             return self._flask(environ, start_response)
         with ExitStack() as stack:
             stack.enter_context(hub.counters.requests)

@@ -102,8 +102,7 @@ class EventHub:
         )
         self.access.agent_is_live = self.agents.is_live
         self.access.hide = self.agents.mask.hide
-        keys = settings.keys()
-        self.agents.mask.hide(entry.secret for entry in keys)
+        self.agents.mask.hide(self.access.secrets)
         self.forwarding = Forwarding(settings, self.history)
         self.redacting: Redacting | None = None
         """What HUB_REDACT asks for; its libraries are loaded only then."""

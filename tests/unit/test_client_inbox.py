@@ -14,6 +14,8 @@ from event_hub.client.outbox import Outbox
 from event_hub.client.queue import CLOSED, INVALID, DropMarker
 from event_hub.client.redacting import Redacting
 
+from ..hubs import until
+
 
 class Maker:
     """Makes as many events as asked for, or fails."""
@@ -102,8 +104,7 @@ def test_a_thread_that_waits_is_woken() -> None:
     found: list[Any] = []
     thread = threading.Thread(target=lambda: found.extend(outbox.take(9, 1 << 20, 0.001) or []))
     thread.start()
-    while not outbox.urgent:
-        pass
+    until(lambda: outbox.urgent, "the thread to wait")
     outbox.inbox.items.append(((1,), maker, None))
     outbox.appended()
     thread.join(30)

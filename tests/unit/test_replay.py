@@ -15,6 +15,7 @@ from event_hub.server.history.memory import MemoryHistory
 from event_hub.server.streaming.broadcast import Broadcast
 from event_hub.server.streaming.log import Batch, Log
 from event_hub.server.streaming.replay import Replay
+from event_hub.server.streaming.replay_pages import ReplayPages
 from event_hub.server.streaming.start import PAGE, Start, StartRequest, find_start
 from event_hub.server.streaming.subscriber import Subscriber
 from event_hub.sse import Decoder, frame
@@ -78,7 +79,7 @@ class House:
         assert self.history.floor == through
 
     def replay(self, start: Start, filter: Filter = Filter()) -> Replay:
-        return Replay(self.reader, self.broadcast, filter, start, lambda: 1.0)
+        return Replay(self.reader, self.broadcast, filter, start, lambda: 1.0, ReplayPages(self.reader))
 
 
 def numbers(data: bytes) -> list[int | str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -99,6 +100,7 @@ def test_one_task_at_a_time_whatever_the_order(turns: Turns, threads: list[threa
                 for _ in range(3):
                     working += 1
                     most = max(most, working)
+                    time.sleep(0)  # lets another thread in, if the turn does not keep it out
                     working -= 1
                     turn.pause_if_due()
 

@@ -91,7 +91,7 @@ def test_a_tampered_link_is_refused(guarded: HubProcess) -> None:
         assert get(guarded, "/api/events", text).status_code == 401
 
 
-def test_who_knows_a_key_cannot_sign_for_the_hub(guarded: HubProcess) -> None:
+def test_a_key_does_not_let_its_holder_sign_for_the_hub(guarded: HubProcess) -> None:
     """Links name and are signed with what only the hub knows, not with what can be derived from a key."""
     payload = {"exp": int(time.time()) + 600, "rooms": [], "globs": ["*"], "session": None}
     for key in KEYS.values():

@@ -9,7 +9,7 @@ from typing import Any
 import jwt
 import pytest
 
-from tests.hubs import HubProcess
+from tests.hubs import HubProcess, until
 
 from .guarded import ENVIRON, KEYS, SECRET, bearer, get, rooms_of, token
 
@@ -140,7 +140,8 @@ def test_a_replay_ends_with_its_token(hub_factory: Callable[..., HubProcess]) ->
         assert hub.post(batch, headers=bearer(KEYS["control"])).status_code == 200
     credential = token({"room": "demo", "roomJoin": True}, life=3)
     with hub.stream(f"?since=all&access_token={credential}", receive_buffer=4096) as stream:
-        time.sleep(4)  # it reads nothing until the token has expired
+        path = "/api/events?limit=1"  # it reads nothing until the token has expired
+        until(lambda: get(hub, path, credential).status_code == 401, "the token to expire")
         assert hub.post({"type": "later", "room": "demo"}, headers=bearer(KEYS["control"])).status_code == 200
         while stream.read():
             pass

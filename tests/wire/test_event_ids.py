@@ -40,7 +40,7 @@ def post(hub: HubProcess, key: str, room: str | None, event_id: str) -> bool:
         ((ROOMS, "support-a", "e1"), (ROOMS, "support-b", "e1")),
     ],
 )
-def test_no_two_ids_are_taken_for_one(
+def test_distinct_ids_never_collide(
     hub: HubProcess, first: tuple[str, str | None, str], second: tuple[str, str | None, str]
 ) -> None:
     assert not post(hub, *first)

@@ -77,7 +77,7 @@ def test_valid_bodies_are_accepted(hub: HubProcess) -> None:
     assert len(hub.get("/api/events?type=valid")["events"]) == 4
 
 
-def test_the_rest_of_a_connection_is_no_body_of_an_upgrade(hub: HubProcess) -> None:
+def test_data_after_an_upgrade_request_is_not_its_body(hub: HubProcess) -> None:
     upgrade = (
         b"POST /api/agent/stop HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         + LENGTH % 2

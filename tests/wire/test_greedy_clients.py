@@ -13,19 +13,7 @@ from collections.abc import Callable
 import pytest
 import requests
 
-from ..hubs import PATIENCE, HubProcess, until
-
-
-def answer(hub: HubProcess, request: bytes) -> bytes:
-    """The whole response to a request as it is written."""
-    with socket.create_connection(("127.0.0.1", hub.port), timeout=PATIENCE) as connection:
-        connection.sendall(request)
-        connection.shutdown(socket.SHUT_WR)
-        received = b""
-        while piece := connection.recv(65536):
-            received += piece
-    return received
-
+from ..hubs import PATIENCE, HubProcess, raw, until
 
 REQUESTS = {
     "health": "GET /api/health",
@@ -97,7 +85,7 @@ def test_one_connection_that_pipelines_requests_does_not_starve_the_others(
 )
 def test_a_client_cannot_choose_its_own_path(hub: HubProcess, headers: str) -> None:
     request = f"POST /x/api/agent/start HTTP/1.1\r\nHost: localhost\r\n{headers}Content-Length: 0\r\n\r\n"
-    assert answer(hub, request.encode()).startswith(b"HTTP/1.1 404 ")
+    assert raw(hub, request.encode(), finish=True).startswith(b"HTTP/1.1 404 ")
     assert hub.get("/api/agent/status")["agents"] == []
 
 
@@ -115,7 +103,7 @@ def test_a_client_cannot_choose_the_slow_path_for_its_stream(hub: HubProcess) ->
 def test_a_proxy_that_is_named_is_believed(hub_factory: Callable[..., HubProcess]) -> None:
     hub = hub_factory(HUB_PROXIES="127.0.0.1").start()
     request = b"GET /x/api/config HTTP/1.1\r\nHost: localhost\r\nSCRIPT_NAME: /x\r\nConnection: close\r\n\r\n"
-    assert answer(hub, request).startswith(b"HTTP/1.1 200 ")
+    assert raw(hub, request, finish=True).startswith(b"HTTP/1.1 200 ")
 
 
 @pytest.mark.parametrize("path", ["/", "/stream-test.html", "/docs/", "/docs/errors", "/docs/events"])
@@ -139,7 +127,7 @@ def test_a_query_that_is_not_utf8_is_a_bad_request(hub: HubProcess, route: str, 
         request = (
             b"GET " + route.encode() + b"?" + name + b"=" + value + b" HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
         )
-        head, _, body = answer(hub, request).partition(b"\r\n\r\n")
+        head, _, body = raw(hub, request, finish=True).partition(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 400 "), head
         assert json.loads(body)["code"] == "bad_request"
 
@@ -147,7 +135,7 @@ def test_a_query_that_is_not_utf8_is_a_bad_request(hub: HubProcess, route: str, 
 @pytest.mark.parametrize("path", [b"/api/sessions/%ff", b"/static/%c3%28", b"/%ff"])
 def test_a_path_that_is_not_utf8_is_a_bad_request(hub: HubProcess, path: bytes) -> None:
     request = b"GET " + path + b" HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
-    assert answer(hub, request).startswith(b"HTTP/1.1 400 ")
+    assert raw(hub, request, finish=True).startswith(b"HTTP/1.1 400 ")
 
 
 SEPARATORS = "a\u2028b\u2029c\u0085d"

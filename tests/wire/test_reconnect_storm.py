@@ -57,7 +57,7 @@ def test_everyone_gets_everything_while_publishing_goes_on(
             stream.close()
 
 
-def test_one_that_does_not_read_its_replay_is_dropped(hub_factory: Callable[..., HubProcess]) -> None:
+def test_a_subscriber_that_does_not_read_its_replay_is_dropped(hub_factory: Callable[..., HubProcess]) -> None:
     hub = hub_factory(HUB_STALL="1s").start()
     for _ in range(20):
         hub.publish([{"type": "n", "text": "x" * 4000} for _ in range(400)])

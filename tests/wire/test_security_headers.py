@@ -8,8 +8,7 @@ from collections.abc import Callable
 import pytest
 import requests
 
-from ..hubs import PATIENCE, HubProcess
-from .test_greedy_clients import answer as raw
+from ..hubs import PATIENCE, HubProcess, raw
 
 PAGES = [
     "/", "/stream-test.html", "/static/stream-test.html", "/static/gateway/voice.html", "/docs/", "/docs/errors",
@@ -65,7 +64,7 @@ def test_a_stream_and_a_stored_event_as_well(hub: HubProcess) -> None:
     [b"GET /?access_token=secret-0123456789 x y HTTP/1.1", b"<script>alert(1)</script> / HTTP/1.1", b"\x16\x03"],
 )
 def test_what_is_not_http_is_not_quoted(hub: HubProcess, request_line: bytes) -> None:
-    answer = raw(hub, request_line + b"\r\nHost: x\r\n\r\n")
+    answer = raw(hub, request_line + b"\r\nHost: x\r\n\r\n", finish=True)
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert b"application/problem+json" in answer
     assert b"nosniff" in answer

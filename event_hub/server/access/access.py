@@ -57,7 +57,10 @@ class Access:
             self._livekit = LiveKitTokens(settings.livekit_key, settings.livekit_secret.get_secret_value(), clock)
         self._livekit_is_public = settings.public_livekit_secret
         self._secret: bytes | None = None
-        self._keys = self._key_ring(settings.keys())
+        entries = settings.keys()
+        self.secrets = [entry.secret for entry in entries]
+        """Those of the keys at the start, which no log may show."""
+        self._keys = self._key_ring(entries)
         self.limits = Limits(settings)
         self._failures = FailedCredentials()
 

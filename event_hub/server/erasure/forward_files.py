@@ -8,7 +8,6 @@ from __future__ import annotations
 import errno
 import gzip
 import os
-import re
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,7 +42,10 @@ def erase_from_files(targets: tuple[Target, ...], selection: Selection, *, dry_r
     for target in targets:
         if target.kind == FILE:
             path = Path(target.address)
-            for file in [*_compressed(path), *rotated_files(path), path]:
+            if not dry_run:
+                for left in rotated_files(path, ".gz" + _UNFINISHED):  # by an erasure that was killed
+                    left.unlink(missing_ok=True)
+            for file in [*rotated_files(path, ".gz"), *rotated_files(path), path]:
                 erase = _erase_compressed if file.suffix == ".gz" else _erase
                 found = erase(file, selection, dry_run=dry_run) if file.exists() else 0
                 lines += found
@@ -63,21 +65,6 @@ def _erase(path: Path, selection: Selection, *, dry_run: bool) -> int:
         if count and not dry_run:
             os.fsync(file.fileno())
     return count
-
-
-def _compressed(path: Path) -> list[Path]:
-    """The rotated files that were compressed with gzip since. Deletes what a killed erasure has left."""
-    name = re.compile(
-        re.escape(path.stem) + r"-[0-9]{8}T[0-9]{6}Z-[0-9a-z]{1,16}-[0-9]{12,18}" + re.escape(path.suffix) + r"\.gz"
-    )
-    try:
-        entries = sorted(path.parent.iterdir())
-    except FileNotFoundError:
-        return []
-    for entry in entries:
-        if entry.name.endswith(_UNFINISHED) and name.fullmatch(entry.name.removesuffix(_UNFINISHED)):
-            entry.unlink(missing_ok=True)
-    return [entry for entry in entries if name.fullmatch(entry.name)]
 
 
 def _erase_compressed(path: Path, selection: Selection, *, dry_run: bool) -> int:

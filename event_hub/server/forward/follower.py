@@ -68,8 +68,8 @@ class Follower:
         self._batch: Batch | None = None
         self._batch_gap: Gap | None = None
         """The gap that `_batch` reports."""
-        self._erasures = self._batch_erasures = 0
-        """Erasures so far, and those that had happened when `_batch` was read."""
+        self._stale = False
+        """Events were erased since `_batch` was read."""
         self._batch_limit = MOST_EVENTS
         """Maximum events in a batch, reduced when the receiver reports that a batch is too large."""
         self._attempts = 0
@@ -108,7 +108,7 @@ class Follower:
 
     def erased(self) -> None:
         """Events were erased: a batch that waits for a retry is read again from the history."""
-        self._erasures += 1
+        self._stale = True
 
     def finish(self) -> None:
         """No more events will come: end once all are delivered, or at the first delay."""
@@ -154,7 +154,7 @@ class Follower:
         self._new.clear()
         self._acquire_checkpoint()
         assert self._sink is not None
-        if self._batch is not None and self._batch_erasures != self._erasures:
+        if self._batch is not None and self._stale:
             self._batch, self._gap = None, self._batch_gap
         if self._batch is None:
             if self._unsaved:  # save what was accepted before anything else is sent
@@ -163,7 +163,7 @@ class Follower:
         if self._batch is None:
             return self._wait_for_events()
         batch = self._batch
-        if self._batch_erasures != self._erasures:
+        if self._stale:
             return True
         self._accepted(batch, self._sink.send(batch))
         self._yield_turn()
@@ -262,7 +262,7 @@ class Follower:
         """Read the next batch from the history; None if there are no more events."""
         history, filter = self._history, self.target.filter
         events, size = sink.limits()
-        self._batch_erasures = self._erasures
+        self._stale = False
         while not self._closed:
             if gap := history.retention_gap(self._offset, filter):
                 self._gap = gap if self._gap is None else self._gap.joined(gap)

@@ -169,10 +169,10 @@ class JSONLines:
             logger.warning("forwarding: %s", text)
 
 
-def rotated_files(path: Path) -> list[Path]:
-    """The rotated files of the file at `path`, oldest first."""
+def rotated_files(path: Path, more: str = "") -> list[Path]:
+    """The rotated files of the file at `path`, oldest first. `more`: what their names have after the suffix (`.gz`)."""
     pattern = re.compile(
-        re.escape(path.stem) + r"-[0-9]{8}T[0-9]{6}Z-[0-9a-z]{1,16}-[0-9]{12,18}" + re.escape(path.suffix)
+        re.escape(path.stem) + r"-[0-9]{8}T[0-9]{6}Z-[0-9a-z]{1,16}-[0-9]{12,18}" + re.escape(path.suffix + more)
     )
     try:
         return sorted(entry for entry in path.parent.iterdir() if pattern.fullmatch(entry.name))

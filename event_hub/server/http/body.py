@@ -79,7 +79,7 @@ def _whole(environ: dict[str, Any], length: int | None, limit: int) -> bytes:
 
 
 class Metered:
-    """A connection that counts what it receives (`worker.Connection`)."""
+    """A connection that counts what it receives (`worker.MeteredConnection`)."""
 
     def meter(self, limit: int | None) -> None:
         """From now on yield to other greenlets after each piece, and refuse more than `limit` bytes; None ends this."""

@@ -9,7 +9,7 @@ understood here, and all others are answered, or refused, in one place.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 import gevent
@@ -24,7 +24,7 @@ _LONGEST = max(map(len, _ROUTES))
 _HEAD = 8 << 10
 """Bytes of a head that is parsed here."""
 _FIELDS = 64
-_RECEIVED = 64 << 10
+_PIECE = 64 << 10
 """Bytes received at a time."""
 _OTHERS = frozenset(
     (
@@ -136,7 +136,7 @@ class Body:
         pieces, missing = [have], size - len(have)
         self._received = b""
         while missing:
-            piece = self._connection.recv(min(missing, _RECEIVED))
+            piece = self._connection.recv(min(missing, _PIECE))
             if not piece:
                 break
             pieces.append(piece)
@@ -148,7 +148,7 @@ class Body:
         """Receive what the application has not read, so that the next request can follow. False: the client has gone."""
         while self.left:
             self._connection.idle()  # it is closed if nothing comes, or if others need its slot
-            piece = self._connection.recv(min(self.left, _RECEIVED))
+            piece = self._connection.recv(min(self.left, _PIECE))
             if not piece:
                 return False
             self.left -= len(piece)
@@ -185,14 +185,15 @@ class DirectServer:
         self._app = app
         self._base = {**base, "SCRIPT_NAME": "", "SERVER_PROTOCOL": "HTTP/1.1", "wsgi.url_scheme": "http"}
 
-    def serve(self, connection: Connection, facts: dict[str, Any], serving: Any) -> bytes | None:
+    def serve(self, connection: Connection, facts: dict[str, Any], has_room: Callable[[], bool]) -> bytes | None:
         """Serve requests until the connection is to be closed; or return the bytes received of a request that is for
-        gunicorn. `facts`: the connection's part of the environ; `serving`: whether further requests are accepted."""
+        gunicorn. `facts`: the connection's part of the environ; `has_room`: whether the connection may be
+        kept open for another request."""
         buffer = b""
         while True:
             if not buffer:
                 connection.idle()
-                buffer = connection.receive(_RECEIVED)
+                buffer = connection.receive(_PIECE)
                 if not buffer:
                     return None
             end = buffer.find(b"\r\n\r\n") + 4
@@ -209,7 +210,7 @@ class DirectServer:
             begun = buffer[end : end + head.length]
             body = Body(connection, begun, head.length)
             buffer = buffer[end + head.length :]
-            if not self._respond(connection, facts, head, body, serving()):
+            if not self._respond(connection, facts, head, body, has_room()):
                 return None
             if body.left:
                 connection.between_requests()
@@ -217,18 +218,18 @@ class DirectServer:
                     return None
 
     def _complete(self, connection: Connection, buffer: bytes) -> tuple[bytes, int]:
-        """Receive the rest of a head, if it may be one for here; returns what was received, and where the head ends (3 if
+        """Receive the rest of a head, if it may be one for here; returns what was received, and where the head ends (0 if
         it is left to gunicorn)."""
         with gevent.Timeout(_WAITS, False):  # type: ignore[arg-type]  # False: raise nothing
             while len(buffer) < _HEAD and (buffer.startswith(_ROUTES) or _begins_route(buffer)):
                 end = buffer.find(b"\r\n\r\n") + 4
                 if end >= 4:
                     return buffer, end
-                more = connection.receive(_RECEIVED)
+                more = connection.receive(_PIECE)
                 if not more:
                     break
                 buffer += more
-        return buffer, 3
+        return buffer, 0
 
     def _respond(self, connection: Connection, facts: dict[str, Any], head: Head, body: Body, serving: bool) -> bool:
         """Answer one request; returns whether another may follow."""

@@ -75,8 +75,3 @@ def when_ready(server: Any) -> None:
 def post_fork(server: Any, worker: Any) -> None:
     """Import the application without garbage collection, as the master did."""
     gc.disable()
-
-
-def post_worker_init(worker: Any) -> None:
-    """The application is loaded."""
-    patching.serving()

@@ -59,9 +59,7 @@ def check(settings: Settings) -> None:
     """Raise `StartRefused` if the port is busy, the history cannot be opened, or the limit of open files is too low."""
     for warning in Settings.unknown():
         say(f"warning: {warning}")
-    for warning in weak_keys(settings.keys()):
-        say(f"warning: {warning}")
-    for warning in _short_livekit_secret(settings):
+    for warning in (*weak_keys(settings.keys()), *_short_livekit_secret(settings)):
         say(f"warning: {warning}")
     for address in addresses(settings):
         _check_port(address, settings.port)

@@ -27,7 +27,7 @@ from gunicorn.workers.ggevent import GeventWorker
 
 from ..errors import RequestError
 from ..http.body import Metered
-from . import protocol_errors
+from . import patching, protocol_errors
 from .dead_peers import detect_dead_peers
 from .direct import DirectServer
 from .idle import IdleConnections
@@ -182,7 +182,7 @@ class HubWorker(GeventWorker):
         hub = application.hub()
         # What is loaded by now stays: exempt it from collection. And collect less often: a batch allocates thousands.
         gc.collect()
-        gc.freeze()
+        patching.serving()
         gc.set_threshold(20_000, 20, 20)
         self._stall = hub.settings.stall
         self._turnstile = Turnstile()
@@ -235,7 +235,7 @@ class HubWorker(GeventWorker):
         if self._pool.free_count() < 1:
             self._idle.evict(connection)
         try:
-            if self._direct is None or self._serve_directly(self._direct, server, connection, addr):
+            if self._direct is None or self._left_to_gunicorn(self._direct, server, connection, addr):
                 AsyncWorker.handle(self, listener, connection, addr)
         finally:
             self._idle.busy(connection)
@@ -247,7 +247,7 @@ class HubWorker(GeventWorker):
             return None
         return DirectServer(application, {**base_environ(cfg), "wsgi.multithread": True})
 
-    def _serve_directly(self, direct: DirectServer, server: Any, connection: MeteredConnection, addr: Any) -> bool:
+    def _left_to_gunicorn(self, direct: DirectServer, server: Any, connection: MeteredConnection, addr: Any) -> bool:
         """Whether the connection is left to gunicorn."""
         facts = {"gunicorn.socket": connection, **_addresses(server, addr)}
         try:

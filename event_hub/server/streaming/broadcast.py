@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..access.principal import LOCAL, Principal
-from ..cooperate import poll
+from ..cooperate import answer_arrivals, poll
 from ..counters import Counters
 from ..gap import Gap
 from ..history import Epochs
@@ -253,8 +253,7 @@ class Broadcast:
     def _pause(self, sent: int) -> None:
         """Let others run, and choose the next pause by whether one of them has published."""
         head = self.log.head
-        poll()
-        poll()  # a request that has arrived is answered
+        answer_arrivals()
         self._stride = _OFTEN if self.log.head > head else min(2 * self._stride, YIELD_EVERY)
         self._pause_at = sent + self._stride
 

@@ -32,7 +32,7 @@ class Replay:
         filter: Filter,
         start: Start,
         now: Callable[[], float],
-        pages: ReplayPages | None = None,
+        pages: ReplayPages,
     ) -> None:
         self._history = history
         self._broadcast = broadcast
@@ -40,7 +40,7 @@ class Replay:
         self._start = start
         self._after = start.offset
         self._now = now
-        self._pages = pages or ReplayPages(history)
+        self._pages = pages
 
     def opening(self, spread: float) -> bytes:
         """`retry:`, `stream_opened`, and the gap, if there is one."""

@@ -14,7 +14,7 @@ from collections import deque
 import gevent
 from gevent.event import Event
 
-from ..cooperate import poll
+from ..cooperate import answer_arrivals
 from ..counters import Counters
 from ..history import HistoryError
 from ..history.health import HistoryHealth
@@ -66,8 +66,7 @@ class ReplayLoop:
                 if replay is not None:
                     self._serve(subscriber, replay)
                 if time.perf_counter() - since > _SLICE:
-                    poll()
-                    poll()  # a request that has arrived is answered
+                    answer_arrivals()
                     since = time.perf_counter()
                     self._look_if_due()
             self._look_if_due()

@@ -21,7 +21,6 @@ from _socket import (  # the plain one: gevent's and Python's weigh more
     socket,
 )
 from collections.abc import Callable, Iterable
-from functools import lru_cache
 from typing import Any
 
 import gevent
@@ -66,15 +65,10 @@ class Taken:
 
 def head(headers: Iterable[tuple[str, str]]) -> bytes:
     """The response head. The body is chunked, and the connection is not reused."""
-    return _head(tuple(headers), int(time.time()))
-
-
-@lru_cache(maxsize=16)
-def _head(headers: tuple[tuple[str, str], ...], second: int) -> bytes:
-    """The same for all streams that are opened in one second."""
-    lines = ["HTTP/1.1 200 OK", f"Date: {http_date(second)}", "Connection: close", "Transfer-Encoding: chunked"]
-    lines += [f"{name}: {value}" for name, value in headers]
-    return "\r\n".join([*lines, "", ""]).encode("latin-1")
+    first = (
+        f"HTTP/1.1 200 OK\r\nDate: {http_date(int(time.time()))}\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n"
+    )
+    return (first + "".join([f"{name}: {value}\r\n" for name, value in headers]) + "\r\n").encode("latin-1")
 
 
 class SocketSubscriber(Subscriber):

@@ -110,7 +110,7 @@ def _page(history: HistoryReader, query: EventsQuery, filter: Filter, start: Sta
     if query.after:
         records, through, more = _forwards(history, start.offset, until, filter, query.limit)
     else:
-        records, through, more = _backwards(history, until, filter, query.limit)
+        records, through, more = _backwards(history, until, filter, query.limit, time_slice=TimeSlice())
     cursor = history.cursor
     page: dict[str, Any] = {
         "events": _items(history, records),
@@ -148,12 +148,11 @@ def _backwards(
     limit: int,
     least: int | None = None,
     *,
-    time_slice: TimeSlice | None = None,
+    time_slice: TimeSlice,
 ) -> tuple[list[Record], int, bool]:
     """The newest `limit` matching events up to `offset`, the offset down to which events were examined, and whether there
     are more. With `least`, which must be near, everything down to it is examined; otherwise at most `_SCANS` reads."""
     records: list[Record] = []
-    time_slice = time_slice or TimeSlice()
     looks = 0
     bounded = least is None
     least = least or 0
