@@ -14,6 +14,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from .hubs import HubProcess, until
+from .toolchain import tool
+from .valkeys import ValkeyServer
 
 # By default, Hypothesis fails an example that takes more than 0.2 s, even if only because the machine is busy. This profile
 # turns that off, as Hypothesis' own profile for CI does; pytest-timeout catches real hangs.
@@ -92,3 +94,25 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubProcess]:
     with outliving() as keep, HubProcess(tmp_path_factory.mktemp("hub"), HUB_HEARTBEAT="1s") as process:
         keep()
         yield process
+
+
+@pytest.fixture(scope="session")
+def valkey_server() -> Iterator[ValkeyServer]:
+    """A Valkey that tests share, each with a prefix of its own."""
+    yield from _kept_server(ValkeyServer())
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[ValkeyServer]:
+    """The same with Redis."""
+    yield from _kept_server(ValkeyServer(binary=tool("redis-server")))
+
+
+def _kept_server(server: ValkeyServer) -> Iterator[ValkeyServer]:
+    with outliving() as keep:
+        server.start()
+        keep()
+        try:
+            yield server
+        finally:
+            server.close()

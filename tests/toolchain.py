@@ -15,7 +15,14 @@ from pathlib import Path
 
 import pytest
 
-DEBIAN = {"curl": "curl", "chromium": "chromium", "flite": "flite", "ip": "iproute2", "nginx": "nginx-light"}
+DEBIAN = {
+    "curl": "curl",
+    "chromium": "chromium",
+    "flite": "flite",
+    "ip": "iproute2",
+    "nginx": "nginx-light",
+    "redis-server": "redis-server",
+}
 """Maps each tool to its Debian package."""
 
 
@@ -97,8 +104,9 @@ def tools() -> int:
             if done.returncode:
                 print(f"{' '.join(command)} failed:\n{done.stdout[-2000:]}", file=sys.stderr)
                 return 1
-        if "nginx" in missing and Path("/run/systemd/system").is_dir():  # its package starts it on port 80
-            subprocess.run(["systemctl", "disable", "--now", "nginx"], capture_output=True, check=False)
+        if Path("/run/systemd/system").is_dir():  # their packages start them
+            for name in {"nginx", "redis-server"} & set(missing):
+                subprocess.run(["systemctl", "disable", "--now", name], capture_output=True, check=False)
         return 0
     skipped(missing, f"sudo apt install {' '.join(packages)}")
     return 0

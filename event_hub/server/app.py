@@ -58,6 +58,7 @@ class HubApp(Flask):
                     settings = self.settings
                     history = open_history(settings.history, settings.effective_retention)
                     hub = EventHub(settings, history, access=self.access, descriptors=descriptor_limit())
+                    operations.answer_peers(hub)
                     try:
                         hub.start()
                     except BaseException:
@@ -87,6 +88,10 @@ class HubApp(Flask):
         """Close the hub, if it was opened."""
         if self._hub is not None:
             self._hub.close()
+
+
+_READS = ("/api/events", "/api/sessions", "/api/rooms")
+"""Whoever has published an event finds it here, at whichever hub that shares the history."""
 
 
 class _Name(PathConverter):
@@ -127,6 +132,11 @@ class _Front:
         hub = self._app.opened
         if hub is None or not path.startswith("/api/"):
             return self._flask(environ, start_response)
+        if environ["REQUEST_METHOD"] == "GET" and path.startswith(_READS):
+            try:
+                hub.history.catch_up()
+            except HistoryError:
+                pass  # the route answers with what this hub has, or says that the history is away
         with ExitStack() as stack:
             stack.enter_context(hub.counters.requests)
             return _Counted(self._flask(environ, start_response), stack.pop_all())

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from .. import __version__, sse
 from .. import events as vocabulary
-from .. import sse
 from ..sessions import Session
 from .access.access import Access
 from .access.principal import LOCAL, Principal
@@ -39,6 +40,8 @@ from .streaming.streams import Streams
 from .upkeep import Upkeep
 
 if TYPE_CHECKING:
+    from .peers.facts import Facts
+    from .peers.peers import Peers
     from .redacting import Redacting
 
 logger = logging.getLogger(__name__)
@@ -68,6 +71,8 @@ class EventHub:
     ) -> None:
         self.settings = settings
         self.access = access or Access(settings)
+        self.peers = self._peers(history)
+        """The other processes that share the history; None if none can."""
         self.counters = Counters()
         self.clock = SteadyClock()
         """When events are received, in epoch seconds."""
@@ -97,13 +102,11 @@ class EventHub:
         )
         self.max_connections = settings.connection_limit(descriptors)
         self.started = time.time()
-        self.agents = Launcher(
-            settings, lambda event: self.publish([event], batch=False), credential=self.access.agents_credential
-        )
+        self.agents = self._launcher()
         self.access.agent_is_live = self.agents.is_live
         self.access.hide = self.agents.mask.hide
         self.agents.mask.hide(self.access.secrets)
-        self.forwarding = Forwarding(settings, self.history)
+        self.forwarding = Forwarding(settings, self.history, self.peers)
         self.redacting: Redacting | None = None
         """What HUB_REDACT asks for; its libraries are loaded only then."""
         if settings.redact is not None:
@@ -111,7 +114,7 @@ class EventHub:
 
             self.redacting = Redacting(settings.redact)
         self._history = history
-        self._delivery = Delivery(self.broadcast, history, self.history_health)
+        self._delivery = Delivery(self.broadcast, history, self.history_health, self._history_restarted)
         self._committer = Committer(history, self._delivery, self.counters, self.history_health, clock=self.clock)
         self.eraser = Eraser(
             history,
@@ -121,6 +124,7 @@ class EventHub:
             settings.targets,
             self._clear_caches,
             self._events_erased,
+            self._tell_erased if self.peers is not None else None,
         )
         self._upkeep = Upkeep(
             history,
@@ -129,15 +133,63 @@ class EventHub:
             self.eraser,
             settings.room_retention,
             self.streams.replay_pages.drop_unused,
+            (lambda: peers.first) if (peers := self.peers) is not None else None,
         )
+        if peers is not None:
+            peers.calls.methods["erased"] = self._erased_elsewhere
+            peers.calls.methods["subscribers"] = lambda limit: self.subscribers(limit)[1]
 
     def start(self) -> None:
         """Start the loops: flush, sweep, upkeep, and what follows the history."""
+        if self.peers is not None:
+            self.peers.start()
         self.broadcast.start()
         self._delivery.start()
         self._upkeep.start()
         self.forwarding.start()
         self.agents.open()
+
+    def _peers(self, history: History) -> Peers | None:
+        if not history.shared:
+            return None
+        from .peers.peers import Peers, shared
+
+        server = shared(history)
+        if server is None:
+            return None
+        peers = Peers(server, self._facts, workers=self.settings.workers, version=__version__)
+        self.access.use_secret(peers.shared_secret(self.access.hub_secret()))
+        self.access.limits.share(server.address, lambda: peers.streams)
+        return peers
+
+    def _launcher(self) -> Launcher:
+        def publish(event: dict[str, Any]) -> object:
+            return self.publish([event], batch=False)
+
+        if self.peers is None:
+            return Launcher(self.settings, publish, self.access.agents_credential)
+        from .agents.shared_launcher import SharedLauncher
+
+        return SharedLauncher(self.settings, publish, self.access.agents_credential, self.peers)
+
+    def _facts(self) -> Facts:
+        """What the other processes learn of this one, once a second."""
+        from .agents.shared_launcher import SharedLauncher
+        from .peers.facts import Facts
+        from .peers.peers import watched
+
+        by_credential, by_address = self.access.limits.open_streams()
+        assert isinstance(self.agents, SharedLauncher)
+        with self.broadcast.lock:
+            filters = watched(self.log.views)
+        return Facts(
+            subscribers=self.broadcast.count,
+            watched=filters,
+            credential_streams=by_credential,
+            address_streams=by_address,
+            launches=self.agents.launches,
+            agents=self.agents.live(),
+        )
 
     # -- publishing --------------------------------------------------------------------------------------------------
 
@@ -191,6 +243,8 @@ class EventHub:
 
     def _commit(self, drafts: list[Draft], by: Principal) -> Published:
         appended, notified = self._committer.commit(drafts)
+        if self.peers is not None:
+            notified += self.peers.notified((draft.type, draft.room, draft.session) for draft in drafts)
         duplicates = sum([duplicate for _, duplicate in appended])
         accepted = len(appended) - duplicates
         self.counters.published += accepted
@@ -241,6 +295,22 @@ class EventHub:
         self.streams.replay_pages.clear()
         self.forwarding.erased()
 
+    def _history_restarted(self) -> None:
+        """The history has lost events that were delivered."""
+        self.streams.replay_pages.clear()
+        self._clear_caches()
+        self.forwarding.erased()
+        self.forwarding.wake()
+
+    def _tell_erased(self, tombstones: Mapping[int, bytes]) -> None:
+        """The other processes have the events in memory too."""
+        assert self.peers is not None
+        self.peers.tell_all("erased", [[offset, data.decode()] for offset, data in tombstones.items()])
+
+    def _erased_elsewhere(self, tombstones: list[tuple[int, str]]) -> None:
+        self.eraser.replace_frames({offset: data.encode() for offset, data in tombstones})
+        self._clear_caches()
+
     def _clear_caches(self) -> None:
         self.sessions.clear()
         self.condensed.clear()
@@ -250,6 +320,21 @@ class EventHub:
     @property
     def draining(self) -> bool:
         return self.streams.closing
+
+    def subscribers(self, limit: int) -> tuple[int, list[dict[str, Any]]]:
+        """The number of open streams here, and the facts of the first of them."""
+        open_streams = self.broadcast.subscribers()
+        return len(open_streams), [self.broadcast.facts(subscriber) for subscriber in open_streams[:limit]]
+
+    def all_subscribers(self, limit: int) -> tuple[int, list[dict[str, Any]]]:
+        """The same for all processes that share the history."""
+        count, listed = self.subscribers(limit)
+        if self.peers is not None:
+            others = self.peers.others()
+            count += self.peers.subscribers
+            for _, found in self.peers.ask(others, "subscribers", limit) if len(listed) < limit else ():
+                listed += found
+        return count, listed[:limit]
 
     def health(self) -> dict[str, Any]:
         """The facts of `/api/health`. `status`: ok, degraded (the history cannot be written) or draining."""
@@ -265,16 +350,18 @@ class EventHub:
             "status": "draining" if self.draining else "degraded" if error else "ok",
             "uptime": round(time.time() - self.started, 3),
             "cursor": str(reader.cursor(reader.head)),
-            "subscribers": self.broadcast.count,
+            "subscribers": self.broadcast.count + (self.peers.subscribers if self.peers is not None else 0),
             "max_subscribers": self.streams.max_subscribers,
             "history": history,
+            **({"processes": 1 + len(self.peers.others())} if self.peers is not None else {}),
             **({"forwards": self.forwarding.health()} if self.forwarding.followers else {}),
         }
 
     # -- shutdown ----------------------------------------------------------------------------------------------------
 
     def end_agents(self) -> None:
-        """Stop the agents first, while every request is still served, so that their last events are stored."""
+        """Stop the agents first, while every request is still served, so that their last events are stored. A worker process
+        that ends alone does not: the others take its agents over."""
         self.agents.end(min(self.settings.agent_grace, _AGENTS_SHARE * self.settings.drain))
 
     def drain(self, grace: float) -> None:
@@ -293,6 +380,8 @@ class EventHub:
         self.forwarding.close()
         self.broadcast.stop()
         self._upkeep.stop()
+        if self.peers is not None:
+            self.peers.stop()
         try:
             self._history.close()
         except HistoryError as error:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterator
 
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
+from prometheus_client.parser import text_string_to_metric_families
 
 from .agents.states import State
 from .counters import Timings
 from .hub import EventHub
 
+_PATIENCE = 3.0
+"""Seconds that a scrape waits for the other worker processes."""
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -107,6 +111,36 @@ def _counter(name: str, about: str, value: float | Counter[str], label: str | No
 
 def _histogram(name: str, about: str, timings: Timings) -> HistogramMetricFamily:
     return HistogramMetricFamily(name, about, buckets=timings.buckets(), sum_value=timings.sum)
+
+
+def all_pages(hub: EventHub) -> bytes:
+    """The metrics of all worker processes of this hub, each with the label `worker`, whichever of them is scraped; without
+    that label if there is only one. A label for each, because a sum of counters would fall when one of them ends."""
+    own = page(hub)
+    if hub.peers is None or hub.settings.workers == 1:
+        return own
+    siblings = hub.peers.siblings()
+    pages = [(os.getpid(), own.decode())]
+    pages += [(siblings[name].pid, text) for name, text in hub.peers.ask(siblings, "metrics", timeout=_PATIENCE)]
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Labelled(pages))
+    return generate_latest(registry)
+
+
+class _Labelled:
+    """The metrics of several pages, with the number of the process of each as a label."""
+
+    def __init__(self, pages: list[tuple[int, str]]) -> None:
+        self._pages = pages
+
+    def collect(self) -> Iterator[Metric]:
+        families: dict[str, Metric] = {}
+        for pid, text in self._pages:
+            for family in text_string_to_metric_families(text):
+                known = families.setdefault(family.name, Metric(family.name, family.documentation, family.type))
+                for sample in family.samples:
+                    known.samples.append(sample._replace(labels={**sample.labels, "worker": str(pid)}))
+        return iter(families.values())
 
 
 def page(hub: EventHub) -> bytes:

@@ -13,7 +13,7 @@ from .access import key_entries
 from .filters import Filter
 from .forward import signing
 from .forward.targets import parse as parse_targets
-from .history import Retention
+from .history import SHARED, Retention
 from .units import seconds, size
 
 
@@ -95,10 +95,30 @@ def addresses(text: Any) -> tuple[str, ...]:
     return given
 
 
-def history(text: str) -> str:
-    if text != "memory:" and not (text.startswith("sqlite:///") and len(text) > len("sqlite:///")):
-        raise ValueError("is not a history: write memory: or sqlite:///var/hub.db")
+def history(text: SecretStr) -> SecretStr:
+    url = text.get_secret_value()
+    if url.startswith(SHARED):
+        from .history.valkey.address import ServerAddress
+
+        ServerAddress(url)
+    elif url != "memory:" and not (url.startswith("sqlite:///") and len(url) > len("sqlite:///")):
+        raise ValueError("is not a history: write memory:, sqlite:///var/hub.db or redis://localhost:6379")
     return text
+
+
+def shown(value: str) -> str:
+    """A value without the password that a URL in it may contain."""
+    return re.sub(r"//[^/]*@", "//…@", value)
+
+
+def workers(number: int, history: SecretStr | None) -> int:
+    """Several processes need a history that they share."""
+    if number > 1 and history is not None and not history.get_secret_value().startswith(SHARED):
+        raise ValueError(
+            f"{number} processes need a history that they share: set HUB_HISTORY=redis://…, or remove HUB_HISTORY, and the "
+            "hub starts a Valkey of its own"
+        )
+    return number
 
 
 def forward(text: SecretStr) -> SecretStr:

@@ -29,7 +29,7 @@ from .forward import signing
 from .forward.internal_addresses import Internal, parse_internal
 from .forward.targets import WEBHOOK, Target
 from .forward.targets import parse as parse_targets
-from .history import Retention
+from .history import OWN_VALKEY, Retention
 from .redaction_setting import Redaction
 from .setting_values import RoomRetention
 from .units import seconds as seconds
@@ -75,13 +75,14 @@ class Settings(BaseModel):
 
     host: str = _setting("HUB_HOST", "localhost", "address to listen on; `localhost` is 127.0.0.1 and ::1")
     port: int = _setting("PORT", 5000, "port to listen on (on macOS, AirPlay sits on 5000)", ge=0, le=65535)
-    workers: int = _setting(
-        "HUB_WORKERS", 1, "server processes; one serves 10,000 subscribers, more than one need a shared history", ge=1
-    )
-    history: Annotated[str, AfterValidator(setting_values.history)] = _setting(
+    history_url: Annotated[SecretStr, AfterValidator(setting_values.history)] = _setting(
         "HUB_HISTORY",
         "sqlite:///var/hub.db",
-        "where events are stored: `sqlite:///path`, or `memory:` (lost when the hub ends)",
+        "where events are stored: `sqlite:///path`, `memory:` (lost when the hub ends), or `redis://host:6379`, which several "
+        "hubs can share (docs/scale.md); unset with HUB_WORKERS=2 or more: a Valkey that the hub starts itself",
+    )
+    workers: int = _setting(
+        "HUB_WORKERS", 1, "server processes; one serves 10,000 subscribers, and two about twice as many", ge=1, le=64
     )
     retention: Annotated[Retention, BeforeValidator(setting_values.retention)] | None = _setting(
         "HUB_RETENTION", None, "maximum age and size of the history; unset: `7d,1GB`, or `7d,64MB` in memory"
@@ -219,12 +220,8 @@ class Settings(BaseModel):
 
     @field_validator("workers")
     @classmethod
-    def _one_worker(cls, workers: int) -> int:
-        if workers > 1:
-            raise ValueError(
-                "more than one worker needs a shared history, which this version does not have: set HUB_WORKERS=1"
-            )
-        return workers
+    def _share_a_history(cls, workers: int, info: ValidationInfo) -> int:
+        return setting_values.workers(workers, info.data.get("history_url"))
 
     @field_validator("publish_keys", "subscribe_keys", "control_keys")
     @classmethod
@@ -268,6 +265,11 @@ class Settings(BaseModel):
                 f"HUB_FORWARD_SECRET={signing.new_secret()} (freshly generated for you)"
             )
         return secret
+
+    @property
+    def history(self) -> str:
+        """Where events are stored; can contain a password."""
+        return self.history_url.get_secret_value()
 
     @property
     def access_required(self) -> bool:
@@ -346,6 +348,8 @@ class Settings(BaseModel):
         lines: list[str] = []
         known = cls.names()
         given = {name: values[name].strip() for name in known if (values.get(name) or "").strip()}
+        if given.get("HUB_WORKERS", "1") != "1":
+            given.setdefault("HUB_HISTORY", OWN_VALKEY)
         try:
             settings = cls.model_validate(given)
         except ValidationError as error:
@@ -353,7 +357,7 @@ class Settings(BaseModel):
                 text = one["msg"].removeprefix("Value error, ")
                 place = str(one["loc"][0])  # for a default it is the field's name, not the setting's
                 name = str(cls.model_fields[place].alias) if place in cls.model_fields else place
-                value = "" if name in _UNTOLD else f"={given.get(name, '')}"
+                value = "" if name in _UNTOLD else f"={setting_values.shown(given.get(name, ''))}"
                 lines.append(f"{name}{value}: {text[:1].lower()}{text[1:]}")
         lines += setting_names.refused(values, known)
         if not lines:

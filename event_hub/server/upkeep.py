@@ -38,7 +38,10 @@ class Upkeep:
         eraser: Eraser,
         rooms: tuple[RoomRetention, ...] = (),
         drop_unused: Callable[[], None] = lambda: None,
+        responsible: Callable[[], bool] | None = None,
     ) -> None:
+        """`responsible`: whether this one, of the processes that share the history, applies retention."""
+        self._responsible = responsible or (lambda: True)
         self._drop_unused = drop_unused
         self._eraser = eraser
         self._rooms = rooms
@@ -73,7 +76,7 @@ class Upkeep:
         scrub = time.monotonic() + _SCRUB
         while not self._stopped.wait(_INTERVAL):
             tasks = [self._probe, self._trim, self._drop_unused]
-            if self._rooms:
+            if self._rooms and self._responsible():
                 tasks.append(self._expire)
             if time.monotonic() >= due:
                 tasks.append(self._checkpoint)
@@ -102,6 +105,8 @@ class Upkeep:
             raise
 
     def _trim(self) -> None:
+        if not self._responsible():
+            return
         end = time.monotonic() + _INTERVAL
         more = True
         while more and not self._stopped.is_set():

@@ -75,10 +75,10 @@ def test_a_busy_port_is_a_start_error(hub_factory: Callable[..., HubProcess], se
 
 def test_wrong_settings_are_all_named(hub_factory: Callable[..., HubProcess], server: str) -> None:
     code, text = refused_start(
-        hub_factory(server=server, HUB_WORKERS="2", HUB_RING="x", HUB_HISTORY="redis://localhost")
+        hub_factory(server=server, HUB_WORKERS="0", HUB_RING="x", HUB_HISTORY="postgres://localhost")
     )
     assert code == 2
-    assert all(name in text for name in ("HUB_WORKERS=2", "HUB_RING=x", "HUB_HISTORY=redis"))
+    assert all(name in text for name in ("HUB_WORKERS=0", "HUB_RING=x", "HUB_HISTORY"))
 
 
 def test_check_and_help_options(hub_factory: Callable[..., HubProcess]) -> None:

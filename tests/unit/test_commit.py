@@ -50,14 +50,13 @@ class NetworkHistory(MemoryHistory):
             self.arrived.notify_all()
         return appended
 
-    def follow(self, offset: int) -> Iterator[Sequence[Stored]]:
+    def follow(self, delivered: Callable[[], int]) -> Iterator[Sequence[Stored]]:
         while not self.closed:
             with self.arrived:
-                self.arrived.wait_for(lambda offset=offset: self.closed or self.head > offset, 30)
-            page = self.after(offset, self.head, Filter(), 100)
+                self.arrived.wait_for(lambda: self.closed or self.head > delivered(), 30)
+            page = self.after(delivered(), self.head, Filter(), 100)
             if page.records:
                 yield [(r.offset, Draft("n", None, None, None, r.data)) for r in page.records]
-            offset = page.through
 
     def close(self) -> None:
         self.closed = True

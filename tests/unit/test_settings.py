@@ -8,6 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from event_hub.server.history import Retention
+from event_hub.server.serving.preflight import shown_history
 from event_hub.server.settings import Settings, SettingsError, seconds, size
 
 
@@ -32,7 +33,7 @@ def test_one_message_names_every_wrong_setting() -> None:
         load(
             PORT="99999",
             HUB_HOST="0.0.0.0",
-            HUB_WORKERS="4",
+            HUB_WORKERS="none",
             HUB_HISTORY="postgres://x",
             HUB_RETENTION="7d,soon",
             HUB_RING="few",
@@ -49,8 +50,36 @@ def test_one_message_names_every_wrong_setting() -> None:
         "PORT", "HUB_AUTH", "HUB_WORKERS", "HUB_HISTORY", "HUB_RETENTION", "HUB_RING", "HUB_HEARTBEAT", "HUB_MAX_BODY",
         "HUB_TAKEOVER", "HUB_CORS_ORIGINS", "HUB_MAX_SUBSCRIBERS",
     }  # fmt: skip
-    assert "HUB_WORKERS=1" in str(caught.value)
     assert "HUB_AUTH=open" in str(caught.value)
+
+
+def test_several_processes_need_a_history_that_they_share() -> None:
+    """H20"""
+    assert load(HUB_WORKERS="1").history == "sqlite:///var/hub.db"
+    assert load(HUB_WORKERS="2").history == "valkey:///var/valkey"
+    assert load(HUB_WORKERS="2", HUB_HISTORY="rediss://h:1/2").history == "rediss://h:1/2"
+    for url in ("memory:", "sqlite:///var/hub.db"):
+        with pytest.raises(SettingsError, match="HUB_WORKERS=2.*HUB_HISTORY=redis://"):
+            load(HUB_WORKERS="2", HUB_HISTORY=url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://h:0", "redis://h:99999", "redis://a,b", "redis://h/x", "redis://h?color=red", "redis://h?prefix=a{b}", "unix://h/p",
+        "unix://", "redis+sentinel://h", "redis+cluster://h/1", "redis://a b", "redis://:password@h:0", "redis://h:6379/0/1",
+    ],
+)  # fmt: skip
+def test_a_wrong_address_of_a_server_is_refused_without_its_password(url: str) -> None:
+    with pytest.raises(SettingsError, match="HUB_HISTORY") as caught:
+        load(HUB_HISTORY=url)
+    assert "password" not in str(caught.value)
+
+
+def test_a_password_is_never_shown() -> None:
+    settings = load(HUB_HISTORY="redis://user:password@h:6380/3?prefix=ours")
+    assert "password" not in repr(settings)
+    assert shown_history(settings.history) == "redis://h:6380/3?prefix=ours"
 
 
 def test_max_body_must_exceed_max_event() -> None:

@@ -122,7 +122,7 @@ class Access:
         return Principal("key", key.label, key.grant, expires=expires, key=key.key, cookie=True)
 
     def _of_agent(self, text: str) -> Principal:
-        payload = signed.verify(text, "agent", lambda _: self._hub_secret())
+        payload = signed.verify(text, "agent", lambda _: self.hub_secret())
         if payload is None:
             raise RequestError(_BAD, "the credential is not one of this hub's agents")
         if not self.agent_is_live(str(payload.get("agent"))):
@@ -200,9 +200,9 @@ class Access:
 
     def agents_credential(self, agent_id: str) -> str | None:
         """What this agent publishes with until it ends; None on an open hub."""
-        return signed.sign("agent", {"agent": agent_id}, self._hub_secret()) if self.required else None
+        return signed.sign("agent", {"agent": agent_id}, self.hub_secret()) if self.required else None
 
-    def _hub_secret(self) -> bytes:
+    def hub_secret(self) -> bytes:
         """What this hub signs with. Kept in a private file, because links, sign-ins and agents outlive the process."""
         if self._secret is None:
             path = Path(self._settings.agent_state) / str(self._settings.port) / "credentials-secret"
@@ -223,8 +223,14 @@ class Access:
                     )
         return self._secret
 
+    def use_secret(self, secret: bytes) -> None:
+        """Sign with the secret of all hubs that share a history, so that each accepts what another has signed."""
+        self._secret = secret
+        if self.required:
+            self._keys = self._key_ring(self._settings.keys())
+
     def _key_ring(self, entries: tuple[KeyEntry, ...]) -> KeyRing:
-        return KeyRing(entries, self._hub_secret()) if entries else KeyRing()
+        return KeyRing(entries, self.hub_secret()) if entries else KeyRing()
 
     # -- keys ----------------------------------------------------------------------------------------------------------
 

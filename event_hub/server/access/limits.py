@@ -23,7 +23,8 @@ from .principal import Principal
 from .rates import Rate
 
 if TYPE_CHECKING:
-    from .windows import Windows
+    from ..history.valkey.address import ServerAddress
+    from .windows import SharedWindows, Windows
 
 _COUNTED = ("/api/", "/metrics")
 _FREE = "/api/health"
@@ -77,12 +78,24 @@ class Limits:
 
     def __init__(self, settings: Settings) -> None:
         self._proxies = networks(settings.proxies)
-        self._by_credential = _windows(settings.rate_limit)
-        self._by_address = _windows(settings.address_rate_limit)
+        self._rates = settings.rate_limit, settings.address_rate_limit
+        self._by_credential: Windows | SharedWindows | None = _windows(settings.rate_limit)
+        self._by_address: Windows | SharedWindows | None = _windows(settings.address_rate_limit)
+        self._elsewhere: Callable[[], tuple[Counter[str], Counter[str]]] | None = None
         self._most = settings.credential_subscribers, settings.address_subscribers
         self._open: tuple[Counter[str], Counter[str]] = Counter(), Counter()
         self._lock = threading.Lock()
         self.patterns = PatternShares(settings.max_globs)
+
+    def share(self, address: ServerAddress, elsewhere: Callable[[], tuple[Counter[str], Counter[str]]]) -> None:
+        """Count together with the other processes that share the history at `address`. `elsewhere`: their open streams, by
+        credential and by address."""
+        from .windows import SharedWindows
+
+        by_credential, by_address = self._rates
+        self._by_credential = SharedWindows(by_credential, address) if by_credential else None
+        self._by_address = SharedWindows(by_address, address) if by_address else None
+        self._elsewhere = elsewhere
 
     @property
     def any_rate(self) -> bool:
@@ -140,8 +153,9 @@ class Limits:
         if not wanted:
             return Seat(shown) if shown else FREE_SEAT
         with self._lock:
+            elsewhere = self._elsewhere() if self._elsewhere is not None else (Counter(), Counter())
             for count, name, most, who in wanted:
-                if count[name] >= most:
+                if count[name] + elsewhere[count is self._open[1]][name] >= most:
                     raise RequestError("too_many_streams", f"{who} has {most} open streams, which is the limit")
             for count, name, _, _ in wanted:
                 count[name] += 1
@@ -152,7 +166,7 @@ class Limits:
         return dict(self._open[0]), dict(self._open[1])
 
 
-def _hit(windows: Windows, name: str, who: str) -> None:
+def _hit(windows: Windows | SharedWindows, name: str, who: str) -> None:
     exceeded = windows.hit(name)
     if exceeded is not None:
         most, seconds = exceeded.rate

@@ -11,17 +11,23 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from limits import RateLimitItem, RateLimitItemPerSecond
 from limits.storage import Storage
 from limits.storage.base import SlidingWindowCounterSupport
 from limits.strategies import SlidingWindowCounterRateLimiter
 
+from ..history.valkey.address import ServerAddress
 from .rates import Rate
 
 MOST_KEYS = 10_000
 """Counts that are remembered, one for each rate of each client; the one that was used longest ago is forgotten first."""
+
+
+_AWAY = 5.0
+"""Seconds for which a server that has failed is not asked."""
+_CONNECTIONS = 4
 
 
 class Exceeded(NamedTuple):
@@ -34,8 +40,14 @@ class Exceeded(NamedTuple):
 class Windows:
     """Counts the requests of each client against several rates. `clock`: seconds, only forwards."""
 
-    def __init__(self, rates: tuple[Rate, ...], clock: Callable[[], float] = time.monotonic) -> None:
-        self._storage = _Storage(clock)
+    def __init__(
+        self,
+        rates: tuple[Rate, ...],
+        clock: Callable[[], float] = time.monotonic,
+        storage: Any = None,
+    ) -> None:
+        """`storage`: one of the package's, in which several processes count together; None: this process counts alone."""
+        self._storage = storage if storage is not None else _Storage(clock)
         self._limiter = SlidingWindowCounterRateLimiter(self._storage)
         self._items = [(rate, RateLimitItemPerSecond(rate.most, rate.seconds)) for rate in rates]
         self._lock = threading.Lock()
@@ -66,6 +78,34 @@ class Windows:
 
     def __len__(self) -> int:
         return len(self._storage)
+
+
+class SharedWindows:
+    """Rates that all processes which share a history count together; while its server is away, each counts alone."""
+
+    def __init__(self, rates: tuple[Rate, ...], address: ServerAddress) -> None:
+        self._rates = rates
+        self._address = address
+        self._alone = Windows(rates)
+        self._together: Windows | None = None
+        self._retry_at = 0.0
+
+    def hit(self, name: str) -> Exceeded | None:
+        """As `Windows.hit`."""
+        if time.monotonic() >= self._retry_at:
+            try:
+                if self._together is None:
+                    self._together = Windows(self._rates, storage=self._storage())
+                return self._together.hit(name)
+            except Exception:  # the history's health reports it
+                self._together, self._retry_at = None, time.monotonic() + _AWAY
+        return self._alone.hit(name)
+
+    def _storage(self) -> Any:
+        from limits.storage.redis import RedisStorage
+
+        prefix = f"{{{self._address.prefix}}}:rates"
+        return RedisStorage("redis://", connection_pool=self._address.pool(_CONNECTIONS), key_prefix=prefix)
 
 
 class _Window(NamedTuple):

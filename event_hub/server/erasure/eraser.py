@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -54,8 +54,11 @@ class Eraser:
         targets: tuple[Target, ...],
         clear_caches: Callable[[], None],
         erased: Callable[[], None],
+        tell: Callable[[Mapping[int, bytes]], None] | None = None,
     ) -> None:
-        """`erased`: called after each step, before anything else runs."""
+        """`erased`: called after each step, before anything else runs. `tell`: gives the tombstones, by offset, to other
+        processes that have the events in memory."""
+        self._tell = tell
         self._history = history
         self._reader = reader
         self._broadcast = broadcast
@@ -164,6 +167,12 @@ class Eraser:
         if not tombstones:
             return
         self._history.erase(tombstones)
+        if self._tell is not None:
+            self._tell(tombstones)
+        self.replace_frames(tombstones)
+
+    def replace_frames(self, tombstones: Mapping[int, bytes]) -> None:
+        """Put tombstones in the places of events in memory; by offset."""
         epochs, broadcast = self._history.epochs, self._broadcast
         frames = {offset: sse.frame(epochs.of(offset), offset, data) for offset, data in tombstones.items()}
         with broadcast.lock:

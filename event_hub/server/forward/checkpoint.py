@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 from filelock import FileLock, Timeout
@@ -14,6 +15,13 @@ from ..private_files import write_private
 
 class CheckpointError(RuntimeError):
     """A checkpoint cannot be read or written. The text is half a sentence: the reason, and what to do."""
+
+
+class CheckpointTaken(CheckpointError):
+    """Another process has taken over this target, because this one was stopped for too long."""
+
+    def __init__(self) -> None:
+        super().__init__("another hub has taken over its checkpoint")
 
 
 class FileState(msgspec.Struct, frozen=True):
@@ -34,6 +42,18 @@ class Checkpoint(msgspec.Struct, frozen=True):
     cursor: str
     """Everything up to here was accepted or does not match the filter."""
     file: FileState | None = msgspec.field(default=None, name="mark")
+
+
+class CheckpointStore(Protocol):
+    """Where one target's checkpoint is. `acquire` it first, `close` it at the end: one hub at a time uses it."""
+
+    def acquire(self) -> bool: ...
+
+    def load(self) -> Checkpoint | None: ...
+
+    def save(self, cursor: str, file: FileState | None) -> None: ...
+
+    def close(self) -> None: ...
 
 
 class CheckpointFile:

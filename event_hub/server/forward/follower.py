@@ -14,13 +14,13 @@ from ...sse import Cursor
 from ..gap import Gap
 from ..history import HistoryError, HistoryReader, Record
 from ..streaming.start import resume
-from .checkpoint import CheckpointError, CheckpointFile, FileState
+from .checkpoint import CheckpointError, CheckpointStore, CheckpointTaken, FileState
 from .sink import Batch, DeliveryFailed, Item, Sink
 from .targets import MOST_EVENTS, Target
 
 logger = logging.getLogger(__name__)
 
-OK, RETRYING, STOPPED = "ok", "retrying", "stopped"
+OK, RETRYING, STOPPED, STANDBY = "ok", "retrying", "stopped", "standby"
 _FIRST_DELAY, _LONGEST_DELAY = 0.5, 300.0
 """Seconds before a retry: doubled after each failure, then reduced by a random part of up to half."""
 _CHECK_INTERVAL = 0.01
@@ -45,10 +45,13 @@ class Follower:
         self,
         target: Target,
         history: HistoryReader,
-        checkpoint: CheckpointFile,
+        checkpoint: CheckpointStore,
         make_sink: Callable[[FileState | None, Callable[[FileState], None]], Sink],
         turn: threading.Lock,
+        *,
+        shared: bool = False,
     ) -> None:
+        """`shared`: several processes of one installation have this target, and one of them forwards to it."""
         self.target = target
         self.state = OK
         self.error: str | None = None
@@ -59,6 +62,7 @@ class Follower:
         self._checkpoint = checkpoint
         self._make_sink = make_sink
         self._turn = turn
+        self._shared = shared
         self._sink: Sink | None = None
         self._offset = history.floor if target.everything else history.head
         """Everything up to here was accepted, does not match the filter, or is part of the gap."""
@@ -82,6 +86,8 @@ class Follower:
     @property
     def lag(self) -> int:
         """Number of events that it has yet to consider, including those that will not match."""
+        if self.state == STANDBY:
+            return 0
         return max(0, self._history.head - self._offset)
 
     @property
@@ -140,6 +146,8 @@ class Follower:
         """Do one step; False to end the thread."""
         try:
             return self._step()
+        except _OnStandby:
+            return self._stand_by()
         except DeliveryFailed as failure:
             return self._failed(failure)
         except HistoryError as error:
@@ -182,9 +190,20 @@ class Follower:
     def _recovered(self) -> None:
         """Clear the last failure and report that forwarding works again."""
         self._attempts = 0
+        if self.state == STANDBY:
+            self.state = OK
         if self.state == RETRYING:
             self.state, self.error, self.retry_at = OK, None, None
             logger.warning("forwarding to %s works again", self.target.shown)
+
+    def _stand_by(self) -> bool:
+        """Another process forwards to the target: forget where this one was; False to end the thread."""
+        if self._sink is not None:
+            self._sink.close()
+        self._sink = self._batch = self._gap = None
+        self._unsaved = ""
+        self.state, self.error, self.retry_at = STANDBY, None, None
+        return not self._ending.wait(_LOCK_INTERVAL)
 
     def _failed(self, failure: DeliveryFailed) -> bool:
         """Report a failure unless it repeats the previous one, then wait; False to end the thread."""
@@ -218,6 +237,8 @@ class Follower:
             return
         try:
             if not self._checkpoint.acquire():
+                if self._shared:
+                    raise _OnStandby
                 raise DeliveryFailed("another hub with the same HUB_FORWARD_STATE forwards to it", wait=_LOCK_INTERVAL)
             try:
                 checkpoint = self._checkpoint.load()
@@ -252,6 +273,10 @@ class Follower:
             return
         try:
             self._checkpoint.save(cursor, self._file_state)
+        except CheckpointTaken:
+            if self._shared:
+                raise _OnStandby from None
+            raise DeliveryFailed(str(CheckpointTaken())) from None
         except CheckpointError as error:
             raise DeliveryFailed(str(error)) from None
         self._saved, self._unsaved, self._saved_at = cursor, "", time.monotonic()
@@ -263,6 +288,8 @@ class Follower:
         history, filter = self._history, self.target.filter
         events, size = sink.limits()
         self._stale = False
+        if self._offset > history.head:  # the history has lost events that were forwarded
+            self._resume_after(self.cursor)
         while not self._closed:
             if gap := history.retention_gap(self._offset, filter):
                 self._gap = gap if self._gap is None else self._gap.joined(gap)
@@ -315,6 +342,10 @@ class Follower:
         self._new.wait(_SAVE_INTERVAL if moved else None)
         self._checked_at = time.monotonic()
         return True
+
+
+class _OnStandby(Exception):
+    """Another process has the target."""
 
 
 def _fitting(records: list[Record], size: int) -> list[Record]:

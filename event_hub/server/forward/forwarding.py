@@ -8,16 +8,19 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..history import HistoryReader
 from ..settings import Settings
 from . import signing
-from .checkpoint import CheckpointFile, FileState
+from .checkpoint import CheckpointFile, CheckpointStore, FileState
 from .follower import Follower
 from .internal_addresses import Internal
 from .sink import Sink
 from .targets import WEBHOOK, Target
+
+if TYPE_CHECKING:
+    from ..peers.peers import Peers
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +34,9 @@ _END = 0.5
 class Forwarding:
     """A follower per target. Without targets it costs nothing: no thread, no file, no import."""
 
-    def __init__(self, settings: Settings, history: HistoryReader) -> None:
+    def __init__(self, settings: Settings, history: HistoryReader, peers: Peers | None = None) -> None:
+        """`peers`: processes that share the history, of which one at a time forwards to each target."""
+        self._peers = peers
         self.followers: tuple[Follower, ...] = ()
         self._settings = settings
         self._history = history
@@ -45,9 +50,14 @@ class Forwarding:
         turn = threading.Lock()
         followers = []
         for target in settings.targets:
-            checkpoint = CheckpointFile(folder, target.slug, target.shown)
+            checkpoint: CheckpointStore = CheckpointFile(folder, target.slug, target.shown)
+            if self._peers is not None:
+                from .shared_checkpoint import SharedCheckpoint
+
+                checkpoint = SharedCheckpoint(self._peers, target.slug, target.shown)
+            shared = self._peers is not None
             make_sink = partial(_make_sink, target, keys, settings.forward_internal)
-            followers.append(Follower(target, self._history, checkpoint, make_sink, turn))
+            followers.append(Follower(target, self._history, checkpoint, make_sink, turn, shared=shared))
         for follower in followers:
             follower.open()
             follower.start()

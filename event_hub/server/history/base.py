@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from abc import ABC, abstractmethod
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -62,6 +62,20 @@ class HistoryPage(NamedTuple):
 
 class HistoryError(RuntimeError):
     """The history cannot be opened, read or written. The text is one sentence for the operator: cause and remedy."""
+
+
+class HistoryLost(HistoryError):
+    """Events that this hub has delivered, or was about to, are gone: what comes now follows `through`. `reason`: `lost`
+    (the server was restored from an older state) or `retention` (this hub was too far behind)."""
+
+    def __init__(self, through: int, reason: str) -> None:
+        super().__init__(
+            "the history has lost its newest events: streams resume with a gap"
+            if reason == "lost"
+            else "this hub was so far behind that retention has overtaken it: streams resume with a gap"
+        )
+        self.through = through
+        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,13 +164,18 @@ class History(ABC):
         event_id is already stored, or occurs earlier among the drafts, is not added again. Never called concurrently.
         """
 
-    def follow(self, offset: int) -> Iterator[Sequence[Stored]]:  # noqa: ARG002
-        """Yield batches of the events after `offset`, in order, regardless of which process appended them; wait for more
-        until `close`.
+    def follow(self, delivered: Callable[[], int]) -> Iterator[Sequence[Stored]]:  # noqa: ARG002
+        """Yield batches of the events after `delivered()`, in order, regardless of which process appended them; wait for
+        more until `close`.
 
-        Only a `shared` history has anything to follow; the others yield nothing.
+        Only a `shared` history has anything to follow; the others yield nothing. Raises `HistoryLost` if events after
+        `delivered()` will never come, and `HistoryError` if the backend fails.
         """
         return iter(())
+
+    def newest(self) -> int:
+        """The offset of the newest event, by whichever process it was appended. May wait; raises `HistoryError`."""
+        return self.head
 
     @abstractmethod
     def after(self, offset: int, until: int, filter: Filter, limit: int) -> HistoryPage:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from typing import Protocol
 
 from ...sse import Cursor
 from ..filters import Filter
 from ..gap import Gap
 from .base import Epochs, History, HistoryError, HistoryPage
+
+_PATIENCE = 2.0
+_PAUSE = 0.002
+"""Seconds that a reader waits for the follower, and between two looks."""
 
 
 class _Log(Protocol):
@@ -44,6 +49,15 @@ class HistoryReader:
     def floor(self) -> int:
         """The offset up to which retention has removed events."""
         return min(self._history.floor, self._log.head)
+
+    def catch_up(self) -> None:
+        """Wait until this hub has delivered what others have appended by now, so that a client which moves from hub to hub
+        finds what it has seen or published. Not for longer than a moment: a hub that is behind answers all the same."""
+        if not self._history.shared:
+            return
+        newest, until = self._history.newest(), time.monotonic() + _PATIENCE
+        while self._log.head < newest and time.monotonic() < until:
+            time.sleep(_PAUSE)
 
     def cursor(self, offset: int) -> Cursor:
         """The cursor that names `offset`."""

@@ -12,7 +12,7 @@ import sys
 from typing import Any
 
 from event_hub.server.descriptors import raise_descriptor_limit
-from event_hub.server.serving import patching, preflight
+from event_hub.server.serving import ending, patching, preflight
 
 gc.disable()  # until the hub serves: see `patching`
 try:
@@ -27,7 +27,7 @@ bind = [
     for address in preflight.addresses(_settings)
 ]
 worker_class = "event_hub.server.serving.worker.HubWorker"
-workers = 1
+workers = _settings.workers
 worker_connections = 1  # unused: the hub has its own limit
 keepalive = 75  # seconds: publishers reuse their connection; proxies expect 60
 timeout = 60  # seconds without a heartbeat to the master after which a worker is restarted
@@ -54,11 +54,27 @@ def on_starting(server: Any) -> None:
         sys.exit(2)
     # gunicorn would restart the worker, and so cut every stream; ours reads its keys again.
     server.handle_hup = lambda: server.kill_workers(signal.SIGHUP)
+    stop = server.stop
+
+    def stop_all(graceful: bool = True) -> None:
+        ending.announce()
+        stop(graceful)
+
+    server.stop = stop_all
     try:
+        server.own_valkey = preflight.start_own_valkey(_settings)
         preflight.check(_settings)
     except preflight.StartRefused as refused:
         print(refused, file=sys.stderr)
+        if getattr(server, "own_valkey", None) is not None:
+            server.own_valkey.stop()
         sys.exit(refused.code)
+
+
+def on_exit(server: Any) -> None:
+    """After the last worker."""
+    if getattr(server, "own_valkey", None) is not None:
+        server.own_valkey.stop()
 
 
 def when_ready(server: Any) -> None:

@@ -8,7 +8,7 @@ import socket
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ... import __version__
 from ..access import livekit_secrets
@@ -16,8 +16,11 @@ from ..access.access import warnings as weak_keys
 from ..access.addresses import is_loopback
 from ..access.key_entries import needs_access
 from ..descriptors import descriptor_limit
-from ..history import HistoryError, open_history
+from ..history import SHARED, HistoryError, open_history
 from ..settings import LOOPBACK, RESERVED_FDS, Settings, SettingsError
+
+if TYPE_CHECKING:
+    from .own_valkey import OwnValkey
 
 _BUSY_WAIT = 3.0
 """Seconds to wait for a busy port: a hub that was just killed may still hold it."""
@@ -80,6 +83,21 @@ def check(settings: Settings) -> None:
             "or lower the setting",
             2,
         )
+
+
+def start_own_valkey(settings: Settings) -> OwnValkey | None:
+    """Start the server that the history needs, if the hub is to start one; raises `StartRefused`."""
+    if not settings.history.startswith("valkey://"):
+        return None
+    from ..history.valkey.address import ServerAddress
+    from .own_valkey import OwnValkey
+
+    server = OwnValkey(ServerAddress(settings.history))
+    try:
+        server.start()
+    except HistoryError as error:
+        raise StartRefused(f"The hub does not start: {error}", 1) from None
+    return server
 
 
 def check_bound(settings: Settings, listening: Iterable[Any]) -> None:
@@ -146,6 +164,15 @@ def say(text: str) -> None:
         pass
 
 
+def shown_history(url: str) -> str:
+    """Where a history is, without a password."""
+    if not url.startswith(SHARED):
+        return url.removeprefix("sqlite:///")
+    from ..history.valkey.address import ServerAddress
+
+    return ServerAddress(url).shown
+
+
 def _access(settings: Settings) -> str:
     if not settings.access_required:
         who = "this machine's programs" if settings.host in LOOPBACK else "everyone who can reach this port"
@@ -157,7 +184,7 @@ def _access(settings: Settings) -> str:
 
 def banner(settings: Settings) -> str:
     """The text that the hub prints once it is up."""
-    history = settings.history.removeprefix("sqlite:///") if settings.history != "memory:" else "memory only"
+    history = "memory only" if settings.history == "memory:" else shown_history(settings.history)
     return "\n".join(
         [
             f"LiveKit Event Hub {__version__}",

@@ -62,8 +62,13 @@ def main(server: str | None, check: bool) -> None:
         elif (server or ("gevent" if sys.platform == "win32" else "gunicorn")) == "gunicorn":
             _gunicorn()
         else:
-            preflight.check(settings)
-            _pywsgi(settings)
+            valkey = preflight.start_own_valkey(settings)
+            try:
+                preflight.check(settings)
+                _pywsgi(settings)
+            finally:
+                if valkey is not None:
+                    valkey.stop()
     except preflight.StartRefused as refused:
         click.echo(str(refused), err=True)
         sys.exit(refused.code)

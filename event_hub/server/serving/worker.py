@@ -27,7 +27,7 @@ from gunicorn.workers.ggevent import GeventWorker
 
 from ..errors import RequestError
 from ..http.body import Metered
-from . import patching, protocol_errors
+from . import ending, patching, protocol_errors
 from .dead_peers import detect_dead_peers
 from .direct import DirectServer
 from .idle import IdleConnections
@@ -208,7 +208,8 @@ class HubWorker(GeventWorker):
             self._idle.end_older(self.cfg.keepalive)
             self._stop.wait(_BEAT)
         until = time.monotonic() + hub.settings.drain
-        hub.end_agents()
+        if self.cfg.workers == 1 or ending.of_the_hub():
+            hub.end_agents()
         for server in servers:
             server.close()
         hub.drain(until - time.monotonic())

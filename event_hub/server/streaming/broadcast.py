@@ -155,6 +155,17 @@ class Broadcast:
             if not view.subscribers:
                 self.log.forget(view)
 
+    def restart(self, head: int, reason: str) -> None:
+        """Begin the log again at `head`, and drop every subscriber."""
+        subscribers = self.subscribers()
+        with self.lock:
+            self.log.restart(head)
+        for number, subscriber in enumerate(subscribers, 1):
+            self.counters.dropped[reason] += 1
+            subscriber.drop()
+            if not number % YIELD_EVERY:
+                answer_arrivals()
+
     def rejoin(self, subscriber: Subscriber) -> None:
         """It can be written to again: the next flush sends what it has not taken."""
         with self.lock:

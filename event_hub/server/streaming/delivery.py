@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
 from ... import sse
 from ..filters import Filter
-from ..history import Draft, History, HistoryError, Stored
+from ..history import Draft, History, HistoryError, HistoryLost, Stored
 from ..history.health import HistoryHealth
 from .broadcast import Broadcast
 from .log import View
@@ -47,8 +47,16 @@ def _draft(data: bytes) -> Draft:
 class Delivery:
     """Feeds the log. `start` it if the history is shared, `stop` it at the end."""
 
-    def __init__(self, broadcast: Broadcast, history: History, health: HistoryHealth) -> None:
+    def __init__(
+        self,
+        broadcast: Broadcast,
+        history: History,
+        health: HistoryHealth,
+        restarted: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`restarted`: called after the history has lost events that were delivered, to drop what was derived from them."""
         self._broadcast = broadcast
+        self._restarted = restarted
         self._history = history
         self._health = health
         self._advanced = threading.Condition()
@@ -111,17 +119,31 @@ class Delivery:
     def _follow_loop(self) -> None:
         while not self._stopped.is_set():
             try:
-                for events in self._history.follow(self._broadcast.log.head):
+                for events in self._history.follow(self._delivered):
                     with self._broadcast.lock:
                         self._feed(events)
                     self._broadcast.wake()
                     if self._waiting:
                         self._notify()
+            except HistoryLost as lost:
+                self._restart(lost)
+                continue
             except HistoryError as error:
                 self._health.report(error)
             except Exception:
                 logger.exception("following the history failed")
             self._stopped.wait(_RETRY)
+
+    def _delivered(self) -> int:
+        return self._broadcast.log.head
+
+    def _restart(self, lost: HistoryLost) -> None:
+        """What was delivered is not what the history has: begin again where they agree. Every stream ends, and resumes with
+        its cursor, which names an epoch that is over, and so gets the gap."""
+        logger.error("%s", lost)
+        self._broadcast.restart(lost.through, f"history_{lost.reason}")
+        self._restarted()
+        self._notify()
 
     def _wait_for(self, offset: int) -> bool:
         """Wait until the event at `offset` has been delivered; False if that takes too long."""

@@ -179,10 +179,15 @@ class Log:
         """The offset of the newest event."""
         self.settled = head
         """The offset up to which every subscriber that can be written to has been served."""
-        self.bytes = 0
-        """The size of the frames in the ring."""
+        self.restarts = 0
+        """How often it was begun anew, because the history had lost events."""
         self._ring = ring
         self._ring_bytes = ring_bytes
+        self._clear()
+
+    def _clear(self) -> None:
+        self.bytes = 0
+        """The size of the frames in the ring."""
         self._entries: deque[tuple[int, int, tuple[View, ...]]] = deque()
         self._views: dict[Filter, View] = {}
         self._all: list[View] = []
@@ -191,6 +196,12 @@ class Log:
         self._matching: tuple[View, ...] = ()
         """The views that match such an event, until views change."""
         self._index: dict[str, dict[str, list[View]]] = {"session": {}, "room": {}, "type": {}}
+
+    def restart(self, head: int) -> None:
+        """Begin at `head`, with no views: those that there were get no more events."""
+        self._clear()
+        self.head = self.settled = head
+        self.restarts += 1
 
     def __len__(self) -> int:
         """The number of events in the ring."""

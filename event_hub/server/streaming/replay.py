@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 from ..cooperate import TimeSlice
 from ..filters import Filter
-from ..history import HistoryReader
+from ..history import HistoryError, HistoryReader
 from . import notices
 from .broadcast import Broadcast
 from .replay_pages import ReplayPage, ReplayPages
@@ -23,7 +23,7 @@ class Replay:
     Send `opening()`, then everything that `next()` returns; when it returns None, the subscriber is attached.
     """
 
-    __slots__ = ("_after", "_broadcast", "_filter", "_history", "_now", "_pages", "_start")
+    __slots__ = ("_after", "_broadcast", "_filter", "_history", "_now", "_pages", "_restarts", "_start")
 
     def __init__(
         self,
@@ -41,6 +41,7 @@ class Replay:
         self._after = start.offset
         self._now = now
         self._pages = pages
+        self._restarts = broadcast.log.restarts
 
     def opening(self, spread: float) -> bytes:
         """`retry:`, `stream_opened`, and the gap, if there is one."""
@@ -88,6 +89,8 @@ class Replay:
     def _attach(self, subscriber: Subscriber) -> bool:
         """Attach to the view if it reaches back to where the replay is. With the lock held."""
         broadcast = self._broadcast
+        if broadcast.log.restarts != self._restarts:
+            raise HistoryError("the history has lost events meanwhile: the stream resumes with a gap")
         view = broadcast.log.find(self._filter)
         position = view.position_after(self._after) if view else None
         if position is None:

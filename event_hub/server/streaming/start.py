@@ -63,6 +63,8 @@ class Start:
 
 def find_start(request: StartRequest, filter: Filter, history: HistoryReader, now: float) -> Start:
     """The start that `request` asks for."""
+    if request.since or request.replay:
+        history.catch_up()
     if request.last_id:
         return resume(request.last_id, filter, history)
     if request.since:
@@ -84,6 +86,8 @@ def resume(text: str, filter: Filter, history: HistoryReader) -> Start:
     if survived is None:
         return _start_with_gap(history, history.floor, cursor, "unknown_epoch")
     offset, whole = survived
+    if offset > history.head:
+        history.catch_up()
     if not whole:
         return _start_with_gap(history, max(offset, history.floor), cursor, "unknown_epoch")
     if offset > history.head:

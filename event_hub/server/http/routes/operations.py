@@ -31,9 +31,8 @@ def health(hub: EventHub) -> Response:
 def subscribers(hub: EventHub) -> Response:
     """The open streams."""
     query = parse(SubscribersQuery, request.args)
-    open_streams = hub.broadcast.subscribers()
-    listed = [hub.broadcast.facts(subscriber) for subscriber in open_streams[: query.limit]]
-    return json_response({"count": len(open_streams), "subscribers": listed})
+    count, listed = hub.all_subscribers(query.limit)
+    return json_response({"count": count, "subscribers": listed})
 
 
 def config(hub: EventHub) -> Response:
@@ -87,8 +86,21 @@ def gateway(address: str | None, principal: Principal) -> dict[str, Any] | None:
     return {"address": address, "pages": mode_of("gateway").page_links(address)}
 
 
+def answer_peers(hub: EventHub) -> None:
+    """What the other worker processes of a hub ask of this one."""
+    if hub.peers is None:
+        return
+
+    def page() -> str:
+        from ... import metrics
+
+        return metrics.page(hub).decode()
+
+    hub.peers.calls.methods["metrics"] = page
+
+
 def prometheus(hub: EventHub) -> Response:
     """The metrics in Prometheus' format."""
     from ... import metrics  # 10 ms, for those who scrape
 
-    return Response(metrics.page(hub), content_type=metrics.CONTENT_TYPE, headers={"Cache-Control": "no-store"})
+    return Response(metrics.all_pages(hub), content_type=metrics.CONTENT_TYPE, headers={"Cache-Control": "no-store"})
