@@ -14,6 +14,11 @@ class Heartbeat(Event):
     example: ClassVar[dict[str, Any]] = {"type": "heartbeat", "timestamp": 1695123456.789, "cursor": "3f9ac0d1-42"}
     type: Literal["heartbeat"]
     cursor: Text = Field(description="the latest cursor that this subscriber has reached")
+    degraded: bool | None = Field(
+        None,
+        description="true: the history cannot be written at the moment, so publishers are refused and nothing new arrives; "
+        "sent at once when that begins and when it ends",
+    )
 
 
 class StreamOpened(Event):

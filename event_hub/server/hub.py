@@ -89,6 +89,7 @@ class EventHub:
             heartbeat=settings.heartbeat,
             stall=settings.stall,
             ended=self.access.ended,
+            degraded=lambda: self.history_health.error is not None,
         )
         self.streams = Streams(
             self.history,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import math
 import secrets
@@ -226,6 +227,7 @@ class Access:
     def use_secret(self, secret: bytes) -> None:
         """Sign with the secret of all hubs that share a history, so that each accepts what another has signed."""
         self._secret = secret
+        self.cookie = cookie_name(hashlib.sha256(secret).hexdigest()[:8])
         if self.required:
             self._keys = self._key_ring(self._settings.keys())
 

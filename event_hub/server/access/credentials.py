@@ -20,8 +20,9 @@ class Credential(NamedTuple):
     cookie: bool = False
 
 
-def cookie_name(port: int) -> str:
-    """The name of the sign-in cookie. Cookies do not distinguish ports, so hubs on one host must not share a name."""
+def cookie_name(port: int | str) -> str:
+    """The name of the sign-in cookie. Cookies do not distinguish ports, so hubs on one host must not share a name, except
+    those that share a history: theirs ends with a name of that."""
     return f"hub_sign_in_{port}"
 
 

@@ -52,6 +52,7 @@ class Broadcast:
         heartbeat: float,
         stall: float,
         ended: Callable[[Principal], str | None] = lambda _principal: None,
+        degraded: Callable[[], bool] = lambda: False,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self.log = log
@@ -65,6 +66,9 @@ class Broadcast:
         self.stall = stall
         self._ended = ended
         """Why a principal's streams have to end; None while they may go on."""
+        self._degraded = degraded
+        self._told_degraded = False
+        """Whether subscribers know that the history cannot be written."""
         self._dirty: list[View] = []
         self._dirty_since = 0.0
         self._flushing = False
@@ -283,6 +287,8 @@ class Broadcast:
         frame, head = b"", -1
         sent, since = 0, time.perf_counter()
         self._sweeps += 1
+        degraded = self._degraded()
+        at_once, self._told_degraded = degraded != self._told_degraded, degraded
         for number, subscriber in enumerate(self.subscribers(), 1):
             if not number % 50 and time.perf_counter() - since > _SWEEP_SLICE:
                 poll()
@@ -303,7 +309,7 @@ class Broadcast:
                 subscriber.drop()
                 continue
             # Each in its own eighth of the interval's last quarter, so that a broadcast causes no burst of heartbeats later.
-            if now - subscriber.last < interval * (0.75 + 0.03 * (subscriber.id & 7)):
+            if not at_once and now - subscriber.last < interval * (0.75 + 0.03 * (subscriber.id & 7)):
                 continue
             with self.lock:
                 view = subscriber.view
@@ -311,7 +317,7 @@ class Broadcast:
                     continue
                 if head != self.log.head:
                     head = self.log.head
-                    frame = notices.heartbeat(self.epochs.cursor(head), self.wall())
+                    frame = notices.heartbeat(self.epochs.cursor(head), self.wall(), degraded=degraded)
                 subscriber.offset = head
             try:
                 subscriber.write(frame, now)

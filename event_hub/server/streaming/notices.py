@@ -26,9 +26,13 @@ def opened(cursor: Cursor, now: float, *, resumed: bool, replayed: int | None, s
     return retry + _frame(cursor, "stream_opened", now, fields)
 
 
-def heartbeat(cursor: Cursor, now: float) -> bytes:
-    """A sign of life. A subscriber that has reached the head can resume from its id."""
-    return _frame(cursor, "heartbeat", now, {"cursor": str(cursor)})
+def heartbeat(cursor: Cursor, now: float, *, degraded: bool = False) -> bytes:
+    """A sign of life. A subscriber that has reached the head can resume from its id. `degraded`: the history cannot be
+    written."""
+    fields: dict[str, Any] = {"cursor": str(cursor)}
+    if degraded:
+        fields["degraded"] = True
+    return _frame(cursor, "heartbeat", now, fields)
 
 
 def gap(gap: Gap, now: float) -> bytes:
