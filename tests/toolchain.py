@@ -15,8 +15,19 @@ from pathlib import Path
 
 import pytest
 
-DEBIAN = {"curl": "curl", "chromium": "chromium", "flite": "flite", "ip": "iproute2", "nginx": "nginx-light"}
+DEBIAN = {
+    "curl": "curl",
+    "chromium": "chromium",
+    "flite": "flite",
+    "ip": "iproute2",
+    "nginx": "nginx-light",
+    "caddy": "caddy",
+    "haproxy": "haproxy",
+    "systemd-analyze": "systemd",
+}
 """Maps each tool to its Debian package."""
+_SERVICES = ("nginx", "caddy", "haproxy")
+"""Tools whose packages start them as services, on ports 80 and 443."""
 
 
 def find(name: str) -> str | None:
@@ -97,8 +108,9 @@ def tools() -> int:
             if done.returncode:
                 print(f"{' '.join(command)} failed:\n{done.stdout[-2000:]}", file=sys.stderr)
                 return 1
-        if "nginx" in missing and Path("/run/systemd/system").is_dir():  # its package starts it on port 80
-            subprocess.run(["systemctl", "disable", "--now", "nginx"], capture_output=True, check=False)
+        started = [name for name in _SERVICES if name in missing]
+        if started and Path("/run/systemd/system").is_dir():
+            subprocess.run(["systemctl", "disable", "--now", *started], capture_output=True, check=False)
         return 0
     skipped(missing, f"sudo apt install {' '.join(packages)}")
     return 0
