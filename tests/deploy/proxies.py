@@ -71,7 +71,7 @@ class Proxy:
         if self.name == "caddy":
             return (
                 address,
-                ("grace_period 60s", f"grace_period 1s\n\tadmin unix/{folder}/admin.sock\n\thttp_port {self._plain}\n\thttps_port {self.port}"),
+                ("grace_period 5s", f"grace_period 1s\n\tadmin unix/{folder}/admin.sock\n\thttp_port {self._plain}\n\thttps_port {self.port}"),
                 ("hub.example.org {", f"https://localhost, https://127.0.0.1 {{\n\ttls {CERTIFICATE} {CERTIFICATE}"),
             )
         return (
