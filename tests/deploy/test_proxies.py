@@ -100,10 +100,20 @@ def test_only_the_page_is_compressed(proxy: Proxy) -> None:
 
 def test_a_client_cannot_choose_the_hubs_paths(proxy: Proxy) -> None:
     """The proxy is named in HUB_PROXIES, so its SCRIPT_NAME would count."""
-    for name in ("SCRIPT_NAME", "SCRIPT-NAME", "Script-Name"):
+    for name in ("SCRIPT_NAME", "Script_name", "SCRIPT-NAME"):
         assert proxy.request("GET", "/inner/api/config", headers={name: "/inner"}).status_code == 404
-    cookie_path = proxy.request("GET", "/api/config", headers={"X-Forwarded-Proto": "http"})
-    assert cookie_path.status_code == 200
+
+
+def test_pages_of_the_hubs_own_origin_may_post_and_others_not(proxy: Proxy) -> None:
+    """The hub knows its origin from Host and X-Forwarded-Proto, which the proxy sets."""
+    event = {"type": "n", "n": 1, "room": "origin"}
+    for origin, claim, status in (
+        (proxy.url, {}, 200),
+        (proxy.url, {"X-Forwarded-Proto": "http"}, 200),
+        ("https://evil.example", {"X-Forwarded-Host": "evil.example"}, 403),
+    ):
+        answer = proxy.request("POST", "/api/agent/data", json=event, headers={"Origin": origin, **claim})
+        assert answer.status_code == status, (origin, answer.text)
 
 
 def test_clients_are_counted_by_their_own_addresses(hub_factory: Callable[..., HubProcess], before: Before) -> None:
