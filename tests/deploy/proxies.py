@@ -38,7 +38,12 @@ class Proxy:
         self.url, self.plain = f"https://127.0.0.1:{self.port}", f"http://127.0.0.1:{self._plain}"
         self._file = folder / FILES[name]
         self._log = folder / f"{name}.log"
-        self._environ = {**os.environ, "HOME": str(folder), "XDG_DATA_HOME": str(folder), "XDG_CONFIG_HOME": str(folder)}
+        self._environ = {
+            **os.environ,
+            "HOME": str(folder),
+            "XDG_DATA_HOME": str(folder),
+            "XDG_CONFIG_HOME": str(folder),
+        }
         text = (DEPLOY / FILES[name]).read_text()
         for old, new in self._replacements(hub, folder):
             assert old in text, f"deploy/{self._file.name} no longer contains {old!r}"
@@ -51,7 +56,8 @@ class Proxy:
         address = ("127.0.0.1:5000", f"127.0.0.1:{hub}")
         if self.name == "nginx":
             temporary = "".join(
-                f"    {kind}_temp_path {folder}/{kind};\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+                f"    {kind}_temp_path {folder}/{kind};\n"
+                for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
             )
             return (
                 address,
@@ -71,7 +77,10 @@ class Proxy:
         if self.name == "caddy":
             return (
                 address,
-                ("grace_period 5s", f"grace_period 1s\n\tadmin unix/{folder}/admin.sock\n\thttp_port {self._plain}\n\thttps_port {self.port}"),
+                (
+                    "grace_period 5s",
+                    f"grace_period 1s\n\tadmin unix/{folder}/admin.sock\n\thttp_port {self._plain}\n\thttps_port {self.port}",
+                ),
                 ("hub.example.org {", f"https://localhost, https://127.0.0.1 {{\n\ttls {CERTIFICATE} {CERTIFICATE}"),
             )
         return (

@@ -82,7 +82,11 @@ def test_the_image_starts_what_the_package_installs() -> None:
     assert json.loads(command)[0] in scripts
     (_, module, *arguments) = AGENT["command"][1:]
     done = subprocess.run(
-        [sys.executable, "-m", module, *arguments, "--help"], cwd=ROOT, capture_output=True, timeout=PATIENCE * 2, check=False
+        [sys.executable, "-m", module, *arguments, "--help"],
+        cwd=ROOT,
+        capture_output=True,
+        timeout=PATIENCE * 2,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
 
@@ -108,7 +112,9 @@ def test_a_hub_in_the_image_needs_credentials(tmp_path: Path) -> None:
     environ = dict(word.split("=", 1) for line in instructions("ENV") for word in shlex.split(line))
     hub = HubProcess(tmp_path, **{name: text for name, text in environ.items() if name.startswith("HUB_")})
     check = [sys.executable, "-m", "event_hub", "serve", "--check"]
-    done = subprocess.run(check, cwd=ROOT, env=hub.environ, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    done = subprocess.run(
+        check, cwd=ROOT, env=hub.environ, capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
     assert done.returncode == 2
     assert "HUB_CONTROL_KEYS" in done.stderr
 
