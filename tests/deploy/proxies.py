@@ -13,7 +13,7 @@ import signal
 import socket
 import ssl
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -30,9 +30,10 @@ FILES = {"nginx": "nginx.conf", "caddy": "Caddyfile", "haproxy": "haproxy.cfg"}
 
 
 class Proxy:
-    """A running proxy. `url`: where it serves over TLS; `plain`: where it redirects from HTTP."""
+    """A running proxy. `url`: where it serves over TLS; `plain`: where it redirects from HTTP. `edit`: what the docs say to
+    change in its file."""
 
-    def __init__(self, name: str, hub: int, folder: Path) -> None:
+    def __init__(self, name: str, hub: int, folder: Path, edit: Callable[[str], str] = str) -> None:
         self.name = name
         self.port, self._plain = free_port(), free_port()
         self.url, self.plain = f"https://127.0.0.1:{self.port}", f"http://127.0.0.1:{self._plain}"
@@ -44,7 +45,7 @@ class Proxy:
             "XDG_DATA_HOME": str(folder),
             "XDG_CONFIG_HOME": str(folder),
         }
-        text = (DEPLOY / FILES[name]).read_text()
+        text = edit((DEPLOY / FILES[name]).read_text())
         for old, new in self._replacements(hub, folder):
             assert old in text, f"deploy/{self._file.name} no longer contains {old!r}"
             text = text.replace(old, new)
