@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -138,3 +139,27 @@ def test_a_hub_killed_behind_the_proxy_loses_nothing(
         until(lambda: len(watcher.seen) == 11, "the rest")
     assert watcher.seen == list(range(11))
     assert watcher.gaps == []
+
+
+def test_a_hub_whose_history_cannot_be_written_is_still_reached(
+    durable: HubProcess, before: Before, tmp_path: Path
+) -> None:
+    """It is not ready, but serves streams and what is stored, and says itself why it accepts no events."""
+    durable.publish({"type": "n", "n": 1})
+    proxy = before(durable.port)
+    with closing(sqlite3.connect(tmp_path / "hub.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+
+        def refused() -> bool:
+            answer = proxy.request("POST", "/api/agent/data", json={"type": "n", "n": 2})
+            assert (answer.status_code, answer.json()["code"]) == (503, "history_unavailable")
+            return proxy.name != "haproxy" or "Server hub/hub is DOWN" in proxy.output()
+
+        until(refused, "HAProxy to notice")
+        assert proxy.request("GET", "/api/health").json()["status"] == "degraded"
+        assert proxy.request("GET", "/api/health/live").status_code == 200
+        assert len(proxy.request("GET", "/api/events").json()["events"]) == 1
+        with proxy.stream("?since=all") as stream:
+            assert stream.until("n")["n"] == 1
+        other.execute("ROLLBACK")
+    until(lambda: _posted(proxy, 3), "the hub to accept events again")
