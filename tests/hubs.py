@@ -7,6 +7,7 @@ import os
 import random
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -261,8 +262,12 @@ class Stream:
         read_head: bool = True,
         version: str = "1.1",
         headers: Sequence[str] = (),
+        source: str = "",
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.socket = socket.socket()
+        if source:
+            self.socket.bind((source, 0))
         if receive_buffer:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.status = 0
@@ -277,6 +282,8 @@ class Stream:
         try:
             self.socket.settimeout(PATIENCE)
             self.socket.connect(("127.0.0.1", port))
+            if tls is not None:
+                self.socket = tls.wrap_socket(self.socket, server_hostname="localhost")
             lines = [f"GET /api/stream{query} HTTP/{version}", f"Host: 127.0.0.1:{port}", "Accept: text/event-stream"]
             lines += headers
             if last_id is not None:

@@ -11,6 +11,8 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -22,8 +24,14 @@ DEBIAN = {
     "ip": "iproute2",
     "nginx": "nginx-light",
     "redis-server": "redis-server",
+    "caddy": "caddy",
+    "haproxy": "haproxy",
+    "systemd-analyze": "systemd",
 }
 """Maps each tool to its Debian package."""
+_SERVICES = ("nginx", "caddy", "haproxy", "redis-server")
+"""Tools whose packages run them as services, also after the next boot."""
+_POLICY = Path("/usr/sbin/policy-rc.d")
 
 
 def find(name: str) -> str | None:
@@ -85,6 +93,20 @@ def skipped(missing: list[str], command: str) -> int:
     return 1 if missing and os.environ.get("CI") == "true" else 0
 
 
+@contextmanager
+def no_services() -> Iterator[None]:
+    """Packages that are installed meanwhile start no services: Debian's scripts ask this file first."""
+    ours = not _POLICY.exists()
+    if ours:
+        _POLICY.write_text("#!/bin/sh\nexit 101\n")
+        _POLICY.chmod(0o755)
+    try:
+        yield
+    finally:
+        if ours:
+            _POLICY.unlink(missing_ok=True)
+
+
 def tools() -> int:
     """The tools from Debian packages."""
     missing = [name for name in DEBIAN if find(name) is None]
@@ -98,15 +120,16 @@ def tools() -> int:
             ["apt-get", "update", "-qq"],
             ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages],
         ):
-            done = subprocess.run(
-                command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
-            )
+            with no_services():
+                done = subprocess.run(
+                    command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+                )
             if done.returncode:
                 print(f"{' '.join(command)} failed:\n{done.stdout[-2000:]}", file=sys.stderr)
                 return 1
-        if Path("/run/systemd/system").is_dir():  # their packages start them
-            for name in {"nginx", "redis-server"} & set(missing):
-                subprocess.run(["systemctl", "disable", "--now", name], capture_output=True, check=False)
+        started = [name for name in _SERVICES if name in missing]
+        if started and Path("/run/systemd/system").is_dir():
+            subprocess.run(["systemctl", "disable", "--now", *started], capture_output=True, check=False)
         return 0
     skipped(missing, f"sudo apt install {' '.join(packages)}")
     return 0

@@ -196,6 +196,7 @@ def create_app(settings: Settings | None = None, *, static: Path | None = None) 
         endpoint="room_transcript",
     )
     route("/api/health", operations.health)
+    app.add_url_rule("/api/health/live", "live", operations.live, methods=["GET"])
     route("/api/subscribers", operations.subscribers)
     route("/api/config", operations.config)
     route("/metrics", operations.prometheus)

@@ -206,6 +206,7 @@ def assert_history_fails(hub: HubProcess, reason: str) -> None:
     (health,) = until(lambda: _degraded(hub), "the hub to report that it is degraded")
     assert health.json()["status"] == "degraded"
     assert reason in health.json()["history"]["error"]
+    assert hub.get("/api/health/live")["status"] == "alive"  # a restart would not help
 
 
 def test_a_database_locked_while_running(hub_factory: Callable[..., HubProcess], tmp_path: Path) -> None:

@@ -87,7 +87,7 @@ def test_an_address_has_its_own_rate_where_there_is_no_credential(stranger: Prin
 def test_pages_health_and_preflights_do_not_count() -> None:
     limited = limits(HUB_ADDRESS_RATE_LIMIT="1/day", HUB_RATE_LIMIT="1/day")
     for _ in range(10):
-        for path in ("/", "/static/page.js", "/docs/", "/api/health", "/openapi.json"):
+        for path in ("/", "/static/page.js", "/docs/", "/api/health", "/api/health/live", "/openapi.json"):
             limited.admit(came("192.0.2.1", path), ANONYMOUS)
             limited.admit(came("192.0.2.1", path), ADA)
         limited.admit(came("192.0.2.1", method="OPTIONS"), ANONYMOUS)

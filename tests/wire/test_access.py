@@ -66,6 +66,7 @@ def test_a_stranger_learns_only_how_to_sign_in(guarded: HubProcess) -> None:
     assert set(config) == {"version", "access"}
     assert (config["access"]["auth"], config["access"]["kind"]) == ("required", "anonymous")
     assert set(requests.get(f"{guarded.url}/api/health", timeout=PATIENCE).json()) == {"version", "status"}
+    assert set(requests.get(f"{guarded.url}/api/health/live", timeout=PATIENCE).json()) == {"version", "status"}
     assert get(guarded, "/api/config", KEYS["control"]).json()["access"]["control"] is True
 
 

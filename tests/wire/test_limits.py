@@ -87,6 +87,7 @@ def test_strangers_have_a_rate_for_each_address(
         answer = requests.post(f"{hub.url}{path}", json={"type": "n"}, timeout=PATIENCE)
         assert answer.status_code == 429, path
     assert get(hub, "/api/health").status_code == 200
+    assert get(hub, "/api/health/live").status_code == 200
     assert get(hub, "/").status_code == 200
     if environ:
         assert get(hub, "/api/events", KEY).status_code == 200

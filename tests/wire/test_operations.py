@@ -70,6 +70,7 @@ def test_config_and_health(hub: HubProcess) -> None:
     assert config["limits"]["event"] == 65536
     health = hub.get("/api/health")
     assert health["status"] == "ok"
+    assert hub.get("/api/health/live") == {"version": health["version"], "status": "alive"}
     assert health["cursor"].startswith(config["epoch"])
 
 

@@ -25,6 +25,7 @@ CONFIG = ["-m", "gunicorn", "-c", "python:event_hub.server.serving.gunicorn_conf
 PATHS = [
     "/",
     "/api/health",
+    "/api/health/live",
     "/api/events",
     "/api/stream",
     "/api/config",

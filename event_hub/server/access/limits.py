@@ -1,7 +1,7 @@
 """Limits for each credential and each address: rates of requests, numbers of open streams, and patterns that they watch.
 
 A hub without such settings pays for one check of None. Which requests count: those to the API and for metrics, except
-`/api/health`, for an orchestrator would restart a hub that refuses to say how it is. Pages and static files do not count: a
+health, for an orchestrator would restart a hub that refuses to say how it is. Pages and static files do not count: a
 browser fetches dozens of them at once, and reading never delays publishers. The hub's own agents have no limit.
 """
 
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from .windows import SharedWindows, Windows
 
 _COUNTED = ("/api/", "/metrics")
-_FREE = "/api/health"
+FREE = frozenset({"/api/health", "/api/health/live"})
+"""Paths whose requests do not count."""
 _WITHOUT_CREDENTIAL = ("local", "anonymous")
 
 
@@ -109,7 +110,7 @@ class Limits:
     def admit(self, environ: Mapping[str, Any], principal: Principal) -> None:
         """Count a request, and raise `RequestError` if it is one too many; such a request is not counted."""
         path = str(environ["PATH_INFO"])
-        if not path.startswith(_COUNTED) or path == _FREE or environ["REQUEST_METHOD"] == "OPTIONS":
+        if not path.startswith(_COUNTED) or path in FREE or environ["REQUEST_METHOD"] == "OPTIONS":
             return
         if principal.kind in _WITHOUT_CREDENTIAL:
             if self._by_address is not None:

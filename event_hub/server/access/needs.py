@@ -43,6 +43,7 @@ ROUTES: dict[tuple[str, str], Need] = {
     ("POST", "/api/sign-out"): Need.NOTHING,
     ("POST", "/api/livekit/webhook"): Need.NOTHING,
     ("GET", "/api/health"): Need.NOTHING,
+    ("GET", "/api/health/live"): Need.NOTHING,
     ("GET", "/api/config"): Need.NOTHING,
     ("GET", "/"): Need.NOTHING,
     ("GET", "/stream-test.html"): Need.NOTHING,

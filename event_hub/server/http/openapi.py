@@ -150,6 +150,7 @@ _TABLE: tuple[_Row, ...] = (
     ),
     _Row("/api/health", "get", "operations", "Check whether the hub accepts events; 503 with the same fields if not", None,
          {_JSON: ref("Health")}),
+    _Row("/api/health/live", "get", "operations", "Check whether the hub runs: 200 even while it accepts no events", None, {_JSON: ref("Live")}),
     _Row("/api/subscribers", "get", "operations", "List open streams", SubscribersQuery, {_JSON: ref("Subscribers")}, ("bad_parameter",)),
     _Row("/api/config", "get", "operations", "Get features, limits, retention and known event types", None, {_JSON: ref("Config")}),
     _Row("/metrics", "get", "operations", "Get metrics in Prometheus' format", None, {"text/plain": {"type": "string"}}),
@@ -192,6 +193,7 @@ _ANSWERS: dict[str, dict[str, Any]] = {
         history={"type": "object"},
         forwards=array(ref("Forward"), "the targets in HUB_FORWARD; absent if there are none"),
     ),
+    "Live": record(version=TEXT, status={"const": "alive"}),
     "Forward": record(
         "error",
         "retry_at",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..access.limits import FREE
 from ..access.needs import Need, need_of
 from .json_schema import COUNT, FLAG, TEXT, array, or_null, record
 
@@ -62,7 +63,7 @@ def security(method: str, path: str) -> tuple[dict[str, Any], tuple[str, ...]]:
     """The `security` and `x-needs` of an operation, and the errors that they bring. `path`: as OpenAPI writes it."""
     need = need_of(method.upper(), _RULES.get(path, path))
     if need is Need.NOTHING:
-        counted = path.startswith("/api/") and path != "/api/health"
+        counted = path.startswith("/api/") and path not in FREE
         return {"security": []}, ("rate_limited",) if counted else ()
     return {"security": [{name: []} for name in SCHEMES], "x-needs": str(need)}, _ERRORS
 

@@ -28,6 +28,11 @@ def health(hub: EventHub) -> Response:
     return json_response({"version": __version__, **facts}, 200 if facts["status"] == "ok" else 503)
 
 
+def live() -> Response:
+    """200 while this process answers requests, whatever the state of its history: a restart does not repair a full disk."""
+    return json_response({"version": __version__, "status": "alive"})
+
+
 def subscribers(hub: EventHub) -> Response:
     """The open streams."""
     query = parse(SubscribersQuery, request.args)
