@@ -46,6 +46,7 @@ class Connection(Protocol):
     """What `DirectServer` needs of a connection (`worker.MeteredConnection`)."""
 
     waited: bool
+    unsent: Unsent | None
 
     def receive(self, size: int) -> bytes: ...
     def recv(self, size: int) -> bytes: ...
@@ -178,6 +179,17 @@ class _Response:
         return (first + "".join(self.lines) + "\r\n").encode("latin-1")
 
 
+class Unsent:
+    """An answer that has not been sent yet, to the first request of a connection. `rest`: bytes received after it."""
+
+    __slots__ = ("answer", "response", "rest")
+
+    def __init__(self, response: _Response, answer: Iterable[bytes], rest: bytes) -> None:
+        self.response = response
+        self.answer = answer
+        self.rest = rest
+
+
 class DirectServer:
     """Serves the connections of one worker. `base`: the part of the WSGI environ that all requests have in common."""
 
@@ -189,6 +201,9 @@ class DirectServer:
         """Serve requests until the connection is to be closed; or return the bytes received of a request that is for
         gunicorn. `facts`: the connection's part of the environ; `has_room`: whether the connection may be
         kept open for another request."""
+        unsent, connection.unsent = connection.unsent, None
+        if unsent is not None and not self._send(connection, unsent.response, unsent.answer):
+            return None
         buffer = b""
         while True:
             if not buffer:
@@ -217,6 +232,20 @@ class DirectServer:
                 if not body.discard():
                     return None
 
+    def open_stream(self, connection: Any, facts: dict[str, Any], data: bytes, serving: bool) -> Unsent | None:
+        """Open a stream on `connection` (`sockets.BareConnection`), if `data`, its first bytes, begin with a plain request for
+        one. Raises StopIteration if the connection has been taken over; returns the answer if the request was refused, and
+        None if `data` is to be served by `serve`. `serving`: whether the connection may be kept open."""
+        end = data.find(b"\r\n\r\n") + 4
+        if not data.startswith(STREAM) or not 4 <= end <= _HEAD:
+            return None
+        head = Head(data[:end])
+        if not head.plain:
+            return None
+        facts["gunicorn.socket"] = connection
+        response, answer = self._ask(facts, head, Body(connection, b"", 0), serving)
+        return Unsent(response, answer, data[end:])
+
     def _complete(self, connection: Connection, buffer: bytes) -> tuple[bytes, int]:
         """Receive the rest of a head, if it may be one for here; returns what was received, and where the head ends (0 if
         it is left to gunicorn)."""
@@ -233,11 +262,20 @@ class DirectServer:
 
     def _respond(self, connection: Connection, facts: dict[str, Any], head: Head, body: Body, serving: bool) -> bool:
         """Answer one request; returns whether another may follow."""
+        return self._send(connection, *self._ask(facts, head, body, serving))
+
+    def _ask(
+        self, facts: dict[str, Any], head: Head, body: Body, serving: bool
+    ) -> tuple[_Response, Iterable[bytes]]:
+        """The application's answer to one request."""
         environ = {**self._base, **facts, **head.environ()}
         environ["wsgi.input"] = body
         environ[RECEIVED] = not body.left
         response = _Response(head.keep_alive and serving)
-        answer = self._app(environ, response.start)
+        return response, self._app(environ, response.start)
+
+    def _send(self, connection: Connection, response: _Response, answer: Iterable[bytes]) -> bool:
+        """Send an answer; returns whether another request may follow."""
         try:
             data = [response.head(http_date(int(time.time())))]
             if response.sized:

@@ -43,12 +43,23 @@ _CHATTER = 64 << 10
 """Bytes that a subscriber may send after its request before it is dropped: it has no reason to send any."""
 
 
+class BareConnection:
+    """A connection that its server has not wrapped yet: a plain socket that does not block."""
+
+    __slots__ = ("socket",)
+
+    def __init__(self, socket: socket) -> None:
+        self.socket = socket
+
+
 def can_take_over(environ: dict[str, Any]) -> bool:
     """Whether this request arrived on a plain socket of gunicorn's gevent worker, from a client that understands chunks.
 
     Only the socket's own type counts: `wsgi.url_scheme` may be what a proxy, or a client, has said in a header.
     """
     connection = environ.get("gunicorn.socket")
+    if type(connection) is BareConnection:
+        return True
     plain = isinstance(connection, gevent_socket.socket) and not isinstance(connection, SSLSocket)
     return plain and environ.get("SERVER_PROTOCOL") == "HTTP/1.1"
 
@@ -58,6 +69,9 @@ class Taken:
 
     def __init__(self, environ: dict[str, Any]) -> None:
         connection = environ["gunicorn.socket"]
+        if type(connection) is BareConnection:
+            self.socket = connection.socket
+            return
         family, proto = connection.family, connection.proto
         self.socket = socket(family, SOCK_STREAM, proto, connection.detach())
         self.socket.setblocking(False)

@@ -1,0 +1,131 @@
+"""Accepting connections, a bounded number in each turn of the event loop.
+
+After a restart all subscribers come back at once. A connection whose first request is a plain GET of the stream is served
+where it was accepted: it never gets a greenlet or a gevent socket of its own, because its request is nearly always there
+already, and its descriptor belongs to the broadcast right after. Every other connection keeps the greenlet that has accepted
+it, and the next turn of the loop accepts in another one. So nothing that one connection waits for delays those behind it.
+"""
+
+from __future__ import annotations
+
+import time
+from _socket import SOCK_STREAM, socket
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from gevent.server import StreamServer
+
+from ..streaming.sockets import BareConnection
+from .direct import DirectServer, Unsent
+
+_ACCEPT = 16
+"""Connections accepted in one turn of the loop."""
+_SLICE = 0.001
+"""Seconds after which a turn accepts no more: that is how long everything else that is due waits."""
+_PIECE = 64 << 10
+"""Bytes received at a time."""
+
+
+class Owner(Protocol):
+    """What an `Acceptor` needs of the worker that it accepts for."""
+
+    direct: DirectServer | None
+    """Serves streams where they were accepted; None: every connection gets a greenlet."""
+
+    def connection(self, family: int, proto: int, descriptor: int) -> Any:
+        """A connection with a greenlet of its own (`worker.MeteredConnection`)."""
+
+    def has_room(self) -> bool:
+        """Whether a connection may be kept open for another request."""
+
+    def failed(self, connection: Any, address: Any, error: Exception) -> None:
+        """Serving a connection has failed: log or answer it, and close."""
+
+
+class Acceptor(StreamServer):
+    """Accepts the connections of one listener. `facts`: the part of the WSGI environ that they all have in common; `handle`:
+    serves a connection that has a greenlet of its own, to its end."""
+
+    def __init__(self, listener: Any, owner: Owner, facts: dict[str, Any], handle: Callable[[Any, Any], None], pool: Any):
+        super().__init__(listener, handle=handle, spawn=pool)
+        self._owner = owner
+        self._facts = facts
+
+    def do_read(self) -> Any:
+        listener: Any = self.socket
+        try:
+            descriptor, address = listener._accept()
+        except BlockingIOError:
+            return None
+        return self._owner.connection(listener.family, listener.proto, descriptor), address
+
+    def _do_read(self) -> None:
+        """Called in each turn of the loop in which connections wait."""
+        if self.full():
+            super()._do_read()  # stops accepting until a slot is free
+        else:
+            self.pool.spawn(self._accept_some)
+
+    def _accept_some(self) -> None:
+        until = time.perf_counter() + _SLICE
+        for _ in range(_ACCEPT):
+            if self.closed:
+                return
+            listener: Any = self.socket
+            try:
+                descriptor, address = listener._accept()
+            except BlockingIOError:
+                return
+            except OSError:
+                super()._do_read()  # meets the same error, and accepts nothing for a moment
+                return
+            self.delay = self.min_delay
+            connection = self._serve(listener.family, listener.proto, descriptor, address)
+            if connection is not None:
+                try:
+                    self.handle(connection, address)
+                finally:
+                    connection.close()
+                return
+            if time.perf_counter() > until:
+                return
+
+    def _serve(self, family: int, proto: int, descriptor: int, address: Any) -> Any:
+        """Serve a stream at once; returns the connection if it needs a greenlet of its own, otherwise None."""
+        owner = self._owner
+        direct = owner.direct
+        if direct is None:
+            return owner.connection(family, proto, descriptor)
+        plain = socket(family, SOCK_STREAM, proto, descriptor)
+        plain.setblocking(False)
+        try:
+            data = plain.recv(_PIECE)
+        except BlockingIOError:
+            return owner.connection(family, proto, plain.detach())
+        except OSError:
+            data = b""
+        if not data:
+            plain.close()
+            return None
+        unsent: Unsent | None = None
+        try:
+            unsent = direct.open_stream(BareConnection(plain), {**self._facts, **peer(address)}, data, owner.has_room())
+        except StopIteration:  # the broadcast has it now
+            return None
+        except Exception as error:
+            owner.failed(owner.connection(family, proto, plain.detach()), address, error)
+            return None
+        except BaseException:
+            plain.close()
+            raise
+        connection = owner.connection(family, proto, plain.detach())
+        connection.unsent = unsent
+        connection.unread(data if unsent is None else unsent.rest)
+        return connection
+
+
+def peer(address: Any) -> dict[str, str]:
+    """A client's address as WSGI names it; empty for a Unix socket."""
+    if isinstance(address, tuple) and address:
+        return {"REMOTE_ADDR": address[0], "REMOTE_PORT": str(address[1])}
+    return {"REMOTE_ADDR": ""}
