@@ -11,19 +11,20 @@ from __future__ import annotations
 import time
 from _socket import SOCK_STREAM, socket
 from collections.abc import Callable
+from functools import lru_cache, partial
 from typing import Any, Protocol
 
 from gevent.server import StreamServer
 
 from ..streaming.sockets import BareConnection
-from .direct import DirectServer, Unsent
+from .direct import HEAD, PIECE, STREAM, DirectServer, Unsent
 
 _ACCEPT = 16
 """Connections accepted in one turn of the loop."""
 _SLICE = 0.001
 """Seconds after which a turn accepts no more: that is how long everything else that is due waits."""
-_PIECE = 64 << 10
-"""Bytes received at a time."""
+_KNOWN = 64
+"""Heads of requests that are kept parsed: those who come back at once mostly send the same one."""
 
 
 class Owner(Protocol):
@@ -49,7 +50,8 @@ class Acceptor(StreamServer):
     def __init__(self, listener: Any, owner: Owner, facts: dict[str, Any], handle: Callable[[Any, Any], None], pool: Any):
         super().__init__(listener, handle=handle, spawn=pool)
         self._owner = owner
-        self._facts = facts
+        direct = owner.direct
+        self._known = None if direct is None else lru_cache(_KNOWN)(partial(direct.stream_request, facts))
 
     def do_read(self) -> Any:
         listener: Any = self.socket
@@ -92,14 +94,13 @@ class Acceptor(StreamServer):
 
     def _serve(self, family: int, proto: int, descriptor: int, address: Any) -> Any:
         """Serve a stream at once; returns the connection if it needs a greenlet of its own, otherwise None."""
-        owner = self._owner
-        direct = owner.direct
-        if direct is None:
+        owner, known = self._owner, self._known
+        if known is None:
             return owner.connection(family, proto, descriptor)
         plain = socket(family, SOCK_STREAM, proto, descriptor)
         plain.setblocking(False)
         try:
-            data = plain.recv(_PIECE)
+            data = plain.recv(PIECE)
         except BlockingIOError:
             return owner.connection(family, proto, plain.detach())
         except OSError:
@@ -107,9 +108,20 @@ class Acceptor(StreamServer):
         if not data:
             plain.close()
             return None
-        unsent: Unsent | None = None
+        end = data.find(b"\r\n\r\n") + 4
+        request = None
+        if 4 <= end <= HEAD and data.startswith(STREAM):
+            request = known(data[:end])
+        if request is None:
+            connection = owner.connection(family, proto, plain.detach())
+            connection.unread(data)
+            return connection
+        environ = request.environ.copy()
+        environ["gunicorn.socket"] = BareConnection(plain)
+        environ.update(peer(address))
+        assert owner.direct is not None
         try:
-            unsent = direct.open_stream(BareConnection(plain), {**self._facts, **peer(address)}, data, owner.has_room())
+            response, answer = owner.direct.open_stream(environ, request.keep_alive and owner.has_room())
         except StopIteration:  # the broadcast has it now
             return None
         except Exception as error:
@@ -119,8 +131,8 @@ class Acceptor(StreamServer):
             plain.close()
             raise
         connection = owner.connection(family, proto, plain.detach())
-        connection.unsent = unsent
-        connection.unread(data if unsent is None else unsent.rest)
+        connection.unsent = Unsent(response, answer)
+        connection.unread(data[end:])
         return connection
 
 

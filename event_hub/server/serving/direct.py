@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import gevent
 import httptools
@@ -21,10 +21,10 @@ from ..http_date import http_date
 POST, STREAM = b"POST /api/agent/data", b"GET /api/stream"
 _ROUTES = (POST, STREAM)
 _LONGEST = max(map(len, _ROUTES))
-_HEAD = 8 << 10
+HEAD = 8 << 10
 """Bytes of a head that is parsed here."""
 _FIELDS = 64
-_PIECE = 64 << 10
+PIECE = 64 << 10
 """Bytes received at a time."""
 _OTHERS = frozenset(
     (
@@ -121,8 +121,9 @@ class Head:
 class Body:
     """`wsgi.input` of a body with a known length, of which the beginning has been received."""
 
-    def __init__(self, connection: Connection, received: bytes, length: int) -> None:
-        self._connection = connection
+    def __init__(self, connection: Connection | None, received: bytes, length: int) -> None:
+        """`connection`: None if all of it was received."""
+        self._connection: Any = connection
         self._received = received
         self.left = length - len(received)
         """Bytes that have not been received yet."""
@@ -137,7 +138,7 @@ class Body:
         pieces, missing = [have], size - len(have)
         self._received = b""
         while missing:
-            piece = self._connection.recv(min(missing, _PIECE))
+            piece = self._connection.recv(min(missing, PIECE))
             if not piece:
                 break
             pieces.append(piece)
@@ -149,7 +150,7 @@ class Body:
         """Receive what the application has not read, so that the next request can follow. False: the client has gone."""
         while self.left:
             self._connection.idle()  # it is closed if nothing comes, or if others need its slot
-            piece = self._connection.recv(min(self.left, _PIECE))
+            piece = self._connection.recv(min(self.left, PIECE))
             if not piece:
                 return False
             self.left -= len(piece)
@@ -179,15 +180,21 @@ class _Response:
         return (first + "".join(self.lines) + "\r\n").encode("latin-1")
 
 
+class StreamRequest(NamedTuple):
+    """A plain GET of the stream, whoever sends it. `environ`: all of it but for the client's address and connection."""
+
+    environ: dict[str, Any]
+    keep_alive: bool
+
+
 class Unsent:
-    """An answer that has not been sent yet, to the first request of a connection. `rest`: bytes received after it."""
+    """An answer that has not been sent yet, to the first request of a connection."""
 
-    __slots__ = ("answer", "response", "rest")
+    __slots__ = ("answer", "response")
 
-    def __init__(self, response: _Response, answer: Iterable[bytes], rest: bytes) -> None:
+    def __init__(self, response: _Response, answer: Iterable[bytes]) -> None:
         self.response = response
         self.answer = answer
-        self.rest = rest
 
 
 class DirectServer:
@@ -208,13 +215,13 @@ class DirectServer:
         while True:
             if not buffer:
                 connection.idle()
-                buffer = connection.receive(_PIECE)
+                buffer = connection.receive(PIECE)
                 if not buffer:
                     return None
             end = buffer.find(b"\r\n\r\n") + 4
             if end < 4 or not buffer.startswith(_ROUTES):
                 buffer, end = self._complete(connection, buffer)
-            if not 4 <= end <= _HEAD:
+            if not 4 <= end <= HEAD:
                 return buffer
             head = Head(buffer[:end])
             if not head.plain:
@@ -232,29 +239,30 @@ class DirectServer:
                 if not body.discard():
                     return None
 
-    def open_stream(self, connection: Any, facts: dict[str, Any], data: bytes, serving: bool) -> Unsent | None:
-        """Open a stream on `connection` (`sockets.BareConnection`), if `data`, its first bytes, begin with a plain request for
-        one. Raises StopIteration if the connection has been taken over; returns the answer if the request was refused, and
-        None if `data` is to be served by `serve`. `serving`: whether the connection may be kept open."""
-        end = data.find(b"\r\n\r\n") + 4
-        if not data.startswith(STREAM) or not 4 <= end <= _HEAD:
+    def stream_request(self, facts: dict[str, Any], data: bytes) -> StreamRequest | None:
+        """The request for a stream whose head is `data`; None if it is not a plain one. `facts`: what the environ of every
+        connection has in common."""
+        head = Head(data)
+        if not head.plain or head.method != b"GET":
             return None
-        head = Head(data[:end])
-        if not head.plain:
-            return None
-        facts["gunicorn.socket"] = connection
-        response, answer = self._ask(facts, head, Body(connection, b"", 0), serving)
-        return Unsent(response, answer, data[end:])
+        environ = {**self._base, **facts, **head.environ(), "wsgi.input": Body(None, b"", 0), RECEIVED: True}
+        return StreamRequest(environ, head.keep_alive)
+
+    def open_stream(self, environ: dict[str, Any], keep_alive: bool) -> tuple[_Response, Iterable[bytes]]:
+        """Open a stream on the connection in `environ` (`sockets.BareConnection`). Raises StopIteration if it has been taken
+        over; returns the answer if the request was refused."""
+        response = _Response(keep_alive)
+        return response, self._app(environ, response.start)
 
     def _complete(self, connection: Connection, buffer: bytes) -> tuple[bytes, int]:
         """Receive the rest of a head, if it may be one for here; returns what was received, and where the head ends (0 if
         it is left to gunicorn)."""
         with gevent.Timeout(_WAITS, False):  # type: ignore[arg-type]  # False: raise nothing
-            while len(buffer) < _HEAD and (buffer.startswith(_ROUTES) or _begins_route(buffer)):
+            while len(buffer) < HEAD and (buffer.startswith(_ROUTES) or _begins_route(buffer)):
                 end = buffer.find(b"\r\n\r\n") + 4
                 if end >= 4:
                     return buffer, end
-                more = connection.receive(_PIECE)
+                more = connection.receive(PIECE)
                 if not more:
                     break
                 buffer += more

@@ -20,7 +20,8 @@ from _socket import (  # the plain one: gevent's and Python's weigh more
     SOCK_STREAM,
     socket,
 )
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import gevent
@@ -77,11 +78,10 @@ class Taken:
         self.socket.setblocking(False)
 
 
-def head(headers: Iterable[tuple[str, str]]) -> bytes:
-    """The response head. The body is chunked, and the connection is not reused."""
-    first = (
-        f"HTTP/1.1 200 OK\r\nDate: {http_date(int(time.time()))}\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n"
-    )
+@lru_cache(maxsize=16)
+def head(headers: tuple[tuple[str, str], ...], second: int) -> bytes:
+    """The response head at a time in epoch seconds. The body is chunked, and the connection is not reused."""
+    first = f"HTTP/1.1 200 OK\r\nDate: {http_date(second)}\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n"
     return (first + "".join([f"{name}: {value}\r\n" for name, value in headers]) + "\r\n").encode("latin-1")
 
 
@@ -171,7 +171,11 @@ class SocketSubscriber(Subscriber):
             self._writer.close()
             self._writer = None
         self.notice_leaving()
-        self._resume()
+        view = self.view
+        if view is not None and self.position == view.head and not self._rest and self.finishing is None:
+            self.blocked = False  # it is where the log is, as most new subscribers are
+        else:
+            self._resume()
 
     def notice_leaving(self) -> None:
         """From now on it is closed as soon as its peer leaves."""

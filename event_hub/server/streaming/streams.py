@@ -11,7 +11,8 @@ import logging
 import random
 import sys
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from ... import sse
@@ -37,7 +38,7 @@ logger = logging.getLogger(__name__)
 TAKEN_OVER = None
 """The response is already written on a socket that was taken over."""
 
-Headers = Iterable[tuple[str, str]]
+Headers = tuple[tuple[str, str], ...]
 
 
 class Streams:
@@ -69,6 +70,8 @@ class Streams:
         self._ids = itertools.count(1)
         self.replay_pages = ReplayPages(history)
         self._replays: ReplayLoop | None = None
+        self._sockets: ModuleType | None = None
+        """`sockets`, which needs gevent: loaded with the first stream that it serves."""
 
     @property
     def count(self) -> int:
@@ -89,10 +92,12 @@ class Streams:
         # Before anything that waits, so that two requests cannot get the last one.
         seat = self._seat(environ, principal, filter)
         try:
-            with self._health.reading():
-                start = find_start(request, filter, self._history, self._clock())
+            try:
+                start = find_start(request, filter, self._history, self._clock)
                 replay = Replay(self._history, self._broadcast, filter, start, time.time, self.replay_pages)
                 opening = replay.opening(random.random())
+            except HistoryError as error:
+                raise self._health.cannot_be_read(error) from error
             taken = self._take_over(environ)
         except BaseException:
             seat.release()
@@ -111,9 +116,11 @@ class Streams:
     def _take_over(self, environ: dict[str, Any]) -> Taken | None:
         if not self._takeover or "gunicorn.socket" not in environ or "gevent.monkey" not in sys.modules:
             return None
-        from . import sockets
+        if self._sockets is None:
+            from . import sockets
 
-        return sockets.Taken(environ) if sockets.can_take_over(environ) else None
+            self._sockets = sockets
+        return self._sockets.Taken(environ) if self._sockets.can_take_over(environ) else None
 
     def _next_id(self) -> int:
         self._counters.opened += 1
@@ -130,11 +137,12 @@ class Streams:
     ) -> None:
         """Send the response head and the replay, then leave the socket to the broadcast. The response has begun, so a
         failure can only be reported by closing the connection."""
-        from .sockets import SocketSubscriber, head
-
-        subscriber = SocketSubscriber(self._next_id(), time.time(), principal, taken, self._broadcast, seat)
+        now = time.time()
+        sockets = self._sockets
+        assert sockets is not None, "it has taken the socket over"
+        subscriber = sockets.SocketSubscriber(self._next_id(), now, principal, taken, self._broadcast, seat)
         try:
-            if subscriber.begin(head(headers) + sse.chunk(opening)) and replay.attach_now(subscriber):
+            if subscriber.begin(sockets.head(headers, int(now)) + sse.chunk(opening)) and replay.attach_now(subscriber):
                 subscriber.release()
             elif not subscriber.closed:
                 self._replay_loop().add(subscriber, replay)
