@@ -32,7 +32,12 @@ def take(environ: MutableMapping[str, Any], cookie: str) -> Credential | None:
     the sign-in cookie, which counts only where nothing else is given.
     """
     query = environ.get("QUERY_STRING", "")
-    if "HTTP_AUTHORIZATION" not in environ and "HTTP_COOKIE" not in environ and "%" not in query and PARAMETER not in query:
+    if (
+        "HTTP_AUTHORIZATION" not in environ
+        and "HTTP_COOKIE" not in environ
+        and "%" not in query
+        and PARAMETER not in query
+    ):
         return None  # most requests to an open hub
     given = set(_from_query(environ, query))
     if (bearer := _bearer(environ.get("HTTP_AUTHORIZATION", ""))) is not None:

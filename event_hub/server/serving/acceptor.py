@@ -47,9 +47,12 @@ class Acceptor(StreamServer):
     """Accepts the connections of one listener. `facts`: the part of the WSGI environ that they all have in common; `handle`:
     serves a connection that has a greenlet of its own, to its end."""
 
-    def __init__(self, listener: Any, owner: Owner, facts: dict[str, Any], handle: Callable[[Any, Any], None], pool: Any):
+    def __init__(
+        self, listener: Any, owner: Owner, facts: dict[str, Any], handle: Callable[[Any, Any], None], pool: Any
+    ):
         super().__init__(listener, handle=handle, spawn=pool)
         self._owner = owner
+        self._pool = pool
         direct = owner.direct
         self._known = None if direct is None else lru_cache(_KNOWN)(partial(direct.stream_request, facts))
 
@@ -64,9 +67,9 @@ class Acceptor(StreamServer):
     def _do_read(self) -> None:
         """Called in each turn of the loop in which connections wait."""
         if self.full():
-            super()._do_read()  # stops accepting until a slot is free
+            super()._do_read()  # type: ignore[misc]  # stops accepting until a slot is free
         else:
-            self.pool.spawn(self._accept_some)
+            self._pool.spawn(self._accept_some)
 
     def _accept_some(self) -> None:
         until = time.perf_counter() + _SLICE
@@ -79,7 +82,7 @@ class Acceptor(StreamServer):
             except BlockingIOError:
                 return
             except OSError:
-                super()._do_read()  # meets the same error, and accepts nothing for a moment
+                super()._do_read()  # type: ignore[misc]  # meets the same error, and accepts nothing for a moment
                 return
             self.delay = self.min_delay
             connection = self._serve(listener.family, listener.proto, descriptor, address)

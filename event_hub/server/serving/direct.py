@@ -272,9 +272,7 @@ class DirectServer:
         """Answer one request; returns whether another may follow."""
         return self._send(connection, *self._ask(facts, head, body, serving))
 
-    def _ask(
-        self, facts: dict[str, Any], head: Head, body: Body, serving: bool
-    ) -> tuple[_Response, Iterable[bytes]]:
+    def _ask(self, facts: dict[str, Any], head: Head, body: Body, serving: bool) -> tuple[_Response, Iterable[bytes]]:
         """The application's answer to one request."""
         environ = {**self._base, **facts, **head.environ()}
         environ["wsgi.input"] = body

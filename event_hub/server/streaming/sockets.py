@@ -20,7 +20,7 @@ from _socket import (  # the plain one: gevent's and Python's weigh more
     SOCK_STREAM,
     socket,
 )
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -134,12 +134,19 @@ class SocketSubscriber(Subscriber):
             self._rest = data[sent:]
             self._block(sent, now)
 
-    def begin(self, data: bytes) -> bool:
+    def begin(self, pieces: Sequence[bytes]) -> bool:
         """Send the beginning of the response; returns whether the socket has taken it all."""
-        sent = self._send(data)
-        if sent is None:
+        try:
+            sent = self._socket.sendmsg(pieces)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            self.leave()
             return False
-        self._rest = data[sent:]
+        *before, last = pieces
+        first = sum(map(len, before))
+        # Of the last piece, a page that others share, nothing is copied.
+        self._rest = memoryview(last)[sent - first :] if sent >= first else b"".join(pieces)[sent:]
         return not self._rest
 
     def offer(self, data: bytes) -> None:

@@ -135,17 +135,30 @@ class Streams:
         principal: Principal,
         seat: Seat,
     ) -> None:
-        """Send the response head and the replay, then leave the socket to the broadcast. The response has begun, so a
-        failure can only be reported by closing the connection."""
+        """Send the response head and the first page of the replay, then leave the socket to the replay loop, or to the
+        broadcast. From here on a failure is reported only by closing the connection."""
         now = time.time()
         sockets = self._sockets
         assert sockets is not None, "it has taken the socket over"
         subscriber = sockets.SocketSubscriber(self._next_id(), now, principal, taken, self._broadcast, seat)
         try:
-            if subscriber.begin(sockets.head(headers, int(now)) + sse.chunk(opening)) and replay.attach_now(subscriber):
+            pieces = [sockets.head(headers, int(now)) + sse.chunk(opening)]
+            attached = replay.attach_now(subscriber)
+            if not attached:
+                with self._counters.opening:
+                    page = replay.next(subscriber)
+                attached = page is None
+                if page is not None and page.data:
+                    pieces.append(page.chunk)
+            if subscriber.begin(pieces) and not attached:
+                attached = replay.attach_now(subscriber)
+            if attached:
                 subscriber.release()
             elif not subscriber.closed:
                 self._replay_loop().add(subscriber, replay)
+        except HistoryError as error:
+            self._health.report(error)
+            subscriber.drop()
         except Exception:
             logger.exception("a stream could not be opened")
             subscriber.drop()
