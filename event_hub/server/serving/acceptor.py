@@ -1,9 +1,9 @@
 """Accepting connections, a bounded number in each turn of the event loop.
 
 After a restart all subscribers come back at once. A connection whose first request is a plain GET of the stream is served
-where it was accepted: it never gets a greenlet or a gevent socket of its own, because its request is nearly always there
-already, and its descriptor belongs to the broadcast right after. Every other connection keeps the greenlet that has accepted
-it, and the next turn of the loop accepts in another one. So nothing that one connection waits for delays those behind it.
+where it was accepted, without a greenlet and a gevent socket of its own: its request is nearly always there already, and its
+descriptor belongs to the broadcast right after. If that has to wait, the next turn of the loop accepts in another greenlet.
+Every other connection gets a greenlet, with the bytes received so far.
 """
 
 from __future__ import annotations
@@ -17,10 +17,12 @@ from typing import Any, Protocol
 from gevent.server import StreamServer
 
 from ..streaming.sockets import BareConnection
-from .direct import HEAD, PIECE, STREAM, DirectServer, Unsent
+from .direct import HEAD, PIECE, STREAM, DirectServer, StreamRequest, Unsent
 
-_ACCEPT = 16
+_STREAMS = 16
 """Connections accepted in one turn of the loop."""
+_OTHERS = 8
+"""Those of them that may get a greenlet: all of their requests come before anything else that is due."""
 _SLICE = 0.001
 """Seconds after which a turn accepts no more: that is how long everything else that is due waits."""
 _KNOWN = 64
@@ -51,8 +53,12 @@ class Acceptor(StreamServer):
         self, listener: Any, owner: Owner, facts: dict[str, Any], handle: Callable[[Any, Any], None], pool: Any
     ):
         super().__init__(listener, handle=handle, spawn=pool)
+        self.max_accept = 1
         self._owner = owner
         self._pool = pool
+        self._alone = handle
+        self._due = False
+        """`_accept_some` has not begun yet."""
         direct = owner.direct
         self._known = None if direct is None else lru_cache(_KNOWN)(partial(direct.stream_request, facts))
 
@@ -68,12 +74,15 @@ class Acceptor(StreamServer):
         """Called in each turn of the loop in which connections wait."""
         if self.full():
             super()._do_read()  # type: ignore[misc]  # stops accepting until a slot is free
-        else:
+        elif not self._due:
+            self._due = True
             self._pool.spawn(self._accept_some)
 
     def _accept_some(self) -> None:
+        self._due = False
         until = time.perf_counter() + _SLICE
-        for _ in range(_ACCEPT):
+        others = 0
+        for _ in range(_STREAMS):
             if self.closed:
                 return
             listener: Any = self.socket
@@ -87,13 +96,19 @@ class Acceptor(StreamServer):
             self.delay = self.min_delay
             connection = self._serve(listener.family, listener.proto, descriptor, address)
             if connection is not None:
-                try:
-                    self.handle(connection, address)
-                finally:
-                    connection.close()
+                if self._pool.full():
+                    self._handle_and_close(connection, address)  # in the slot of this greenlet
+                    return
+                self._pool.spawn(self._handle_and_close, connection, address)
+                others += 1
+            if others == _OTHERS or time.perf_counter() > until:
                 return
-            if time.perf_counter() > until:
-                return
+
+    def _handle_and_close(self, connection: Any, address: Any) -> None:
+        try:
+            self._alone(connection, address)
+        finally:
+            connection.close()
 
     def _serve(self, family: int, proto: int, descriptor: int, address: Any) -> Any:
         """Serve a stream at once; returns the connection if it needs a greenlet of its own, otherwise None."""
@@ -112,19 +127,11 @@ class Acceptor(StreamServer):
             plain.close()
             return None
         end = data.find(b"\r\n\r\n") + 4
-        request = None
-        if 4 <= end <= HEAD and data.startswith(STREAM):
-            request = known(data[:end])
-        if request is None:
-            connection = owner.connection(family, proto, plain.detach())
-            connection.unread(data)
-            return connection
-        environ = request.environ.copy()
-        environ["gunicorn.socket"] = BareConnection(plain)
-        environ.update(peer(address))
-        assert owner.direct is not None
+        unsent = None
         try:
-            response, answer = owner.direct.open_stream(environ, request.keep_alive and owner.has_room())
+            if 4 <= end <= HEAD and data.startswith(STREAM) and (request := known(data[:end])) is not None:
+                unsent = self._open_stream(request, plain, address)
+                data = data[end:]
         except StopIteration:  # the broadcast has it now
             return None
         except Exception as error:
@@ -134,9 +141,19 @@ class Acceptor(StreamServer):
             plain.close()
             raise
         connection = owner.connection(family, proto, plain.detach())
-        connection.unsent = Unsent(response, answer)
-        connection.unread(data[end:])
+        connection.unsent = unsent
+        connection.unread(data)
         return connection
+
+    def _open_stream(self, request: StreamRequest, plain: socket, address: Any) -> Unsent:
+        """Raises StopIteration if the stream is open, and returns the answer if it was refused."""
+        owner = self._owner
+        assert owner.direct is not None
+        environ = request.environ.copy()
+        environ["gunicorn.socket"] = BareConnection(plain)
+        environ.update(peer(address))
+        response, answer = owner.direct.open_stream(environ, request.keep_alive and owner.has_room())
+        return Unsent(response, answer)
 
 
 def peer(address: Any) -> dict[str, str]:

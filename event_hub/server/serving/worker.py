@@ -88,12 +88,12 @@ class MeteredConnection(gevent_socket.socket, Metered):
         received: bytes
         if self._pending:
             received, self._pending = self._pending[:size], self._pending[size:]
-            return received
-        try:
-            received = self._sock.recv(size)
-        except BlockingIOError:
-            received = super().recv(size)
-            self.waited = True
+        else:
+            try:
+                received = self._sock.recv(size)
+            except BlockingIOError:
+                received = super().recv(size)
+                self.waited = True
         self._idle.busy(self)
         return received
 

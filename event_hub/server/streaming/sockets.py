@@ -20,7 +20,7 @@ from _socket import (  # the plain one: gevent's and Python's weigh more
     SOCK_STREAM,
     socket,
 )
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -134,19 +134,18 @@ class SocketSubscriber(Subscriber):
             self._rest = data[sent:]
             self._block(sent, now)
 
-    def begin(self, pieces: Sequence[bytes]) -> bool:
-        """Send the beginning of the response; returns whether the socket has taken it all."""
+    def begin(self, first: bytes, page: bytes = b"") -> bool:
+        """Send the beginning of the response, and the page of a replay, which others share; returns whether the socket has
+        taken it all."""
         try:
-            sent = self._socket.sendmsg(pieces)
+            sent = self._socket.sendmsg((first, page)) if page else self._socket.send(first)
         except BlockingIOError:
             sent = 0
         except OSError:
             self.leave()
             return False
-        *before, last = pieces
-        first = sum(map(len, before))
-        # Of the last piece, a page that others share, nothing is copied.
-        self._rest = memoryview(last)[sent - first :] if sent >= first else b"".join(pieces)[sent:]
+        begun = sent - len(first)
+        self._rest = memoryview(page)[begun:] if begun >= 0 else first[sent:] + page
         return not self._rest
 
     def offer(self, data: bytes) -> None:

@@ -28,6 +28,7 @@ from .generator import GeneratorSubscriber, visible_socket
 from .replay import Replay
 from .replay_pages import ReplayPages
 from .start import StartRequest, find_start
+from .subscriber import Subscriber
 
 if TYPE_CHECKING:
     from .replay_loop import ReplayLoop
@@ -142,26 +143,28 @@ class Streams:
         assert sockets is not None, "it has taken the socket over"
         subscriber = sockets.SocketSubscriber(self._next_id(), now, principal, taken, self._broadcast, seat)
         try:
-            pieces = [sockets.head(headers, int(now)) + sse.chunk(opening)]
+            first = sockets.head(headers, int(now)) + sse.chunk(opening)
             attached = replay.attach_now(subscriber)
-            if not attached:
-                with self._counters.opening:
-                    page = replay.next(subscriber)
-                attached = page is None
-                if page is not None and page.data:
-                    pieces.append(page.chunk)
-            if subscriber.begin(pieces) and not attached:
-                attached = replay.attach_now(subscriber)
-            if attached:
+            page = b"" if attached else self._first_page(replay, subscriber)
+            attached = attached or subscriber.view is not None
+            whole = subscriber.begin(first, page)
+            if attached or (whole and replay.attach_now(subscriber)):
                 subscriber.release()
             elif not subscriber.closed:
                 self._replay_loop().add(subscriber, replay)
-        except HistoryError as error:
-            self._health.report(error)
-            subscriber.drop()
         except Exception:
             logger.exception("a stream could not be opened")
             subscriber.drop()
+
+    def _first_page(self, replay: Replay, subscriber: Subscriber) -> bytes:
+        """As a chunk; b"" if there is none: the subscriber is attached now, nothing matched, or the history cannot be read,
+        which the replay loop reports when it tries again."""
+        with self._counters.opening:
+            try:
+                page = replay.next(subscriber)
+            except HistoryError:
+                return b""
+        return page.chunk if page is not None and page.data else b""
 
     def _replay_loop(self) -> ReplayLoop:
         if self._replays is None:
