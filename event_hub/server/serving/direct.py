@@ -72,11 +72,13 @@ class Head:
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self.plain = False
             return
-        self.keep_alive = parser.should_keep_alive()
         method = self.method = parser.get_method()
         path = self.uri.partition(b"?")[0]
         line = b"%b %b HTTP/1.1\r\n" % (method, self.uri)
         length = self.fields.get(b"content-length")
+        connection = self.fields.get(b"connection", b"")
+        # Not the parser's `should_keep_alive`: it has forgotten the header once a request without a body is complete.
+        self.keep_alive = connection.strip().lower() != b"close"
         self.plain = (
             self.plain
             and method + b" " + path in _ROUTES
@@ -85,7 +87,7 @@ class Head:
             and b"#" not in self.uri
             and len(self.fields) <= _FIELDS
             and not parser.should_upgrade()
-            and b"," not in self.fields.get(b"connection", b"")
+            and b"," not in connection
             and (length is None if method == b"GET" else length is not None and 0 < len(length) < 16)
         )
         if self.plain and length is not None:
