@@ -135,8 +135,10 @@ class SocketSubscriber(Subscriber):
             self._block(sent, now)
 
     def begin(self, first: bytes, page: bytes = b"") -> bool:
-        """Send the beginning of the response, and the page of a replay, which others share; returns whether the socket has
-        taken it all."""
+        """Send a part of the response's beginning, then a page that others share, once all before it was sent; returns
+        whether the socket has taken it all."""
+        if not first:
+            return True
         try:
             sent = self._socket.sendmsg((first, page)) if page else self._socket.send(first)
         except BlockingIOError:

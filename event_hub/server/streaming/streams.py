@@ -136,7 +136,7 @@ class Streams:
         principal: Principal,
         seat: Seat,
     ) -> None:
-        """Send the response head and the first page of the replay, then leave the socket to the replay loop, or to the
+        """Send the response head and up to two pages of the replay, then leave the socket to the replay loop, or to the
         broadcast. From here on a failure is reported only by closing the connection."""
         now = time.time()
         sockets = self._sockets
@@ -144,11 +144,12 @@ class Streams:
         subscriber = sockets.SocketSubscriber(self._next_id(), now, principal, taken, self._broadcast, seat)
         try:
             first = sockets.head(headers, int(now)) + sse.chunk(opening)
-            attached = replay.attach_now(subscriber)
-            page = b"" if attached else self._first_page(replay, subscriber)
-            attached = attached or subscriber.view is not None
+            page = b"" if replay.attach_now(subscriber) else self._next_page(replay, subscriber)
             whole = subscriber.begin(first, page)
-            if attached or (whole and replay.attach_now(subscriber)):
+            if page and whole and subscriber.view is None:  # the rest may be what was published a moment ago
+                page = self._next_page(replay, subscriber)
+                whole = subscriber.begin(page)
+            if subscriber.view is not None or (whole and replay.attach_now(subscriber)):
                 subscriber.release()
             elif not subscriber.closed:
                 self._replay_loop().add(subscriber, replay)
@@ -156,7 +157,7 @@ class Streams:
             logger.exception("a stream could not be opened")
             subscriber.drop()
 
-    def _first_page(self, replay: Replay, subscriber: Subscriber) -> bytes:
+    def _next_page(self, replay: Replay, subscriber: Subscriber) -> bytes:
         """As a chunk; b"" if there is none: the subscriber is attached now, nothing matched, or the history cannot be read,
         which the replay loop reports when it tries again."""
         with self._counters.opening:
