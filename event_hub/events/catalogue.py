@@ -137,6 +137,21 @@ def check(event: Any) -> None:
         raise InvalidEvent(field, _sentence(first["type"], first["msg"], field, event)) from None
 
 
+def all_valid(events: list[dict[str, Any]]) -> bool:
+    """Whether `check` accepts all of `events`."""
+    for event in events:
+        name = event.get("type")
+        validator = _validators.get(name) if type(name) is str else None
+        if validator is None:
+            try:
+                check(event)
+            except InvalidEvent:
+                return False
+        elif not validator.isinstance_python(event):
+            return False
+    return True
+
+
 def _sentence(kind: str, message: str, field: str, event: dict[str, Any]) -> str:
     if kind == "missing":
         return "is missing"

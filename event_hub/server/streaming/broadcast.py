@@ -11,7 +11,7 @@ import itertools
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..access.principal import LOCAL, Principal
@@ -98,9 +98,12 @@ class Broadcast:
 
     # -- publishing ------------------------------------------------------------------------------------------------
 
-    def publish(self, offset: int, frame: bytes, type: str, room: str | None, session: str | None) -> tuple[View, ...]:
-        """Add one event to the log; returns the views that match it. With `lock` held; call `wake` afterwards."""
-        views = self.log.append(offset, frame, type, room, session)
+    def publish(
+        self, offsets: Sequence[int], frames: Sequence[bytes], type: str, room: str | None, session: str | None
+    ) -> tuple[View, ...]:
+        """Add a run of events to the log (`Log.extend`); returns the views that match them. With `lock` held; call `wake`
+        afterwards."""
+        views = self.log.extend(offsets, frames, type, room, session)
         for view in views:
             if not view.dirty:
                 view.dirty = True

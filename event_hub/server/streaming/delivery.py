@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import logging
 import threading
+from bisect import bisect_right
 from collections.abc import Sequence
+from itertools import groupby
 
 import msgspec
 
@@ -36,6 +38,12 @@ class _Names(msgspec.Struct):
 
 
 _decode = msgspec.json.Decoder(_Names).decode
+
+
+def _names(event: Stored) -> tuple[str, str | None, str | None]:
+    """What filters look at: type, room and session."""
+    _, (type, room, session, _, _) = event
+    return type, room, session
 
 
 def _draft(data: bytes) -> Draft:
@@ -86,17 +94,27 @@ class Delivery:
 
     def _feed(self, events: Sequence[Stored]) -> int:
         """Append to the log what it does not have; returns how many subscribers the events are for. With the lock held."""
-        broadcast, log, epochs = self._broadcast, self._broadcast.log, self._history.epochs
-        matching: tuple[View, ...] = ()
-        views: set[View] | None = None if len(events) < 2 else set()
-        for offset, (type, room, session, _, data) in events:
-            if offset > log.head:
-                matching = broadcast.publish(offset, sse.frame(epochs.of(offset), offset, data), type, room, session)
+        log = self._broadcast.log
+        views: set[View] = set()
+        for names, run in groupby(events, _names):
+            offsets, drafts = zip(*run, strict=True)
+            known = bisect_right(offsets, log.head)
+            if known:
+                offsets, drafts = offsets[known:], drafts[known:]
+            if offsets:
+                views.update(self._broadcast.publish(offsets, self._frames(offsets, drafts), *names))
             else:
-                matching = log.matching(type, room, session)
-            if views is not None:
-                views.update(matching)
-        return sum([len(view.subscribers) for view in (matching if views is None else views)])
+                views.update(log.matching(*names))
+        return sum([len(view.subscribers) for view in views])
+
+    def _frames(self, offsets: Sequence[int], drafts: Sequence[Draft]) -> list[bytes]:
+        epoch_of = self._history.epochs.of
+        epoch = epoch_of(offsets[0])
+        if epoch != epoch_of(offsets[-1]):
+            return [
+                sse.frame(epoch_of(offset), offset, draft.data) for offset, draft in zip(offsets, drafts, strict=True)
+            ]
+        return sse.frames(epoch, offsets, [draft.data for draft in drafts])
 
     def _catch_up(self, until: int) -> None:
         """Deliver what an earlier delivery that failed has left out."""
