@@ -36,10 +36,10 @@ def frame(epoch: str, offset: int, data: bytes) -> bytes:
     return b"id: %s-%d\ndata: %s\n\n" % (epoch.encode("ascii"), offset, data)
 
 
-def frames(epoch: str, offsets: Iterable[int], data: Iterable[bytes]) -> list[bytes]:
-    """`frame` for many events of one epoch."""
+def frames(epoch: str, events: Iterable[tuple[int, bytes]]) -> list[bytes]:
+    """`frame` for many events of one epoch: their offsets and data."""
     head = b"id: %b-" % epoch.encode("ascii")
-    return [b"%b%d\ndata: %b\n\n" % (head, offset, each) for offset, each in zip(offsets, data, strict=True)]
+    return [b"%b%d\ndata: %b\n\n" % (head, offset, data) for offset, data in events]
 
 
 _SEPARATORS = ((b"\xe2\x80\xa8", b"\\u2028"), (b"\xe2\x80\xa9", b"\\u2029"), (b"\xc2\x85", b"\\u0085"))

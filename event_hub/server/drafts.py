@@ -12,7 +12,7 @@ from .access.principal import Principal
 from .errors import RequestError
 from .filters import Scope
 from .history import Draft
-from .history.base import make
+from .history.base import new_tuple
 
 _encoder = msgspec.json.Encoder()
 
@@ -59,7 +59,7 @@ def _all_at_once(events: list[Any], now: float, most: int) -> list[Draft] | None
         id = get("event_id")
         if id is not None:
             id = _stored_id(id, None, None)
-        drafts.append(make(Draft, (event["type"], get("room"), get("session"), id, data)))
+        drafts.append(new_tuple(Draft, (event["type"], get("room"), get("session"), id, data)))
     return drafts
 
 

@@ -69,7 +69,7 @@ class House:
             self.history.append([Draft("n", room, None, None, data)], float(self.history.head))
             offset = self.history.head
             with self.broadcast.lock:
-                self.broadcast.publish([offset], [frame(self.history.epochs.current, offset, data)], "n", room, None)
+                self.broadcast.publish(offset, frame(self.history.epochs.current, offset, data), "n", room, None)
             self.broadcast.wake()
 
     def give_up(self, through: int) -> None:

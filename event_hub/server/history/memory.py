@@ -7,7 +7,19 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 
 from ..filters import Filter, is_glob
-from .base import PAGE_BYTES, SCAN, TOMBSTONE, Appended, Draft, Epochs, History, HistoryPage, Record, Retention, make
+from .base import (
+    PAGE_BYTES,
+    SCAN,
+    TOMBSTONE,
+    Appended,
+    Draft,
+    Epochs,
+    History,
+    HistoryPage,
+    Record,
+    Retention,
+    new_tuple,
+)
 
 _OVERHEAD = 400
 """Bytes of memory per event in addition to its data: the tuple, the strings' headers, the list and the index."""
@@ -58,7 +70,7 @@ class MemoryHistory(History):
                 if room is not None:
                     self._by_room.setdefault(room, []).append(head)
                 size += len(data)
-                appended.append(make(Appended, (head, False)))
+                appended.append(new_tuple(Appended, (head, False)))
             self._size += size + _OVERHEAD * (head - self.head)
             self.head = head
             return appended

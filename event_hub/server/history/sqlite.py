@@ -31,7 +31,7 @@ from .base import (
     HistoryPage,
     Record,
     Retention,
-    make,
+    new_tuple,
 )
 from .database import ZEROES, Database
 
@@ -90,7 +90,7 @@ class SQLiteHistory(History):
                     known[event_id] = head + 1
                 head += 1
                 values += (head, at, type, room, session, event_id, data.decode())
-                appended.append(make(Appended, (head, False)))
+                appended.append(new_tuple(Appended, (head, False)))
             if len(values) == _COLUMNS:
                 self._db.execute(_INSERT, values)
             elif values:

@@ -98,12 +98,17 @@ class Broadcast:
 
     # -- publishing ------------------------------------------------------------------------------------------------
 
-    def publish(
+    def publish(self, offset: int, frame: bytes, type: str, room: str | None, session: str | None) -> tuple[View, ...]:
+        """Add one event to the log; returns the views that match it. With `lock` held; call `wake` afterwards."""
+        return self._dirtied(self.log.append(offset, frame, type, room, session))
+
+    def publish_run(
         self, offsets: Sequence[int], frames: Sequence[bytes], type: str, room: str | None, session: str | None
     ) -> tuple[View, ...]:
-        """Add a run of events to the log (`Log.extend`); returns the views that match them. With `lock` held; call `wake`
-        afterwards."""
-        views = self.log.extend(offsets, frames, type, room, session)
+        """`publish` for a run of events, at least one, that filters cannot tell apart."""
+        return self._dirtied(self.log.extend(offsets, frames, type, room, session))
+
+    def _dirtied(self, views: tuple[View, ...]) -> tuple[View, ...]:
         for view in views:
             if not view.dirty:
                 view.dirty = True

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import threading
-from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import groupby
 
@@ -94,27 +93,30 @@ class Delivery:
 
     def _feed(self, events: Sequence[Stored]) -> int:
         """Append to the log what it does not have; returns how many subscribers the events are for. With the lock held."""
-        log = self._broadcast.log
+        broadcast, log = self._broadcast, self._broadcast.log
         views: set[View] = set()
+        known = 0
+        while known < len(events) and events[known][0] <= log.head:
+            views.update(log.matching(*_names(events[known])))
+            known += 1
+        begin, events = 0, events[known:]
+        frames = self._frames(events)
         for names, run in groupby(events, _names):
-            offsets, drafts = zip(*run, strict=True)
-            known = bisect_right(offsets, log.head)
-            if known:
-                offsets, drafts = offsets[known:], drafts[known:]
-            if offsets:
-                views.update(self._broadcast.publish(offsets, self._frames(offsets, drafts), *names))
+            offsets = [offset for offset, _ in run]
+            if len(offsets) == 1:
+                views.update(broadcast.publish(offsets[0], frames[begin], *names))
+                begin += 1
             else:
-                views.update(log.matching(*names))
+                end = begin + len(offsets)
+                views.update(broadcast.publish_run(offsets, frames[begin:end], *names))
+                begin = end
         return sum([len(view.subscribers) for view in views])
 
-    def _frames(self, offsets: Sequence[int], drafts: Sequence[Draft]) -> list[bytes]:
+    def _frames(self, events: Sequence[Stored]) -> list[bytes]:
         epoch_of = self._history.epochs.of
-        epoch = epoch_of(offsets[0])
-        if epoch != epoch_of(offsets[-1]):
-            return [
-                sse.frame(epoch_of(offset), offset, draft.data) for offset, draft in zip(offsets, drafts, strict=True)
-            ]
-        return sse.frames(epoch, offsets, [draft.data for draft in drafts])
+        if not events or epoch_of(events[0][0]) != epoch_of(events[-1][0]):
+            return [sse.frame(epoch_of(offset), offset, draft.data) for offset, draft in events]
+        return sse.frames(epoch_of(events[0][0]), [(offset, data) for offset, (_, _, _, _, data) in events])
 
     def _catch_up(self, until: int) -> None:
         """Deliver what an earlier delivery that failed has left out."""

@@ -138,6 +138,10 @@ class View:
         index = bisect_right(self._offsets, offset, self._skip)
         return self.first + index - self._skip
 
+    def _append(self, offset: int, frame: bytes) -> None:
+        self._frames.append(frame)
+        self._offsets.append(offset)
+
     def _extend(self, offsets: Sequence[int], frames: Sequence[bytes]) -> None:
         self._frames += frames
         self._offsets += offsets
@@ -235,12 +239,20 @@ class Log:
 
     def append(self, offset: int, frame: bytes, type: str, room: str | None, session: str | None) -> tuple[View, ...]:
         """Add the event at `offset`, which is greater than all before; returns the views that match it."""
-        return self.extend((offset,), (frame,), type, room, session)
+        views = self.matching(type, room, session)
+        self.head = offset
+        if views:
+            for view in views:
+                view._append(offset, frame)
+            self._entries.append((offset, len(frame), views))
+            self.bytes += len(frame)
+            self._trim()
+        return views
 
     def extend(
         self, offsets: Sequence[int], frames: Sequence[bytes], type: str, room: str | None, session: str | None
     ) -> tuple[View, ...]:
-        """Add a run of events, at least one, that filters cannot tell apart; returns the views that match them."""
+        """`append` for a run of events, at least one, that filters cannot tell apart."""
         views = self.matching(type, room, session)
         self.head = offsets[-1]
         if views:
