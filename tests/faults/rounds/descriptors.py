@@ -1,0 +1,40 @@
+"""A hub whose descriptors are exhausted by clients that connect and send nothing, or half a request."""
+
+from __future__ import annotations
+
+import resource
+import socket
+from contextlib import suppress
+
+from .scene import Scene
+
+_LIMIT = 160
+"""Descriptors of the hub (`ulimit -n`)."""
+_CLIENTS = 400
+_BEGINNINGS = (b"", b"GET /api/stream HT", b"GET /api/stream HTTP/1.1\r\nHost: h\r\n\r\n", b"POST /api/agent/data HTTP/1.1\r\n")
+
+
+def few_descriptors() -> None:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (_LIMIT, _LIMIT))
+
+
+def descriptors_exhausted(scene: Scene) -> None:
+    """Open far more connections than the hub has descriptors for, hold them for a while, and close them."""
+    for _ in range(scene.rng.randrange(1, 4)):
+        scene.progress()
+        clients = []
+        try:
+            for _ in range(_CLIENTS):
+                clients.append(socket.socket())
+                clients[-1].setblocking(False)
+                clients[-1].connect_ex(("127.0.0.1", scene.hub.port))
+            for client in clients:
+                with suppress(OSError):
+                    client.send(scene.rng.choice(_BEGINNINGS))
+            scene.pause(2.0)
+        finally:
+            for client in clients:
+                if scene.rng.random() < 0.5:  # half of them with RST
+                    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+                client.close()
+    scene.progress()
