@@ -19,7 +19,6 @@ import gevent
 from gevent import socket as gevent_socket
 from gevent.event import Event
 from gevent.pool import Pool
-from gevent.server import StreamServer
 from gunicorn.http.errors import ConfigurationProblem, InvalidHeader, UnsupportedTransferCoding
 from gunicorn.http.wsgi import base_environ
 from gunicorn.workers.base_async import AsyncWorker
@@ -28,6 +27,7 @@ from gunicorn.workers.ggevent import GeventWorker
 from ..errors import RequestError
 from ..http.body import Metered
 from . import patching, protocol_errors
+from .acceptor import Acceptor
 from .dead_peers import detect_dead_peers
 from .direct import DirectServer
 from .idle import IdleConnections
@@ -42,22 +42,6 @@ _BEAT = 1.0
 """Seconds between two signs of life to the master."""
 _DISCARDED = 1 << 20
 """Bytes of an unread body that are discarded before the connection is closed."""
-
-
-class Acceptor(StreamServer):
-    """Accepts connections as `MeteredConnection`s, without making a gevent socket first."""
-
-    def __init__(self, listener: Any, connection: Callable[..., MeteredConnection], **options: Any) -> None:
-        super().__init__(listener, **options)
-        self._connection = connection
-
-    def do_read(self) -> Any:
-        listener: Any = self.socket
-        try:
-            descriptor, address = listener._accept()
-        except BlockingIOError:
-            return None
-        return self._connection(listener.family, listener.proto, descriptor), address
 
 
 class MeteredConnection(gevent_socket.socket, Metered):

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
+from collections import Counter
 
 from ...hubs import PATIENCE, until
 from ...wire.agents import agent, reaches, started, stop
-from .resources import children
+from .resources import Resources, children
 from .scene import Scene
 
 SCRIPTED = "python -m agent --speed 8 --repeat 1000"
 """A real AgentSession that needs neither a key nor a network, without an end."""
+LAUNCHER = Resources(Counter({"lock": 1}), 0, 1)
+"""The lock of the launcher's folder and its loop, from the first agent on."""
 START = 3 * PATIENCE
 """Seconds for it to start: it loads LiveKit."""
 

@@ -38,3 +38,5 @@ def descriptors_exhausted(scene: Scene) -> None:
                     client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
                 client.close()
     scene.progress()
+    if (lines := scene.hub.output().count("new connections have to wait")) > 1:
+        scene.problems.append(f"{lines} lines in the log about descriptors")

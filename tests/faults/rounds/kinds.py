@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import os
 import signal
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ...hubs import PATIENCE, until
-from .agents import SCRIPTED, agent_killed
+from .agents import LAUNCHER, SCRIPTED, agent_killed
 from .clock import clock_jumps, faked_clock
 from .descriptors import descriptors_exhausted, few_descriptors
 from .disk import disk_fills, small_disk
 from .proxy import Network
+from .resources import Resources
 from .scene import Scene
 
 Settings = Callable[[Path], AbstractContextManager[dict[str, str]]]
@@ -36,6 +37,8 @@ class Fault:
     size: int = 200
     preexec: Callable[[], None] | None = None
     """Called in the hub's process before it starts."""
+    lasting: Resources = field(default_factory=lambda: Resources(Counter(), 0, 0))
+    """What the hub opens at the first use of what the fault hits, and keeps."""
 
 
 def hub_killed(scene: Scene) -> None:
@@ -85,7 +88,7 @@ def cut_at_every_byte(scene: Scene) -> None:
     scene.subscribe(through, kind="n")
     scene.publish(scene.through(answers))
     scene.publish(scene.through(requests))
-    until(lambda: sum(proxy.cut for proxy in scene.proxies) == 360, "every cut", 3 * PATIENCE)
+    scene.wait(lambda: sum(proxy.cut for proxy in scene.proxies) == 360, "every cut", 3 * PATIENCE)
 
 
 def network_vanishes(scene: Scene) -> None:
@@ -138,7 +141,7 @@ KINDS: dict[str, Fault] = {
     "hub-killed": Fault(hub_killed),
     "worker-killed": Fault(worker_killed),
     "hub-drained": Fault(hub_drained),
-    "agent-killed": Fault(agent_killed, environ={"HUB_AGENT": SCRIPTED}),
+    "agent-killed": Fault(agent_killed, environ={"HUB_AGENT": SCRIPTED}, lasting=LAUNCHER),
     "disk-full": Fault(disk_fills, small_disk),
     "clock": Fault(clock_jumps, faked_clock, environ={"HUB_RETENTION": "1d,1GB"}),
     "descriptors": Fault(descriptors_exhausted, preexec=few_descriptors),

@@ -88,12 +88,12 @@ class Publisher(threading.Thread):
         while not self._given_up.is_set():
             try:
                 status, text = self._post(body)
-            except (OSError, http.client.HTTPException):
+                answer: dict[str, Any] = json.loads(text)
+            except (OSError, http.client.HTTPException, ValueError):  # the last: an answer that was cut
                 self.failures += 1
                 self._close()
             else:
                 if status == 200:
-                    answer: dict[str, Any] = json.loads(text)
                     return answer
                 if status not in AGAIN:
                     raise AssertionError(f"{status}: {text[:500]!r}")

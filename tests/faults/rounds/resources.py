@@ -40,13 +40,20 @@ class Resources:
         kinds: Counter[str] = Counter()
         for link in Path(f"/proc/{pid}/fd").iterdir():
             with suppress(OSError):
-                kinds[_NUMBERED.sub("", os.readlink(link))] += 1
+                kinds[_NUMBERED.sub("", os.readlink(link).rpartition("/")[2])] += 1
         threads = len(list(Path(f"/proc/{pid}/task").iterdir()))
         return cls(kinds, threads, _greenlets(hub, pid))
 
+    def __add__(self, other: Resources) -> Resources:
+        return Resources(
+            self.descriptors + other.descriptors, self.threads + other.threads, self.greenlets + other.greenlets
+        )
+
     def beyond(self, baseline: Resources) -> list[str]:
-        """What this holds more than `baseline`."""
-        more = [f"{n} × {kind}" for kind, n in (self.descriptors - baseline.descriptors).items()]
+        """What this holds more than `baseline`. SQLite's connections open the write-ahead log at their first use of it."""
+        known = baseline.descriptors
+        known = known | Counter({f"{kind}-wal": n for kind, n in known.items() if f"{kind}-wal" in known})
+        more = [f"{n} × {kind}" for kind, n in (self.descriptors - known).items()]
         for name in ("threads", "greenlets"):
             if (difference := getattr(self, name) - getattr(baseline, name)) > 0:
                 more.append(f"{difference} {name}")

@@ -38,7 +38,8 @@ def play(kind: str, seed: int, store: Store, folder: Path) -> Outcome:
     begun = time.monotonic()
     with fault.settings(folder) as settings:
         environ = {**fault.environ, **settings}
-        with Scene(folder, f"{kind}-{seed}", store, environ=environ, size=fault.size, preexec=fault.preexec) as scene:
+        options = {"size": fault.size, "lasting": fault.lasting, "preexec": fault.preexec}
+        with Scene(folder, f"{kind}-{seed}", store, environ=environ, **options) as scene:
             try:
                 scene.start()
                 fault.inflict(scene)

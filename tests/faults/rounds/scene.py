@@ -38,7 +38,7 @@ class Scene:
     """One round. A fault uses `hubs`, `rng`, `publishers`, `subscribers`, `through` and `progress`."""
 
     def __init__(
-        self, folder: Path, seed: str, store: Store, *, environ: dict[str, str], size: int = 200, **options: Any
+        self, folder: Path, seed: str, store: Store, *, environ: dict[str, str], size: int, lasting: Resources, **options: Any
     ) -> None:
         self.folder = folder
         self.rng = random.Random(seed)
@@ -48,6 +48,7 @@ class Scene:
         self.problems: list[str] = []
         self.history: list[Record] = []
         self._size = size
+        self._lasting = lasting
         self._seed = seed
         settings = {
             "HUB_HISTORY": f"sqlite:///{folder}/hub.db",
@@ -100,14 +101,22 @@ class Scene:
     def progress(self, events: int | None = None, patience: float = PATIENCE) -> None:
         """Wait until every publisher has had more events acknowledged."""
         wanted = [len(p.acknowledged) + (events or self.rng.randrange(3, 30)) for p in self.publishers]
+        self.wait(
+            lambda: all(len(p.acknowledged) >= number for p, number in zip(self.publishers, wanted, strict=True)),
+            "acknowledgements",
+            patience,
+        )
 
-        def enough() -> bool:
-            problems = [problem for publisher in self.publishers for problem in publisher.problems]
+    def wait(self, condition: Callable[[], Any], what: str, patience: float = PATIENCE) -> None:
+        """Wait for a condition, unless a publisher or subscriber has found a problem."""
+
+        def met() -> Any:
+            problems = [problem for thread in (*self.publishers, *self.subscribers) for problem in thread.problems]
             if problems:
                 raise RoundFailed("\n".join(problems))
-            return all(len(p.acknowledged) >= number for p, number in zip(self.publishers, wanted, strict=True))
+            return condition()
 
-        until(enough, "acknowledgements", patience)
+        until(met, what, patience)
 
     def pause(self, most: float = 0.3) -> None:
         """Let the fault hit at a random moment."""
@@ -122,7 +131,7 @@ class Scene:
             hub.wait_ready()
         for hub in self.hubs:
             self._warm_up(hub)
-        self._baselines = [Resources.of(hub) for hub in self.hubs]
+        self._baselines = [Resources.of(hub) + self._lasting for hub in self.hubs]
         for _ in range(2):
             self.publish()
         self.subscribe()
