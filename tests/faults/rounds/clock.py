@@ -20,12 +20,23 @@ def faked_clock(folder: Path) -> Iterator[dict[str, str]]:
     if found is None:
         raise Skipped("libfaketime is not installed. To install it: apt install faketime")
     _set(folder, 0)
-    yield {
-        "LD_PRELOAD": found,
-        "FAKETIME_TIMESTAMP_FILE": str(folder / _FILE),
-        "FAKETIME_NO_CACHE": "1",
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-    }
+    try:
+        yield {
+            "LD_PRELOAD": found,
+            "FAKETIME_TIMESTAMP_FILE": str(folder / _FILE),
+            "FAKETIME_NO_CACHE": "1",
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        }
+    finally:
+        _clear_shared_memory()
+
+
+def _clear_shared_memory() -> None:
+    """Remove what libfaketime has left in shared memory for processes that were killed."""
+    for path in Path("/dev/shm").glob("*faketime_s*_*"):
+        pid = path.name.rpartition("_")[2]
+        if pid.isdigit() and not Path(f"/proc/{pid}").exists():
+            path.unlink(missing_ok=True)
 
 
 def _set(folder: Path, seconds: int) -> None:

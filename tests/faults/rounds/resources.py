@@ -15,8 +15,9 @@ from ...hubs import HubProcess, until
 from .probe.sitecustomize import SIGNAL
 
 PROBE = Path(__file__).parent / "probe"
-_NUMBERED = re.compile(r":\[\d+\]|(?<=gunicorn-).*")
-"""What differs between two processes: the numbers of sockets and pipes, and gunicorn's name for its temporary file."""
+_NUMBERED = re.compile(r":\[\d+\]|(?<=gunicorn-).*|(?<=faketime_shm_)\d+")
+"""What differs between two processes: the numbers of sockets and pipes, gunicorn's name for its temporary file, and
+libfaketime's for its memory."""
 
 
 def observed(environ: dict[str, str], folder: Path) -> dict[str, str]:
