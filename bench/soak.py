@@ -10,10 +10,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import statistics
-import time
 import sys
 import tempfile
+import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -59,13 +61,24 @@ def options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--subscribers", type=int, default=10_000, help="(%(default)s)")
     parser.add_argument("--rate", type=float, default=200, help="events a second (%(default)s)")
     parser.add_argument("--rooms", type=int, default=100, help="rooms; each subscriber watches one (%(default)s)")
-    parser.add_argument("--churn", type=float, default=50, help="subscribers a second that leave and are replaced (%(default)s)")
+    parser.add_argument(
+        "--churn", type=float, default=50, help="subscribers a second that leave and are replaced (%(default)s)"
+    )
     parser.add_argument("--window", type=float, default=12, help="seconds in a window (%(default)s)")
     return parser.parse_args(arguments)
 
 
-def soak(chosen: argparse.Namespace, folder: Path) -> tuple[list[Window], int]:
-    """Run it; returns the windows and the number of descriptors left open in the end, beyond those at the start."""
+@dataclass(frozen=True)
+class Result:
+    """`left`: descriptors open in the end beyond those at the start. `dropped`: streams that the hub dropped as stalled."""
+
+    windows: list[Window]
+    left: int
+    dropped: int
+
+
+def soak(chosen: argparse.Namespace, folder: Path) -> Result:
+    """Run it. Raises Missing if it cannot run here, or the load generator fails."""
     serving, loading = cores()
     allow_open_files(chosen.subscribers + chosen.subscribers // 100)
     program = build_loadgen(folder)
@@ -97,7 +110,14 @@ def soak(chosen: argparse.Namespace, folder: Path) -> tuple[list[Window], int]:
                 print(line(row(windows[-1])), flush=True)
             if process.wait():
                 raise Missing(process.stderr.read().strip() or f"the load generator ended with {process.returncode}")
-        return windows, settled(running, before)
+        return Result(windows, settled(running, before), dropped(running))
+
+
+def dropped(running: Running) -> int:
+    """The streams that the hub has dropped because they took nothing for HUB_STALL."""
+    with urllib.request.urlopen(f"{running.url}/metrics", timeout=10) as answer:
+        found = re.search(r'hub_subscribers_dropped_total\{reason="stalled"\} ([\d.e+]+)', answer.read().decode())
+    return int(float(found[1])) if found else 0
 
 
 def settled(running: Running, before: int) -> int:
@@ -124,7 +144,19 @@ def descriptors(running: Running) -> int:
     return total
 
 
-HEAD = ("window", "stalled", "p50 ms", "p99 ms", "POST p50", "deliveries", "came", "gaps", "missing", "memory MB", "descriptors")
+HEAD = (
+    "window",
+    "stalled",
+    "p50 ms",
+    "p99 ms",
+    "POST p50",
+    "deliveries",
+    "came",
+    "gaps",
+    "missing",
+    "memory MB",
+    "descriptors",
+)
 
 
 def row(window: Window) -> tuple[str, ...]:
@@ -157,9 +189,9 @@ class Verdict:
     ok: bool | None
 
 
-def verdicts(windows: list[Window], left: int, open_streams: int) -> list[Verdict]:
+def verdicts(result: Result, open_streams: int) -> list[Verdict]:
     """What the windows say. The first one is not counted: the hub and its ring fill up. Pure."""
-    windows = windows[1:]
+    windows = result.windows[1:]
     quarter = max(1, len(windows) // 4)
     early = statistics.mean(window.memory for window in windows[quarter : 2 * quarter] or windows[:1])
     late = statistics.mean(window.memory for window in windows[-quarter:])
@@ -170,7 +202,8 @@ def verdicts(windows: list[Window], left: int, open_streams: int) -> list[Verdic
         Verdict("no event missing or out of order, no stream closed", f"{wrong}", wrong == 0),
         Verdict("memory flat", f"{late / early:.3f} × the second quarter", late <= GROWTH * early),
         Verdict("descriptors flat", f"{most - open_streams} besides streams", most - open_streams <= SPARE),
-        Verdict("descriptors given back", f"{left} left", left == 0),
+        Verdict("descriptors given back", f"{result.left} left", result.left == 0),
+        Verdict("streams that never read were dropped", f"{result.dropped:,}", result.dropped > 0),
         *(_latency(windows, share) for share in ("p50", "p99")),
     ]
 
@@ -205,11 +238,11 @@ def main(arguments: list[str]) -> int:
     chosen = options(arguments)
     try:
         with workplace() as folder:
-            windows, left = soak(chosen, folder)
+            result = soak(chosen, folder)
     except (Missing, RuntimeError) as error:
         note(f"soak: {error}")
         return 2
-    found = verdicts(windows, left, chosen.subscribers)
+    found = verdicts(result, chosen.subscribers)
     print()
     for verdict in found:
         word = {True: "ok", False: "FAILED", None: "too noisy"}[verdict.ok]

@@ -16,7 +16,14 @@ from pathlib import Path
 
 import pytest
 
-DEBIAN = {"curl": "curl", "chromium": "chromium", "flite": "flite", "ip": "iproute2", "nginx": "nginx-light", "faketime": "faketime"}
+DEBIAN = {
+    "curl": "curl",
+    "chromium": "chromium",
+    "flite": "flite",
+    "ip": "iproute2",
+    "nginx": "nginx-light",
+    "faketime": "faketime",
+}
 """Maps each tool to its Debian package."""
 
 
@@ -55,7 +62,11 @@ def tool(name: str) -> str:
 
 def library(name: str) -> str | None:
     """The path of a library of Debian's `faketime`, or None. Its folder is not one that the linker searches."""
-    folders = [folder for root in (Path("/usr/lib"), Path("/usr/lib64"), Path("/usr/local/lib")) for folder in root.glob("**/faketime")]
+    folders = [
+        folder
+        for root in (Path("/usr/lib"), Path("/usr/lib64"), Path("/usr/local/lib"))
+        for folder in root.glob("**/faketime")
+    ]
     return next((str(path) for folder in folders for path in folder.glob(f"{name}.so.1")), None)
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from bench.soak import Window, verdicts
+from bench.soak import Result, Window, verdicts
 
 FINE = {"missing": 0, "misordered": 0, "misrouted": 0, "closed_by_server": 0, "gaps": 0}
 
@@ -15,15 +15,21 @@ def windows(count: int = 13, slower: float = 1.0, noise: float = 0.0, grows: int
     for number in range(count):
         stalled = number % 2
         ms = slower if stalled else 1 + (noise if number % 4 else -noise)
-        load: dict[str, Any] = {"window": number, "stalled": 100 * stalled, "latency_ms": {"p50": 7 * ms, "p99": 9 * ms}}
+        load: dict[str, Any] = {
+            "window": number,
+            "stalled": 100 * stalled,
+            "latency_ms": {"p50": 7 * ms, "p99": 9 * ms},
+        }
         load |= FINE | (last if number == count - 1 else {})
         found.append(Window(load, 70_000_000 + grows * number, 10_028))
     return found
 
 
-def wrong(*arguments: Any, left: int = 0, streams: int = 10_000, **options: Any) -> dict[str, bool | None]:
+def wrong(
+    *arguments: Any, left: int = 0, dropped: int = 9, streams: int = 10_000, **options: Any
+) -> dict[str, bool | None]:
     """The verdicts that are not ok, by the first words of what they are about."""
-    found = verdicts(windows(*arguments, **options), left, streams)
+    found = verdicts(Result(windows(*arguments, **options), left, dropped), streams)
     return {verdict.what: verdict.ok for verdict in found if verdict.ok is not True}
 
 
@@ -41,6 +47,10 @@ def test_leaks() -> None:
     assert wrong(grows=1_000_000) == {"memory flat": False}
     assert wrong(streams=9_900) == {"descriptors flat": False}
     assert wrong(left=10) == {"descriptors given back": False}
+
+
+def test_a_soak_without_stalled_streams_proves_nothing() -> None:
+    assert wrong(dropped=0) == {"streams that never read were dropped": False}
 
 
 def test_latency_is_judged_only_where_the_machine_is_quiet() -> None:

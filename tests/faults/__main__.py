@@ -19,17 +19,34 @@ def options(arguments: list[str]) -> argparse.Namespace:
         description="Inflicts faults on a hub in mid-stream and checks that no acknowledged event is lost or doubled, that "
         "all arrive in order, and that nothing leaks. See docs/faults.md.",
     )
-    parser.add_argument("--rounds", type=int, default=len(KINDS), help="number of rounds (%(default)s: one of each kind)")
+    parser.add_argument(
+        "--rounds", type=int, default=len(KINDS), help="number of rounds (%(default)s: one of each kind)"
+    )
     parser.add_argument("--seed", type=int, help="seed of the first round; the next ones have the next seeds (random)")
-    parser.add_argument("--only", action="append", choices=KINDS, metavar="KIND", help=f"one of {', '.join(KINDS)}; repeatable")
+    parser.add_argument(
+        "--only", action="append", choices=KINDS, metavar="KIND", help=f"one of {', '.join(KINDS)}; repeatable"
+    )
     parser.add_argument("--jobs", type=int, default=2, help="rounds at a time (%(default)s)")
-    parser.add_argument("--log", type=Path, default=Path("var/faults.log"), help="what failed rounds found (%(default)s)")
+    parser.add_argument(
+        "--log", type=Path, default=Path("var/faults.log"), help="what failed rounds found (%(default)s)"
+    )
     return parser.parse_args(arguments)
 
 
 def table(outcomes: list[Outcome]) -> str:
     """The tally, a line for each kind."""
-    head = ("kind", "rounds", "failed", "skipped", "events", "streams", "retries", "gaps", "s/round", "seeds that failed")
+    head = (
+        "kind",
+        "rounds",
+        "failed",
+        "skipped",
+        "events",
+        "streams",
+        "retries",
+        "gaps",
+        "s/round",
+        "seeds that failed",
+    )
     rows = [head]
     for kind in [*dict.fromkeys(name for name in KINDS if any(o.kind == name for o in outcomes)), "all"]:
         mine = [outcome for outcome in outcomes if kind in (outcome.kind, "all")]
@@ -42,7 +59,10 @@ def table(outcomes: list[Outcome]) -> str:
         rows.append((kind, *(f"{number:,}" for number in numbers), f"{seconds:.1f}", seeds))
     widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
     return "\n".join(
-        "  ".join(cell.ljust(width) if column in (0, 9) else cell.rjust(width) for column, (cell, width) in enumerate(zip(row, widths, strict=True))).rstrip()
+        "  ".join(
+            cell.ljust(width) if column in (0, 9) else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
         for row in rows
     )
 
@@ -60,11 +80,17 @@ def main(arguments: list[str]) -> int:
         for outcome in attempts(rounds, Store(), chosen.jobs):
             outcomes.append(outcome)
             verdict = "FAILED" if outcome.problems else f"skipped: {outcome.skipped}" if outcome.skipped else "ok"
-            print(f"{len(outcomes)}/{len(rounds)} {outcome.kind} seed {outcome.seed} {outcome.seconds:.1f} s {verdict}", flush=True)
+            print(
+                f"{len(outcomes)}/{len(rounds)} {outcome.kind} seed {outcome.seed} {outcome.seconds:.1f} s {verdict}",
+                flush=True,
+            )
             if outcome.problems:
                 with chosen.log.open("a") as log:
                     log.write(f"{outcome.problems}\n\n")
-                print(f"{outcome.problems[:2000]}\nTo repeat it: make faults ARGS='--only {outcome.kind} --seed {outcome.seed} --rounds 1'", flush=True)
+                print(
+                    f"{outcome.problems[:2000]}\nTo repeat it: make faults ARGS='--only {outcome.kind} --seed {outcome.seed} --rounds 1'",
+                    flush=True,
+                )
     except KeyboardInterrupt:
         print("interrupted", flush=True)
     print(table(outcomes))

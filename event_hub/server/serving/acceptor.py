@@ -50,5 +50,9 @@ class Acceptor(StreamServer):
             self._logged = time.monotonic()
             logger.warning("new connections have to wait: %s (raise `ulimit -n`)", error.strerror)
         self.stop_accepting()
-        self._timer = self.loop.timer(_PAUSE)
-        self._timer.start(self._start_accepting_if_started)
+        self._timer: Any = self.loop.timer(_PAUSE)  # gevent's own: `stop_accepting` and `close` stop it
+        self._timer.start(self._again)
+
+    def _again(self) -> None:
+        if self.started:
+            self.start_accepting()

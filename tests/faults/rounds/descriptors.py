@@ -11,7 +11,12 @@ from .scene import Scene
 _LIMIT = 160
 """Descriptors of the hub (`ulimit -n`)."""
 _CLIENTS = 400
-_BEGINNINGS = (b"", b"GET /api/stream HT", b"GET /api/stream HTTP/1.1\r\nHost: h\r\n\r\n", b"POST /api/agent/data HTTP/1.1\r\n")
+_BEGINNINGS = (
+    b"",
+    b"GET /api/stream HT",
+    b"GET /api/stream HTTP/1.1\r\nHost: h\r\n\r\n",
+    b"POST /api/agent/data HTTP/1.1\r\n",
+)
 
 
 def few_descriptors() -> None:

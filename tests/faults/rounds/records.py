@@ -40,7 +40,9 @@ class Gap:
 Item = Record | Gap
 
 
-def history_problems(history: Sequence[Record], acknowledged: dict[str, str], order: Iterable[Sequence[str]]) -> list[str]:
+def history_problems(
+    history: Sequence[Record], acknowledged: dict[str, str], order: Iterable[Sequence[str]]
+) -> list[str]:
     """What is wrong with a history. `acknowledged`: the id that each key was acknowledged with. `order`: the keys of each
     publisher, in the order of publication."""
     problems = []
@@ -58,7 +60,9 @@ def history_problems(history: Sequence[Record], acknowledged: dict[str, str], or
         problems.append(f"{len(lost)} acknowledged events lost, such as {lost[0]}")
     moved = [key for key, cursor in acknowledged.items() if stored.get(key, cursor) != cursor]
     if moved:
-        problems.append(f"{len(moved)} events acknowledged with another id, such as {moved[0]}: {acknowledged[moved[0]]}")
+        problems.append(
+            f"{len(moved)} events acknowledged with another id, such as {moved[0]}: {acknowledged[moved[0]]}"
+        )
     place = {record.key: number for number, record in enumerate(history)}
     for keys in order:
         places = [place[key] for key in keys if key in place]

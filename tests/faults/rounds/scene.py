@@ -38,7 +38,15 @@ class Scene:
     """One round. A fault uses `hubs`, `rng`, `publishers`, `subscribers`, `through` and `progress`."""
 
     def __init__(
-        self, folder: Path, seed: str, store: Store, *, environ: dict[str, str], size: int, lasting: Resources, **options: Any
+        self,
+        folder: Path,
+        seed: str,
+        store: Store,
+        *,
+        environ: dict[str, str],
+        size: int,
+        lasting: Resources,
+        **options: Any,
     ) -> None:
         self.folder = folder
         self.rng = random.Random(seed)
