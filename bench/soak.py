@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import re
+import signal
 import statistics
 import sys
 import tempfile
@@ -29,6 +30,8 @@ from bench.tools import Missing, allow_open_files, build_loadgen, cores, note
 
 RING = 2000
 """Events: at 200 a second the ring is full after ten seconds, so memory that still grows later is a leak."""
+RETENTION = "1d,3MB"
+"""Full after a minute: SQLite keeps up to 64 MiB of a history in memory, and would fill that first."""
 STALL = "8s"
 GROWTH = 1.05
 """Maximum memory in the last quarter, relative to the second."""
@@ -82,7 +85,7 @@ def soak(chosen: argparse.Namespace, folder: Path) -> Result:
     serving, loading = cores()
     allow_open_files(chosen.subscribers + chosen.subscribers // 100)
     program = build_loadgen(folder)
-    environment = {"HUB_RING": str(RING), "HUB_STALL": STALL}
+    environment = {"HUB_RING": str(RING), "HUB_STALL": STALL, "HUB_RETENTION": RETENTION}
     command = [sys.executable, str(ROOT / "flask_server.py")]
     with started(HUB_SQLITE, Setup(command, environment, "", "", serving, folder)) as running:
         before = descriptors(running)
@@ -236,6 +239,7 @@ def workplace() -> Iterator[Path]:
 def main(arguments: list[str]) -> int:
     """Returns 0 if all is well, 1 if something is not, 2 if the soak could not run, 3 if the machine was too noisy."""
     chosen = options(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # and so end the hub
     try:
         with workplace() as folder:
             result = soak(chosen, folder)

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ...hubs import PATIENCE, until
 from .problems import Skipped
+from .resources import Resources
 from .scene import Scene
 
 _SIZE = "48m"
+DEGRADED = Resources(Counter({"hub.db": 1}), 0, 0)
+"""A hub that started on a full disk has read with another connection first. SQLite does not close the file of one connection
+while another has a lock on it, because that would end the lock; it uses it again for the next connection."""
 
 
 @contextmanager
@@ -37,7 +42,7 @@ def disk_fills(scene: Scene) -> None:
     full = scene.folder / "disk" / "full"
     for _ in range(scene.rng.randrange(1, 3)):
         scene.progress()
-        refused = sum(publisher.refused for publisher in scene.publishers)
+        refused = _refused(scene)
         with full.open("wb", buffering=0) as file:
             until(lambda file=file, refused=refused: _fill(file) and _refused(scene) > refused, "the disk to be full")
         scene.pause(2.0)

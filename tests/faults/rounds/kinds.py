@@ -14,7 +14,7 @@ from ...hubs import PATIENCE, until
 from .agents import LAUNCHER, SCRIPTED, agent_killed
 from .clock import clock_jumps, faked_clock
 from .descriptors import descriptors_exhausted, few_descriptors
-from .disk import disk_fills, small_disk
+from .disk import DEGRADED, disk_fills, small_disk
 from .proxy import Network
 from .resources import Resources
 from .scene import Scene
@@ -142,7 +142,7 @@ KINDS: dict[str, Fault] = {
     "worker-killed": Fault(worker_killed),
     "hub-drained": Fault(hub_drained),
     "agent-killed": Fault(agent_killed, environ={"HUB_AGENT": SCRIPTED}, lasting=LAUNCHER),
-    "disk-full": Fault(disk_fills, small_disk),
+    "disk-full": Fault(disk_fills, small_disk, lasting=DEGRADED),
     "clock": Fault(clock_jumps, faked_clock, environ={"HUB_RETENTION": "1d,1GB"}),
     "descriptors": Fault(descriptors_exhausted, preexec=few_descriptors),
     "cut": Fault(cut_at_every_byte),
