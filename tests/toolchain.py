@@ -62,12 +62,10 @@ def tool(name: str) -> str:
 
 def library(name: str) -> str | None:
     """The path of a library of Debian's `faketime`, or None. Its folder is not one that the linker searches."""
-    folders = [
-        folder
-        for root in (Path("/usr/lib"), Path("/usr/lib64"), Path("/usr/local/lib"))
-        for folder in root.glob("**/faketime")
-    ]
-    return next((str(path) for folder in folders for path in folder.glob(f"{name}.so.1")), None)
+    folders = ("/usr/lib", "/usr/lib64", "/usr/local/lib")
+    patterns = (f"faketime/{name}.so.1", f"*/faketime/{name}.so.1")
+    found = (path for folder in folders for pattern in patterns for path in Path(folder).glob(pattern))
+    return str(next(found, "")) or None
 
 
 def main() -> int:

@@ -26,11 +26,25 @@ def options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--only", action="append", choices=KINDS, metavar="KIND", help=f"one of {', '.join(KINDS)}; repeatable"
     )
+    parser.add_argument(
+        "--hubs", type=int, default=1, help="hubs in a round; more than one need a shared history (%(default)s)"
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a setting of the hubs, such as HUB_HISTORY; {round} in it is a name of the round's own; repeatable",
+    )
     parser.add_argument("--jobs", type=int, default=2, help="rounds at a time (%(default)s)")
     parser.add_argument(
         "--log", type=Path, default=Path("var/faults.log"), help="what failed rounds found (%(default)s)"
     )
-    return parser.parse_args(arguments)
+    chosen = parser.parse_args(arguments)
+    if not all("=" in setting for setting in chosen.set):
+        parser.error("--set: NAME=VALUE")
+    chosen.store = Store(dict(setting.split("=", 1) for setting in chosen.set), chosen.hubs)
+    return chosen
 
 
 def table(outcomes: list[Outcome]) -> str:
@@ -77,7 +91,7 @@ def main(arguments: list[str]) -> int:
     chosen.log.parent.mkdir(parents=True, exist_ok=True)
     outcomes: list[Outcome] = []
     try:
-        for outcome in attempts(rounds, Store(), chosen.jobs):
+        for outcome in attempts(rounds, chosen.store, chosen.jobs):
             outcomes.append(outcome)
             verdict = "FAILED" if outcome.problems else f"skipped: {outcome.skipped}" if outcome.skipped else "ok"
             print(

@@ -109,9 +109,9 @@ def network_vanishes(scene: Scene) -> None:
     assert before >= 4
     scene.progress(patience=2 * PATIENCE)
     try:
-        until(lambda: scene.hub.count() <= subscribers, "the hub to drop those whose network vanished")
+        until(lambda: scene.count() <= subscribers, "the hub to drop those whose network vanished")
     except AssertionError as error:
-        scene.problems.append(f"{error}: {scene.hub.count()} of {subscribers}")
+        scene.problems.append(f"{error}: {scene.count()} of {subscribers}")
 
 
 def bytes_delayed(scene: Scene) -> None:

@@ -37,6 +37,8 @@ def play(kind: str, seed: int, store: Store, folder: Path) -> Outcome:
     fault = KINDS[kind]
     begun = time.monotonic()
     with fault.settings(folder) as settings:
+        if "HUB_HISTORY" in settings and store != Store():
+            raise Skipped("concerns SQLite's file")
         environ = {**fault.environ, **settings}
         options = {"size": fault.size, "lasting": fault.lasting, "preexec": fault.preexec}
         with Scene(folder, f"{kind}-{seed}", store, environ=environ, **options) as scene:

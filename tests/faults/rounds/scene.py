@@ -28,10 +28,16 @@ SETTLED = 10
 @dataclass(frozen=True)
 class Store:
     """Where the hubs of a round keep their history: SQLite in the round's folder, unless `environ` names another. Only a
-    history that processes share can have more than one hub."""
+    history that processes share can have more than one hub. In the settings of `environ`, `{round}` is a name of the
+    round's own: rounds run side by side."""
 
     environ: Mapping[str, str] = field(default_factory=dict)
     hubs: int = 1
+
+    def settings(self, folder: Path) -> dict[str, str]:
+        """For the hubs of the round in `folder`."""
+        chosen = {name: value.replace("{round}", folder.name) for name, value in self.environ.items()}
+        return {"HUB_HISTORY": f"sqlite:///{folder}/hub.db", **chosen}
 
 
 class Scene:
@@ -59,11 +65,10 @@ class Scene:
         self._lasting = lasting
         self._seed = seed
         settings = {
-            "HUB_HISTORY": f"sqlite:///{folder}/hub.db",
             "HUB_HEARTBEAT": f"{HEARTBEAT:g}s",
             "HUB_STALL": "4s",
             "HUB_AUTH": "open",
-            **store.environ,
+            **store.settings(folder),
             **environ,
         }
         self.hubs: list[HubProcess] = []
@@ -79,6 +84,10 @@ class Scene:
 
     def ports(self) -> list[int]:
         return [hub.port for hub in self.hubs]
+
+    def count(self) -> int:
+        """Subscribers of all hubs."""
+        return sum(hub.count() for hub in self.hubs)
 
     # -- the cast ----------------------------------------------------------------------------------------------------
 
