@@ -148,6 +148,6 @@ KINDS: dict[str, Fault] = {
     "cut": Fault(cut_at_every_byte),
     "vanished": Fault(network_vanishes, size=2000),
     "delayed": Fault(bytes_delayed),
-    "stalled": Fault(readers_stall, environ={"HUB_RING": "200", "HUB_STALL": "20s"}, size=20_000),
+    "stalled": Fault(readers_stall, environ={"HUB_RING": "50", "HUB_STALL": "20s"}, size=20_000),
 }
 """By name, in the order of rounds."""

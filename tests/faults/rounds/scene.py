@@ -203,7 +203,7 @@ class Scene:
         self.problems += history_problems(self.history, acknowledged, [p.order for p in self.publishers])
         head = self.history[-1].cursor.offset
         for subscriber in self.subscribers:
-            subscriber.slow = 0.0
+            subscriber.hurry()
         for subscriber in self.subscribers:
             # With a filter, the heartbeat after the last match brings it to the head.
             try:
