@@ -16,6 +16,7 @@ from .clock import clock_jumps, faked_clock
 from .descriptors import descriptors_exhausted, few_descriptors
 from .disk import DEGRADED, disk_fills, small_disk
 from .proxy import Network
+from .records import Gap
 from .resources import Resources
 from .scene import Scene
 
@@ -127,14 +128,17 @@ def bytes_delayed(scene: Scene) -> None:
 
 
 def readers_stall(scene: Scene) -> None:
-    """Subscribers that read so slowly that the ring moves on: their gaps must count what is missing."""
-    for _ in range(3):
-        scene.subscribe(slow=scene.rng.uniform(0.2, 1.0), silence=10.0)
+    """Subscribers that stop reading for seconds, so that the ring moves on: their gaps must count what is missing."""
+    stalling = [scene.subscribe(kind=kind, stalls=3.0, silence=10.0) for kind in ("", "", "n")]
     for _ in range(2):
         scene.publish(pause=0.0)
+
+    def gaps() -> bool:
+        return any(isinstance(item, Gap) for subscriber in stalling for item in list(subscriber.seen))
+
+    scene.wait(gaps, "a gap", 2 * PATIENCE)
     scene.progress()
-    scene.pause(4.0)
-    scene.progress()
+    scene.pause(2.0)
 
 
 KINDS: dict[str, Fault] = {
@@ -148,6 +152,6 @@ KINDS: dict[str, Fault] = {
     "cut": Fault(cut_at_every_byte),
     "vanished": Fault(network_vanishes, size=2000),
     "delayed": Fault(bytes_delayed),
-    "stalled": Fault(readers_stall, environ={"HUB_RING": "50", "HUB_STALL": "20s"}, size=20_000),
+    "stalled": Fault(readers_stall, environ={"HUB_RING": "50", "HUB_STALL": "20s"}, size=4000),
 }
 """By name, in the order of rounds."""

@@ -19,10 +19,19 @@ from .records import HUB_ONLY, Gap, Item, Record
 
 class Subscriber(threading.Thread):
     """Reads `/api/stream` from the oldest event on until `finish`. `silence`: seconds without a byte after which the
-    connection counts as dead (three heartbeats). `slow`: maximum seconds to pause after each read, with a small buffer."""
+    connection counts as dead (three heartbeats). `slow`: maximum seconds to pause after each read, with a small buffer. `stalls`: maximum seconds to
+    pause after one read in a hundred; between these, it reads fast."""
 
     def __init__(
-        self, name: str, ports: Callable[[], list[int]], seed: str, *, kind: str = "", silence: float, slow: float = 0.0
+        self,
+        name: str,
+        ports: Callable[[], list[int]],
+        seed: str,
+        *,
+        kind: str = "",
+        silence: float,
+        slow: float = 0.0,
+        stalls: float = 0.0,
     ) -> None:
         super().__init__(name=f"subscriber-{name}", daemon=True)
         self.seen: list[Item] = []
@@ -36,6 +45,7 @@ class Subscriber(threading.Thread):
         self._silence = silence
         self.slow = slow
         """Maximum seconds of a pause; `hurry` ends the pauses."""
+        self._stalls = stalls
         self._done = threading.Event()
         self._last: str | None = None
         self._socket: socket.socket | None = None
@@ -51,6 +61,7 @@ class Subscriber(threading.Thread):
 
     def hurry(self) -> None:
         """Read without pauses from now on, over a new connection: the window of the small buffer allows a few kB a second."""
+        self._stalls = 0.0
         if self.slow:
             self.slow = 0.0
             self._disconnect()
@@ -86,6 +97,9 @@ class Subscriber(threading.Thread):
         try:
             if self.slow:
                 connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+            if self._stalls:  # with the segments of an Ethernet, the hub's buffer stays small too
+                connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 32_768)
+                connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 1400)
             connection.sock.settimeout(self._silence)
             connection.sock.connect(("127.0.0.1", connection.port))
             headers = {"Accept": "text/event-stream"}
@@ -106,6 +120,8 @@ class Subscriber(threading.Thread):
                     self._take(message.id, json.loads(message.data))
                 if self.slow:
                     self._done.wait(self._random.uniform(0, self.slow))
+                if self._stalls and self._random.random() < 0.01:
+                    self._done.wait(self._random.uniform(0, self._stalls))
         finally:
             self._socket.close()
             connection.close()
