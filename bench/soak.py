@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import re
 import signal
@@ -212,20 +213,20 @@ def verdicts(result: Result, open_streams: int) -> list[Verdict]:
 
 
 def _latency(windows: list[Window], share: str) -> Verdict:
-    """Compares windows with their neighbours, so that what changes slowly on the machine does not count. The neighbours
-    without stalled streams also say how much two windows differ for no reason."""
+    """Compares windows with stalled streams with their neighbours, so that slow changes of the machine do not count.
+    How much the two neighbours of a window differ, for no reason, says how far the median of all ratios can be trusted."""
     ratios = []
-    noise = []
+    differences = []
     for before, window, after in zip(windows, windows[1:], windows[2:], strict=False):
-        around = statistics.mean((before.latency(share), after.latency(share)))
         if window.stalled:
+            around = statistics.mean((before.latency(share), after.latency(share)))
             ratios.append(window.latency(share) / around)
-            noise.append(abs(before.latency(share) / after.latency(share) - 1))
+            differences.append(abs(before.latency(share) - after.latency(share)) / around)
     if not ratios:
         return Verdict(f"latency of others, {share}", "too few windows", None)
-    ratio, spread = statistics.median(ratios), statistics.median(noise)
-    ok = True if ratio <= SLOWER else None if spread > SLOWER - 1 else False
-    return Verdict(f"latency of others, {share}", f"{ratio:.3f} × without (noise {spread:.1%})", ok)
+    ratio, noise = statistics.median(ratios), statistics.median(differences) / math.sqrt(len(ratios))
+    ok = None if noise > SLOWER - 1 else ratio <= SLOWER
+    return Verdict(f"latency of others, {share}", f"{ratio:.3f} × without (± {noise:.1%})", ok)
 
 
 @contextmanager

@@ -6,12 +6,9 @@ import errno
 import logging
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gevent.server import StreamServer
-
-if TYPE_CHECKING:
-    from .worker import MeteredConnection
 
 logger = logging.getLogger(__name__)
 
@@ -24,9 +21,10 @@ _QUIET = 60.0
 
 
 class Acceptor(StreamServer):
-    """Accepts connections as `MeteredConnection`s, without making a gevent socket first."""
+    """Accepts connections without making a gevent socket first: `connection` takes the listener's family and protocol, and the
+    descriptor."""
 
-    def __init__(self, listener: Any, connection: Callable[..., MeteredConnection], **options: Any) -> None:
+    def __init__(self, listener: Any, connection: Callable[[int, int, int], object], **options: Any) -> None:
         super().__init__(listener, **options)
         self._connection = connection
         self._logged = float("-inf")

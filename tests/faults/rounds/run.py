@@ -80,6 +80,9 @@ def attempts(rounds: list[tuple[str, int]], store: Store, jobs: int) -> Iterator
     if jobs == 1:
         yield from (attempt(kind, seed, store) for kind, seed in rounds)
         return
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+    pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"))
+    try:
         for future in as_completed([pool.submit(attempt, kind, seed, store) for kind, seed in rounds]):
             yield future.result()
+    finally:
+        pool.shutdown(cancel_futures=True)  # at an interruption, only the rounds that run are finished
