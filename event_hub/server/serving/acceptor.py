@@ -21,8 +21,8 @@ _QUIET = 60.0
 
 
 class Acceptor(StreamServer):
-    """Accepts connections without making a gevent socket first: `connection` takes the listener's family and protocol, and the
-    descriptor."""
+    """Accepts connections without making a gevent socket first: `connection` takes the listener's family and protocol,
+    and the descriptor."""
 
     def __init__(self, listener: Any, connection: Callable[[int, int, int], object], **options: Any) -> None:
         super().__init__(listener, **options)

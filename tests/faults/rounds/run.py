@@ -46,8 +46,10 @@ def play(kind: str, seed: int, store: Store, folder: Path) -> Outcome:
                 scene.start()
                 fault.inflict(scene)
                 scene.check()
-            except AssertionError as error:
-                found = "\n".join([str(error), *scene.problems]) if not isinstance(error, RoundFailed) else str(error)
+            except Exception as error:
+                found = str(error)
+                if not isinstance(error, RoundFailed):
+                    found = "\n".join([traceback.format_exc(), *scene.problems])
                 outputs = "\n".join(hub.output()[-3000:] for hub in scene.hubs)
                 raise RoundFailed(f"{kind}, seed {seed}:\n{found}\n{outputs}".strip()) from error
             return Outcome(
