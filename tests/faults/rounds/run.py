@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
 import time
 import traceback
@@ -34,6 +35,8 @@ class Outcome:
 
 def play(kind: str, seed: int, store: Store, folder: Path) -> Outcome:
     """One round in `folder`. Raises RoundFailed for what the checks find, Skipped if it cannot run here."""
+    if sys.platform != "linux":
+        raise Skipped("needs Linux: what processes hold is read from /proc")
     fault = KINDS[kind]
     begun = time.monotonic()
     with fault.settings(folder) as settings:
