@@ -35,7 +35,9 @@ RETENTION = "1d,3MB"
 """Full after a minute: SQLite keeps up to 64 MiB of a history in memory, and would fill that first."""
 STALL = "8s"
 GROWTH = 1.05
-"""Maximum memory in the last quarter, relative to the second."""
+"""Maximum memory in the second half of the windows, relative to the first half."""
+FILLING = 90.0
+"""Seconds until the ring and the history are full; memory is compared after that."""
 SLOWER = 1.05
 """Maximum latency in windows with stalled streams, relative to those without."""
 SPARE = 40
@@ -186,25 +188,26 @@ def line(cells: tuple[str, ...]) -> str:
 
 @dataclass(frozen=True)
 class Verdict:
-    """`ok` is None if this machine was too noisy to tell."""
+    """`ok` is None if this machine was too noisy, or the time too short, to tell."""
 
     what: str
     found: str
     ok: bool | None
 
 
-def verdicts(result: Result, open_streams: int) -> list[Verdict]:
-    """What the windows say. The first one is not counted: the hub and its ring fill up. Pure."""
+def verdicts(result: Result, open_streams: int, filling: int = 1) -> list[Verdict]:
+    """What the windows say, without the first one. Memory counts after `filling` windows: ring and history fill up. Pure."""
     windows = result.windows[1:]
-    quarter = max(1, len(windows) // 4)
-    early = statistics.mean(window.memory for window in windows[quarter : 2 * quarter] or windows[:1])
-    late = statistics.mean(window.memory for window in windows[-quarter:])
+    full = [window.memory for window in result.windows[filling:]]
+    half = len(full) // 2
+    growth = statistics.mean(full[half:]) / statistics.mean(full[:half]) if half > 1 else None
+    flat = "too few windows" if growth is None else f"{growth:.3f} × the first half"
     most = max(window.descriptors - window.load["stalled"] for window in windows)
     last = windows[-1].load
     wrong = last["missing"] + last["misordered"] + last["misrouted"] + last["closed_by_server"] + last["gaps"]
     return [
         Verdict("no event missing or out of order, no stream closed", f"{wrong}", wrong == 0),
-        Verdict("memory flat", f"{late / early:.3f} × the second quarter", late <= GROWTH * early),
+        Verdict("memory flat", flat, None if growth is None else growth <= GROWTH),
         Verdict("descriptors flat", f"{most - open_streams} besides streams", most - open_streams <= SPARE),
         Verdict("descriptors given back", f"{result.left} left", result.left == 0),
         Verdict("streams that never read were dropped", f"{result.dropped:,}", result.dropped > 0),
@@ -238,7 +241,8 @@ def workplace() -> Iterator[Path]:
 
 
 def main(arguments: list[str]) -> int:
-    """Returns 0 if all is well, 1 if something is not, 2 if the soak could not run, 3 if the machine was too noisy."""
+    """Returns 0 if all is well, 1 if something is not, 2 if the soak could not run, 3 if the machine was too noisy or
+    the time too short."""
     chosen = options(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # and so end the hub
     try:
@@ -247,10 +251,10 @@ def main(arguments: list[str]) -> int:
     except (Missing, RuntimeError) as error:
         note(f"soak: {error}")
         return 2
-    found = verdicts(result, chosen.subscribers)
+    found = verdicts(result, chosen.subscribers, math.ceil(FILLING / (chosen.window + 1)))
     print()
     for verdict in found:
-        word = {True: "ok", False: "FAILED", None: "too noisy"}[verdict.ok]
+        word = {True: "ok", False: "FAILED", None: "undecided"}[verdict.ok]
         print(f"{word:9}  {verdict.what}: {verdict.found}")
     if any(verdict.ok is False for verdict in found):
         return 1

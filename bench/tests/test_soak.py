@@ -44,7 +44,7 @@ def test_a_single_event_counts(name: str) -> None:
 
 
 def test_leaks() -> None:
-    assert wrong(grows=1_000_000) == {"memory flat": False}
+    assert wrong(grows=1_500_000) == {"memory flat": False}
     assert wrong(streams=9_900) == {"descriptors flat": False}
     assert wrong(left=10) == {"descriptors given back": False}
 
@@ -57,4 +57,4 @@ def test_latency_is_judged_only_where_the_machine_is_quiet() -> None:
     both = {"latency of others, p50", "latency of others, p99"}
     assert wrong(slower=1.2) == dict.fromkeys(both, False)
     assert wrong(slower=1.2, noise=0.2) == dict.fromkeys(both, None)
-    assert wrong(2) == dict.fromkeys(both, None)
+    assert wrong(2) == dict.fromkeys({"memory flat", *both}, None)
