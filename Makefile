@@ -11,7 +11,7 @@ COMPILE = $(if $(filter %.run,$@),--no-compile)
 install = { $(if $(UV),$(UV) pip install -q --python $(BIN)/python -c constraints.txt $(1) ||) $(PIP) install -q $(COMPILE) -c constraints.txt $(1); }
 
 .DEFAULT_GOAL := help
-.PHONY: help run gateway test bench docs clean
+.PHONY: help run gateway test faults soak bench docs clean
 
 help: ## list the commands
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -27,6 +27,13 @@ test: $(VENV)/.test ## install the tools for the tests (Chromium, curl, Node), t
 	@$(BIN)/python -m tests.toolchain
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
 	@$(BIN)/python -m tests $(ARGS)
+
+faults: $(VENV)/.test ## kill, starve and cut a hub in mid-stream, in rounds with a seed (ARGS="--rounds 1000"; --help lists the options)
+	@$(BIN)/python -m tests.toolchain debian
+	@$(BIN)/python -m tests.faults $(ARGS)
+
+soak: $(VENV)/.test ## 10,000 subscribers that come and go for some minutes: does the hub stay small and quick? (ARGS="--minutes 60")
+	@$(BIN)/python -m bench.soak $(ARGS)
 
 bench: $(VENV)/.bench ## benchmark the hub against nchan (needs root to install nginx and nchan), update docs/performance.md
 	@$(BIN)/python -m bench $(ARGS)

@@ -3,11 +3,13 @@
 After a restart all subscribers come back at once. A connection whose first request is a plain GET of the stream is served
 where it was accepted, without a greenlet and a gevent socket of its own: its request is nearly always there already, and its
 descriptor belongs to the broadcast right after. If that has to wait, the next turn of the loop accepts in another greenlet.
-Every other connection gets a greenlet, with the bytes received so far.
+Every other connection gets a greenlet, with the bytes received so far. While descriptors are exhausted, new connections wait.
 """
 
 from __future__ import annotations
 
+import errno
+import logging
 import time
 from _socket import SOCK_STREAM, socket
 from collections.abc import Callable
@@ -19,6 +21,14 @@ from gevent.server import StreamServer
 from ..streaming.sockets import BareConnection
 from .direct import HEAD, PIECE, STREAM, DirectServer, StreamRequest, Unsent
 
+logger = logging.getLogger(__name__)
+
+_EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+"""Errors of `accept` that end when others close something."""
+_PAUSE = 0.1
+"""Seconds until the next attempt; meanwhile, connections wait in the listener's backlog."""
+_QUIET = 60.0
+"""Seconds between two lines in the log."""
 _STREAMS = 16
 """Connections accepted in one turn of the loop."""
 _OTHERS = 8
@@ -59,6 +69,7 @@ class Acceptor(StreamServer):
         self._alone = handle
         self._due = False
         """`_accept_some` has not begun yet."""
+        self._logged = float("-inf")
         direct = owner.direct
         self._known = None if direct is None else lru_cache(_KNOWN)(partial(direct.stream_request, facts))
 
@@ -68,7 +79,25 @@ class Acceptor(StreamServer):
             descriptor, address = listener._accept()
         except BlockingIOError:
             return None
+        except OSError as error:
+            if error.errno not in _EXHAUSTED:
+                raise
+            self._wait(error)
+            return None
         return self._owner.connection(listener.family, listener.proto, descriptor), address
+
+    def _wait(self, error: OSError) -> None:
+        """Stop accepting for a moment: the listener stays readable, so the loop would try again without a pause."""
+        if time.monotonic() - self._logged > _QUIET:
+            self._logged = time.monotonic()
+            logger.warning("new connections have to wait: %s (raise `ulimit -n`)", error.strerror)
+        self.stop_accepting()
+        self._timer: Any = self.loop.timer(_PAUSE)  # gevent's own: `stop_accepting` and `close` stop it
+        self._timer.start(self._again)
+
+    def _again(self) -> None:
+        if self.started:
+            self.start_accepting()
 
     def _do_read(self) -> None:
         """Called in each turn of the loop in which connections wait."""
