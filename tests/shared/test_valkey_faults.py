@@ -72,7 +72,7 @@ class Publisher:
                 if answer.status_code == 200:
                     self.acknowledged[event["event_id"]] = answer.json()["id"]
                     break
-                assert answer.json()["code"] == "history_unavailable", answer.text
+                assert answer.json()["code"] in ("history_unavailable", "draining"), answer.text
                 self.refused.append(answer.status_code)
                 time.sleep(0.05)
             if self._done.is_set():

@@ -3,7 +3,7 @@
 After a restart all subscribers come back at once. A connection whose first request is a plain GET of the stream is served
 where it was accepted, without a greenlet and a gevent socket of its own: its request is nearly always there already, and its
 descriptor belongs to the broadcast right after. If that has to wait, the next turn of the loop accepts in another greenlet.
-Every other connection gets a greenlet, with the bytes received so far. While descriptors are exhausted, new connections wait.
+Every other connection gets a greenlet, with the bytes received so far. While descriptors are exhausted, new ones wait.
 """
 
 from __future__ import annotations

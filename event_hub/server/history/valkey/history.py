@@ -197,11 +197,6 @@ class ValkeyHistory(History):
     # -- following -----------------------------------------------------------------------------------------------------
 
     def follow(self, delivered: Callable[[], int]) -> Iterator[Sequence[Stored]]:
-        with self._state:
-            if self._lost is not None and delivered() <= self._lost:
-                epochs, self.head, self.floor = self._found
-                self.epochs.update(epochs)
-                self._lost = None
         while not self._closed:
             self._check_continues(delivered())
             offset = delivered()
@@ -232,9 +227,14 @@ class ValkeyHistory(History):
                 self._refresh(self._following)
 
     def _check_continues(self, delivered: int) -> None:
-        """Raise `HistoryLost` if events after `delivered` will never come."""
-        if self._lost is not None and self._lost < delivered:
-            raise HistoryLost(self._lost, "lost")
+        """Raise `HistoryLost` if events up to `delivered`, or after it, are gone."""
+        with self._state:
+            if self._lost is not None:
+                if self._lost < delivered:
+                    raise HistoryLost(self._lost, "lost")
+                epochs, self.head, self.floor = self._found
+                self.epochs.update(epochs)
+                self._lost = None
         if self.floor > delivered:
             raise HistoryLost(self.floor, "retention")
 
