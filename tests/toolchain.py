@@ -28,6 +28,7 @@ DEBIAN = {
     "caddy": "caddy",
     "haproxy": "haproxy",
     "systemd-analyze": "systemd",
+    "openssl": "openssl",
     "faketime": "faketime",
 }
 """Maps each tool to its Debian package."""
