@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -183,6 +184,7 @@ class EventHub:
         with self.broadcast.lock:
             filters = watched(self.log.views)
         return Facts(
+            closed=self._committer.closed,
             subscribers=self.broadcast.count,
             watched=filters,
             credential_streams=by_credential,
@@ -331,11 +333,17 @@ class EventHub:
         that ends alone does not: the others take its agents over."""
         self.agents.end(min(self.settings.agent_grace, _AGENTS_SHARE * self.settings.drain))
 
-    def drain(self, grace: float) -> None:
-        """Accept nothing more, close every stream in order, then close the hub; within `grace` seconds."""
+    def drain(self, grace: float, *, alone: bool = False) -> None:
+        """Accept nothing more, close every stream in order, then close the hub; within `grace` seconds. `alone`: only this
+        worker process of the hub ends."""
         began = time.monotonic()
         self.streams.closing = True
         self._committer.close(began + grace)
+        if self.peers is not None:
+            if not alone:  # what a sibling still accepts is for the subscribers here as well
+                self.peers.wait_for_siblings(lambda facts: facts.closed, began + grace / 3)
+            with suppress(HistoryError):
+                self.history.catch_up()
         self.forwarding.finish()
         drain(self.broadcast, self.counters, began + grace)
         self.forwarding.wait(began + min(FORWARD_DRAIN, grace / 2))

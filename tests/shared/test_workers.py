@@ -176,3 +176,28 @@ def test_forwarding_continues_in_another_worker(tmp_path: Path) -> None:
         assert states == {"ok", "standby"}
     finally:
         hub.stop()
+
+
+def test_a_drain_closes_the_streams_of_all_workers_in_order(tmp_path: Path) -> None:
+    """Each subscriber gets what was acknowledged, then `stream_closing`."""
+    hub = start(tmp_path)
+    streams = [hub.stream() for _ in range(12)]
+    try:
+        for stream in streams:
+            stream.until("stream_opened")
+        with Publisher(hub, "a") as one:
+            one.wait_for(50)
+            code = hub.terminate()
+            one.stop()
+        assert code == 0
+        for stream in streams:
+            seen = []
+            while (event := stream.next())["type"] != "stream_closing":
+                if "event_id" in event:
+                    seen.append(event["event_id"])
+            assert event["reason"] == "shutdown"
+            assert seen == list(one.acknowledged)
+    finally:
+        for stream in streams:
+            stream.close()
+        hub.stop()

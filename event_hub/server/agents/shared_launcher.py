@@ -138,6 +138,12 @@ class SharedLauncher(Launcher):
         for name in self._peers.launchers():
             self._peers.calls.tell(name, "agents.reported", [data.decode() for data in batch])
 
+    def end(self, grace: float) -> None:
+        """Also wait for the agents of this hub that another of its processes ends, and serve their last events."""
+        until = time.monotonic() + grace
+        super().end(grace)
+        self._peers.wait_for_siblings(lambda facts: not facts.agents, until)
+
     def open(self) -> None:
         """The first of this hub's processes takes the folder; the others wait for it to end."""
         with self._lock:

@@ -41,6 +41,8 @@ class Facts(msgspec.Struct, omit_defaults=True):
     address_streams: dict[str, int] = {}
     launches: bool = False
     """It is the process of its hub that starts and watches agents."""
+    closed: bool = False
+    """It takes no more events, because its hub ends."""
     agents: list[dict[str, Any]] = []
     """Its agents that are live, in brief."""
 

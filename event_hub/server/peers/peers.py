@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from ..history import History
+from ..history import History, HistoryError
 from ..history.valkey import ValkeyHistory
 from ..streaming.log import View
 from .calls import TIMEOUT, Calls
 from .facts import Facts, Watched
 from .leases import Lease
 from .membership import Membership
+
+_PAUSE = 0.05
+"""Seconds between two looks at what siblings do."""
 
 
 def instance_name(workers: int) -> str:
@@ -69,6 +73,16 @@ class Peers:
     def subscribers(self) -> int:
         """Open streams of the others."""
         return sum(facts.subscribers for facts in self.others().values())
+
+    def wait_for_siblings(self, condition: Callable[[Facts], bool], until: float) -> None:
+        """Wait until it holds for all other worker processes of this hub, or until the monotonic clock reads `until`."""
+        try:
+            self.membership.beat()
+            while time.monotonic() < until and not all(map(condition, self.siblings().values())):
+                time.sleep(_PAUSE)
+                self.membership.beat()
+        except HistoryError:
+            pass  # without the server none takes events any more
 
     def notified(self, events: Iterable[tuple[str, str | None, str | None]]) -> int:
         """How many subscribers of others such events are for: (type, room, session) of each."""

@@ -193,11 +193,12 @@ class HubWorker(GeventWorker):
             self._idle.end_older(self.cfg.keepalive)
             self._stop.wait(_BEAT)
         until = time.monotonic() + hub.settings.drain
-        if self.cfg.workers == 1 or ending.of_the_hub():
+        alone = self.cfg.workers > 1 and not ending.of_the_hub()
+        if not alone:
             hub.end_agents()
         for server in servers:
             server.close()
-        hub.drain(until - time.monotonic())
+        hub.drain(until - time.monotonic(), alone=alone)
 
     def init_signals(self) -> None:
         super().init_signals()

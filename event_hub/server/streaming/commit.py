@@ -80,11 +80,12 @@ class Committer:
         self._clock = clock
         self._waiting: deque[_Request] = deque()
         self._lead_free: deque[None] = deque([None])
-        self._closed = False
+        self.closed = False
+        """New commits are refused."""
 
     def commit(self, drafts: Sequence[Draft]) -> Committed:
         """Store `drafts`, all or none, and deliver them; returns once they are stored. Raises `RequestError`."""
-        if self._closed:
+        if self.closed:
             raise RequestError("draining", "the hub is shutting down")
         grouped = self._history.grouped
         if not grouped:
@@ -102,7 +103,7 @@ class Committer:
 
     def close(self, until: float) -> None:
         """Refuse new commits; returns when those in progress are stored, at `until` (monotonic clock) at the latest."""
-        self._closed = True
+        self.closed = True
         while (self._waiting or not self._lead_free) and time.monotonic() < until:
             time.sleep(0.001)
 
