@@ -232,7 +232,7 @@ def test_after_close_nothing_is_committed_and_what_was_in_progress_is_stored(
     committing = start(lambda: results.append(parts.commit(1)))
     until(lambda: history.waiting == 1, "the append to be in progress")
     closing = start(lambda: parts.committer.close(float("inf")))
-    until(lambda: parts.committer._closed, "the committer to be closing")
+    until(lambda: parts.committer.closed, "the committer to be closing")
     with pytest.raises(RequestError) as caught:
         parts.commit(2)
     assert caught.value.kind.code == "draining"
