@@ -29,9 +29,9 @@ def arguments(given: Sequence[str] | None) -> argparse.Namespace:
     names = [scenario.name for scenario in scenarios(FULL)]
     parser = argparse.ArgumentParser(
         prog="python -m bench",
-        description="Compare the hub, with its history in memory, in SQLite and in Valkey, with nchan. The server runs on one core and "
-        "the load generator on another; servers take turns, and the figures are medians over several rounds. Takes about "
-        "20 minutes, or three with --quick. All processes listen on loopback only and end with this one.",
+        description="Compare the hub, with its history in memory, in SQLite and in Valkey, with nchan. The server runs on "
+        "one core and the load generator on another; servers take turns, and the figures are medians over several "
+        "rounds. Takes about 20 minutes, or three with --quick. All processes listen on loopback only and end with this one.",
         epilog="Exit codes: 0 measured (the report says whether targets were met), 1 a measurement failed, "
         "3 a tool is missing; the message gives the command to install it.",
     )

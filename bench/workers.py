@@ -1,14 +1,14 @@
 """Compares two worker processes on Valkey with one: `python -m bench.workers` (five minutes on two cores).
 
-Two cores cannot give each of two workers a core of its own while a load generator and a Valkey need one too. So there are two
-measurements, which both tables name:
+Two cores cannot give each of two workers a core of its own while a load generator and a Valkey need one too. So there are
+two measurements:
 
 - **cost**: the same offered load for one worker and for two; what each part takes of a processor. The workers and Valkey are
   on the first core, the generator on the second.
 - **maximum**: each worker has *half* a core. Two workers share the first core; one worker shares it with a program that only
   counts, so that it gets half as well. The generator and Valkey have the second core in both cases, and the tables say what
-  they take of it: near 100 %, they were the bottleneck. **free** repeats it with nothing pinned, where the generator and Valkey take what
-  the second worker would need.
+  they take of it: near 100 %, they were the bottleneck. **free** repeats it with nothing pinned, where the generator and
+  Valkey take what the second worker would need.
 
 Rounds alternate between the servers. With `--save`, the costs of an event become `bench/service_times.json`, from which
 `bench.simulate` computes.
@@ -54,8 +54,10 @@ class Kind:
     workers: int
 
 
-SQLITE, ONE, TWO = Kind("SQLite", HUB_SQLITE, 1), Kind("Valkey, 1 worker", HUB_VALKEY, 1), Kind(
-    "Valkey, 2 workers", HUB_VALKEY, 2
+SQLITE, ONE, TWO = (
+    Kind("SQLite", HUB_SQLITE, 1),
+    Kind("Valkey, 1 worker", HUB_VALKEY, 1),
+    Kind("Valkey, 2 workers", HUB_VALKEY, 2),
 )
 KINDS = (SQLITE, ONE, TWO)
 
@@ -225,12 +227,24 @@ def tables(runs: Sequence[Run]) -> str:
     for layout in LAYOUTS:
         for offer in MAXIMA:
             for kind in (ONE, TWO):
-                shares = (middle(runs, kind, offer.name, layout, f"{name} share") for name in ("hub", "valkey", "generator"))
-                parts = [number(middle(runs, kind, offer.name, layout, name)) for name in ("hub", "valkey", "generator")]
+                shares = (
+                    middle(runs, kind, offer.name, layout, f"{name} share") for name in ("hub", "valkey", "generator")
+                )
+                parts = [
+                    number(middle(runs, kind, offer.name, layout, name)) for name in ("hub", "valkey", "generator")
+                ]
                 rate = number(middle(runs, kind, offer.name, layout, "rate"))
                 ratio = f"{speedup(runs, offer, layout):.2f} ×" if kind is TWO else ""
                 most.append([f"{offer.name}; {layout}", kind.name, rate, ratio, *parts, *(f"{s:.0%}" for s in shares)])
-    head = ["cost of the same load", "hub", "µs an event, hub", "µs a delivery", "µs an event, Valkey", "p50 ms", "p99 ms"]
+    head = [
+        "cost of the same load",
+        "hub",
+        "µs an event, hub",
+        "µs a delivery",
+        "µs an event, Valkey",
+        "p50 ms",
+        "p99 ms",
+    ]
     top = ["maximum", "hub", "a second", "2 / 1", "µs, hub", "µs, Valkey", "µs, generator"]
     top += ["hub", "Valkey", "generator"]
     return f"{rows(head, cost)}\n\n{rows(top, most)}"
@@ -289,7 +303,9 @@ def main() -> int:
     for turn in range(1, options.rounds + 1):
         tools.note(f"round {turn} of {options.rounds}")
         runs += [bench.cost(kind, offer, turn) for offer in COSTS for kind in KINDS]
-        runs += [bench.maximum(kind, offer, layout, turn) for layout in LAYOUTS for offer in MAXIMA for kind in (ONE, TWO)]
+        runs += [
+            bench.maximum(kind, offer, layout, turn) for layout in LAYOUTS for offer in MAXIMA for kind in (ONE, TWO)
+        ]
     (CACHE / "workers.json").write_text(json.dumps([asdict(run) for run in runs], indent=1) + "\n")
     print(tables(runs))
     if options.save:
