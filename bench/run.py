@@ -31,7 +31,7 @@ def arguments(given: Sequence[str] | None) -> argparse.Namespace:
         prog="python -m bench",
         description="Compare the hub, with its history in memory, in SQLite and in Valkey, with nchan. The server runs on "
         "one core and the load generator on another; servers take turns, and the figures are medians over several "
-        "rounds. Takes about 20 minutes, or three with --quick. All processes listen on loopback only and end with this one.",
+        "rounds. Takes about 20 minutes, or three with --quick. Everything listens on loopback only and end with this one.",
         epilog="Exit codes: 0 measured (the report says whether targets were met), 1 a measurement failed, "
         "3 a tool is missing; the message gives the command to install it.",
     )
