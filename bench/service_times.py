@@ -15,6 +15,8 @@ class ServiceTimes:
 
     post: float
     """A POST of one event, in the hub, with everything but deliveries."""
+    flush: float
+    """An event's first delivery, in each process that has a subscriber of it, besides what follows for each."""
     delivery: float
     """An event sent to one subscriber, in the hub."""
     follow: float
@@ -25,11 +27,11 @@ class ServiceTimes:
     """An event read by one more process that follows, in Valkey."""
     measured_rooms: dict[str, float]
     """Number of workers → events a second that a hub reached with `rooms` rooms of one subscriber."""
+    measured_shares: dict[str, float]
+    """Number of workers → the part of a core that each of them got meanwhile."""
     publishers: int
     """Connections that posted meanwhile, each of which waits for its answer."""
     rooms: int
-    share: float
-    """The part of a core that each worker had."""
     machine: str
     date: str
 

@@ -53,8 +53,9 @@ class Demand:
 
 def demand(costs: ServiceTimes, events: float, viewers: float, workers: int) -> Demand:
     """What `events` a second for `viewers` each ask of a hub with this number of workers."""
+    watching = 1 - (1 - 1 / workers) ** viewers  # that at least one viewer is at this worker
     once = (costs.post + viewers * costs.delivery) / workers
-    repeated = costs.follow * (workers - 1) / workers
+    repeated = costs.follow * (workers - 1) / workers + costs.flush * watching
     return Demand(events * (once + repeated), events * (costs.append + costs.read * (workers - 1)))
 
 
@@ -148,7 +149,8 @@ class Simulation:
                     self._at(now + rest, lambda now, other=other: deliver(now, other, self._costs.follow))  # type: ignore[misc]
 
         def deliver(now: float, worker: int, follow: float) -> None:
-            done = self._serve(worker, now, follow + room[worker] * self._costs.delivery)
+            sends = self._costs.flush + room[worker] * self._costs.delivery if room[worker] else 0.0
+            done = self._serve(worker, now, follow + sends)
             if room[worker]:
                 self.latencies.append(done - came)
             if worker == own:
@@ -196,7 +198,7 @@ def predicted(costs: ServiceTimes, workers: int, seed: int) -> float:
     """Events a second that a hub reaches with the rooms and publishers of the measurement."""
     rng = random.Random(seed)
     rooms = spread(costs.rooms, 1, workers, rng)
-    hub = Simulation(costs, rooms, lambda mean: rng.expovariate(1 / mean), rng, costs.share)
+    hub = Simulation(costs, rooms, lambda mean: rng.expovariate(1 / mean), rng, costs.measured_shares[str(workers)])
     return hub.closed_loop(costs.publishers, 5.0)
 
 
@@ -260,7 +262,7 @@ def main() -> None:
     options = parser.parse_args()
     costs = ServiceTimes.load()
     viewers = round(options.viewers / options.rooms)
-    names = ("post", "delivery", "follow", "append", "read")
+    names = ("post", "flush", "delivery", "follow", "append", "read")
     micro = ", ".join(f"{name} {getattr(costs, name) * 1e6:.1f}" for name in names)
     print(f"Costs of an event in µs, measured on {costs.date}, {costs.machine}: {micro}")
     print(f"\nChecked: {costs.rooms:,} rooms of one viewer, as many events as the hub takes\n")

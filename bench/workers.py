@@ -10,6 +10,8 @@ two measurements:
   they take of it: near 100 %, they were the bottleneck. **free** repeats it with nothing pinned, where the generator and
   Valkey take what the second worker would need.
 
+On a busy machine, compare by processor time: the table says how much each part got.
+
 Rounds alternate between the servers. With `--save`, the costs of an event become `bench/service_times.json`, from which
 `bench.simulate` computes.
 """
@@ -18,7 +20,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -27,10 +28,12 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from bench import machine, tools
 from bench.cpu import Parts, Spent
+from bench.cpu import seconds as seconds_of
 from bench.generator import generator
 from bench.processes import pinned_to
 from bench.report import number, rows
@@ -41,7 +44,7 @@ from bench.service_times import FILE, ServiceTimes
 MANY = 2_000
 """Subscribers and rooms of the loads with a room for each subscriber."""
 LEFT_OUT = 2.0
-"""Seconds of a paced load before its costs are measured: connecting, and the warm-up."""
+"""Seconds of a load before processor time is measured: connecting, and the warm-up."""
 SPIN = "while True: pass"
 
 
@@ -84,17 +87,20 @@ COSTS = (
     Offer("1,000 subscribers, 60 events/s", "latency", (*_subscribers(1000), "-rate", "60"), 1000, 60),
     Offer("2,000 rooms of one subscriber, 1,500 events/s", "sparse", (*_ROOMS, "-rate", "1500"), 1, 1500, True),
 )
-MAXIMA = (
-    Offer("single POSTs, no subscriber", "post", _subscribers(0), 0),
-    Offer("2,000 rooms of one subscriber", "sparse", _ROOMS, 1, 0, True),
-    Offer("1,000 subscribers of everything", "flatout", _subscribers(1000), 1000),
-)
-LAYOUTS = ("half a core each", "free")
+POSTS = Offer("single POSTs, no subscriber", "post", _subscribers(0), 0)
+WATCHED = Offer("single POSTs, 10 subscribers", "post", _subscribers(10), 10)
+ROOMS = Offer("2,000 rooms of one subscriber", "sparse", _ROOMS, 1, 0, True)
+FLAT_OUT = Offer("1,000 subscribers of everything", "flatout", _subscribers(1000), 1000)
+MAXIMA = (POSTS, WATCHED, ROOMS, FLAT_OUT)
+COST, HALF, FREE = "cost", "half a core each", "free"
+LAYOUTS = {HALF: MAXIMA, FREE: (ROOMS,)}
+"""The loads of each measurement of the maximum."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """One call of the generator: its result, the processor time of the hub meanwhile, and the events in that time."""
+    """One call of the generator: its result, and the processor time in the middle of it. `took`: seconds, `events`: how many
+    were published in them."""
 
     kind: str
     load: str
@@ -103,7 +109,6 @@ class Run:
     result: dict[str, object]
     spent: Spent
     generator: float
-    """Seconds of processor time of the load generator."""
     took: float
     events: float
 
@@ -122,34 +127,22 @@ class Bench:
         self._setup, self._program, self._seconds = setup, program, seconds
         self._first, self._second = first, second
 
-    def cost(self, kind: Kind, offer: Offer, number_of_round: int) -> Run:
-        """A paced load: its costs in the middle of it."""
-        with self._hub(kind) as (url, parts):
-            parts.pin({self._first}, {self._first})
-            with generator(self._command(offer, url, self._second, self._seconds + 1), self._second) as process:
+    def run(self, kind: Kind, offer: Offer, layout: str, turn: int) -> Run:
+        """Put a load on a fresh hub."""
+        first, second, both = {self._first}, {self._second}, {self._first, self._second}
+        workers, valkey = {COST: (first, first), HALF: (first, second), FREE: (both, both)}[layout]
+        core = None if layout == FREE else self._second
+        with self._hub(kind) as (url, parts), spinning(self._first, layout == HALF and kind.workers == 1):
+            parts.pin(workers, valkey)
+            with generator(self._command(offer, url, core), core) as process:
                 time.sleep(LEFT_OUT)
-                before, began = parts.spent(), time.monotonic()
+                before, theirs, began = parts.spent(), seconds_of(process.pid), time.monotonic()
                 time.sleep(self._seconds - 1)
                 spent, took = parts.spent() - before, time.monotonic() - began
+                theirs = seconds_of(process.pid) - theirs
                 result = self._result(process)
-        return Run(kind.name, offer.name, "cost", number_of_round, result, spent, 0.0, took, offer.rate * took)
-
-    def maximum(self, kind: Kind, offer: Offer, layout: str, number_of_round: int) -> Run:
-        """As many events as the hub takes."""
-        free = layout == "free"
-        both = {self._first, self._second}
-        with self._hub(kind) as (url, parts), spinning(self._first, not free and kind.workers == 1):
-            parts.pin(both if free else {self._first}, both if free else {self._second})
-            before, used = parts.spent(), resource.getrusage(resource.RUSAGE_CHILDREN)
-            command = self._command(offer, url, -1 if free else self._second, self._seconds)
-            began = time.monotonic()
-            with generator(command, None if free else self._second) as process:
-                result = self._result(process)
-            took, after = time.monotonic() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
-            spent = parts.spent() - before
-        theirs = after.ru_utime + after.ru_stime - used.ru_utime - used.ru_stime
-        events = float(str(result["published"]))
-        return Run(kind.name, offer.name, layout, number_of_round, result, spent, theirs, took, events)
+        events = float(str(result["published_per_s"])) * took
+        return Run(kind.name, offer.name, layout, turn, result, spent, theirs, took, events)
 
     @contextmanager
     def _hub(self, kind: Kind) -> Iterator[tuple[str, Parts]]:
@@ -163,9 +156,9 @@ class Bench:
                     raise RuntimeError(f"the hub has {len(parts.workers)} workers instead of {kind.workers}")
                 yield running.url, parts
 
-    def _command(self, offer: Offer, url: str, core: int, seconds: float) -> list[str]:
+    def _command(self, offer: Offer, url: str, core: int | None) -> list[str]:
         stream, publish = HUB_VALKEY.path(False, offer.rooms), HUB_VALKEY.path(True, offer.rooms)
-        flags = [*offer.flags, "-seconds", f"{seconds:g}", "-cpu", str(core)]
+        flags = [*offer.flags, "-seconds", f"{self._seconds + 1:g}", "-cpu", str(-1 if core is None else core)]
         return [str(self._program), offer.mode, *flags, "-sub-url-template", url + stream, "-pub-url", url + publish]
 
     def _result(self, process: subprocess.Popen[str]) -> dict[str, object]:
@@ -192,22 +185,24 @@ def spinning(core: int, wanted: bool) -> Iterator[None]:
             spinner.kill()
 
 
-def middle(runs: Sequence[Run], kind: Kind, load: str, layout: str, figure: str) -> float:
-    """The median over the rounds of one of the figures that `figures` returns."""
-    found = [figures(run)[figure] for run in runs if (run.kind, run.load, run.layout) == (kind.name, load, layout)]
-    return statistics.median(found)
+def found(runs: Sequence[Run], kind: Kind, offer: Offer, layout: str, figure: str) -> list[float]:
+    """One of the figures that `figures` returns, in each round."""
+    wanted = (kind.name, offer.name, layout)
+    return [figures(run)[figure] for run in runs if (run.kind, run.load, run.layout) == wanted]
 
 
 def figures(run: Run) -> dict[str, float]:
     """What the tables show. Costs are µs of processor time for each event; shares are of one core."""
     events = max(run.events, 1.0)
+    workers = run.spent.workers
     return {
-        "hub": run.spent.workers / events * 1e6,
+        "hub": workers / events * 1e6,
         "valkey": run.spent.valkey / events * 1e6,
         "generator": run.generator / events * 1e6,
-        "hub share": run.spent.workers / run.took,
+        "hub share": workers / run.took,
         "valkey share": run.spent.valkey / run.took,
         "generator share": run.generator / run.took,
+        "busier": max(run.spent.each) / max(workers, 1e-9),
         "p50": run.figure("latency_ms", "p50"),
         "p99": run.figure("latency_ms", "p99"),
         "rate": run.figure("deliveries_per_s") if run.figure("subscribers") else run.figure("posts_per_s"),
@@ -216,71 +211,77 @@ def figures(run: Run) -> dict[str, float]:
 
 
 def tables(runs: Sequence[Run]) -> str:
-    """Both measurements as Markdown."""
-    cost = []
+    """Both measurements as Markdown: medians over the rounds."""
+    cost, most = [], []
     for offer in COSTS:
         for kind in KINDS:
-            show = [middle(runs, kind, offer.name, "cost", name) for name in ("hub", "valkey", "p50", "p99")]
-            delivery = number(show[0] / offer.reached)
-            cost.append([offer.name, kind.name, number(show[0]), delivery, number(show[1]), *map(number, show[2:])])
-    most = []
-    for layout in LAYOUTS:
-        for offer in MAXIMA:
+            names = ("hub", "valkey", "p50", "p99")
+            hub, valkey, *late = (statistics.median(found(runs, kind, offer, COST, name)) for name in names)
+            cost.append(
+                [offer.name, kind.name, number(hub), number(hub / offer.reached), number(valkey), *map(number, late)]
+            )
+    for layout, offers in LAYOUTS.items():
+        for offer in offers:
             for kind in (ONE, TWO):
-                shares = (
-                    middle(runs, kind, offer.name, layout, f"{name} share") for name in ("hub", "valkey", "generator")
-                )
-                parts = [
-                    number(middle(runs, kind, offer.name, layout, name)) for name in ("hub", "valkey", "generator")
-                ]
-                rate = number(middle(runs, kind, offer.name, layout, "rate"))
-                ratio = f"{speedup(runs, offer, layout):.2f} ×" if kind is TWO else ""
-                most.append([f"{offer.name}; {layout}", kind.name, rate, ratio, *parts, *(f"{s:.0%}" for s in shares)])
-    head = [
-        "cost of the same load",
-        "hub",
-        "µs an event, hub",
-        "µs a delivery",
-        "µs an event, Valkey",
-        "p50 ms",
-        "p99 ms",
-    ]
-    top = ["maximum", "hub", "a second", "2 / 1", "µs, hub", "µs, Valkey", "µs, generator"]
-    top += ["hub", "Valkey", "generator"]
+                middle = partial(_middle, runs, kind, offer, layout)
+                shares = [f"{middle(f'{part} share'):.0%}" for part in ("hub", "valkey", "generator")]
+                parts = [number(middle(part)) for part in ("hub", "valkey", "generator")]
+                ratios = [f"{speedup(runs, offer, layout):.2f} ×", f"{efficiency(runs, offer, layout):.2f} ×"]
+                rate = [number(middle("rate")), *(ratios if kind is TWO else ["", ""])]
+                busier = f"{middle('busier'):.0%}" if kind is TWO else ""
+                most.append([f"{offer.name}; {layout}", kind.name, *rate, *parts, *shares, busier])
+    head = ["the same load", "hub", "µs an event, hub", "µs a delivery, hub", "µs an event, Valkey", "p50 ms", "p99 ms"]
+    top = ["maximum", "hub", "a second", "2 / 1", "2 / 1 per processor time", "µs an event, hub", "Valkey", "generator"]
+    top += ["of a core, hub", "Valkey", "generator", "the busier worker's part"]
     return f"{rows(head, cost)}\n\n{rows(top, most)}"
 
 
+def _middle(runs: Sequence[Run], kind: Kind, offer: Offer, layout: str, figure: str) -> float:
+    return statistics.median(found(runs, kind, offer, layout, figure))
+
+
 def speedup(runs: Sequence[Run], offer: Offer, layout: str) -> float:
-    """The median over the rounds of what two workers reach, divided by what one reaches in the same round."""
-    by_round = {
-        (run.round, run.kind): figures(run)["rate"] for run in runs if (run.load, run.layout) == (offer.name, layout)
-    }
-    return statistics.median(
-        rate / by_round[number_of_round, ONE.name]
-        for (number_of_round, kind), rate in by_round.items()
-        if kind == TWO.name
-    )
+    """What two workers reach, divided by what one reaches: the median over the rounds."""
+    pairs = zip(*(found(runs, kind, offer, layout, "rate") for kind in (ONE, TWO)), strict=True)
+    return statistics.median(two / one for one, two in pairs)
+
+
+def efficiency(runs: Sequence[Run], offer: Offer, layout: str) -> float:
+    """The same for the processor time that the workers got: two of them, with a core each, would reach this."""
+    pairs = zip(*(found(runs, kind, offer, layout, "hub") for kind in (ONE, TWO)), strict=True)
+    return statistics.median(2 * one / two for one, two in pairs)
 
 
 def service_times(runs: Sequence[Run]) -> ServiceTimes:
-    """The costs of one event, in seconds, from those loads which `bench.simulate` does not predict."""
-    posts, fan_out = MAXIMA[0].name, COSTS[0]
-    layout = LAYOUTS[0]
-    post, with_two = (middle(runs, kind, posts, layout, "hub") / 1e6 for kind in (ONE, TWO))
-    append, both = (middle(runs, kind, posts, layout, "valkey") / 1e6 for kind in (ONE, TWO))
-    delivery = middle(runs, ONE, fan_out.name, "cost", "hub") / fan_out.reached / 1e6
+    """The costs of one event, in seconds: the lowest of the rounds, because other programs can only add to them. None is from
+    the load that `bench.simulate` predicts."""
+
+    def cost(kind: Kind, offer: Offer, layout: str, part: str) -> float:
+        return min(found(runs, kind, offer, layout, part)) / 1e6
+
+    post, with_two = (cost(kind, POSTS, HALF, "hub") for kind in (ONE, TWO))
+    append, both = (cost(kind, POSTS, HALF, "valkey") for kind in (ONE, TWO))
+    delivery = cost(ONE, COSTS[0], COST, "hub") / COSTS[0].reached
+    watched = cost(ONE, WATCHED, HALF, "hub")
+    rooms, shares = {}, {}
+    for kind in (ONE, TWO):
+        fastest = max(
+            range(len(found(runs, kind, ROOMS, HALF, "hub"))),
+            key=lambda n: found(runs, kind, ROOMS, HALF, "published")[n],
+        )
+        rooms[str(kind.workers)] = found(runs, kind, ROOMS, HALF, "published")[fastest]
+        shares[str(kind.workers)] = found(runs, kind, ROOMS, HALF, "hub share")[fastest] / kind.workers
     return ServiceTimes(
         post=post,
+        flush=max(0.0, watched - post - WATCHED.reached * delivery),
         delivery=delivery,
         follow=max(0.0, with_two - post),
         append=append,
         read=max(0.0, both - append),
-        measured_rooms={
-            str(kind.workers): middle(runs, kind, MAXIMA[1].name, layout, "published") for kind in (ONE, TWO)
-        },
+        measured_rooms=rooms,
+        measured_shares=shares,
         publishers=32,
         rooms=MANY,
-        share=0.5,
         machine=machine.describe(tools.go(), None)["CPU"],
         date=time.strftime("%Y-%m-%d", time.gmtime()),
     )
@@ -302,10 +303,9 @@ def main() -> int:
     runs: list[Run] = []
     for turn in range(1, options.rounds + 1):
         tools.note(f"round {turn} of {options.rounds}")
-        runs += [bench.cost(kind, offer, turn) for offer in COSTS for kind in KINDS]
-        runs += [
-            bench.maximum(kind, offer, layout, turn) for layout in LAYOUTS for offer in MAXIMA for kind in (ONE, TWO)
-        ]
+        runs += [bench.run(kind, offer, COST, turn) for offer in COSTS for kind in KINDS]
+        for layout, offers in LAYOUTS.items():
+            runs += [bench.run(kind, offer, layout, turn) for offer in offers for kind in (ONE, TWO)]
     (CACHE / "workers.json").write_text(json.dumps([asdict(run) for run in runs], indent=1) + "\n")
     print(tables(runs))
     if options.save:

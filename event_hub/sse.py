@@ -8,7 +8,7 @@ frames are `id: <cursor>` and a single `data:` line of JSON, without an `event:`
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -34,6 +34,12 @@ class Cursor(NamedTuple):
 def frame(epoch: str, offset: int, data: bytes) -> bytes:
     """Encode one event as a frame. `data`: JSON in UTF-8 without line breaks."""
     return b"id: %s-%d\ndata: %s\n\n" % (epoch.encode("ascii"), offset, data)
+
+
+def frames(epoch: str, events: Iterable[tuple[int, bytes]]) -> list[bytes]:
+    """`frame` for many events of one epoch: their offsets and data."""
+    head = b"id: %b-" % epoch.encode("ascii")
+    return [b"%b%d\ndata: %b\n\n" % (head, offset, data) for offset, data in events]
 
 
 _SEPARATORS = ((b"\xe2\x80\xa8", b"\\u2028"), (b"\xe2\x80\xa9", b"\\u2029"), (b"\xc2\x85", b"\\u0085"))

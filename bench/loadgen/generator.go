@@ -25,10 +25,11 @@ type count struct {
 // generator is the state of a run: one thread, one epoll, all subscribers and publishers.
 type generator struct {
 	options
-	poll   *poller
-	buffer []byte // used by every read
-	subs   []subscriber
-	pubs   []publisher
+	poll     *poller
+	buffer   []byte // used by every read
+	subs     []subscriber
+	stallers []staller
+	pubs     []publisher
 
 	fields    fields
 	open      int // subscribers whose stream has started
@@ -40,6 +41,7 @@ type generator struct {
 	expected     uint64 // deliveries that the published events must cause
 	received     uint64
 	bytes        uint64 // read by subscribers
+	missing      uint64 // soak: events that a stream skipped
 	reads        uint64 // number of system calls for that
 	latency      histogram
 	answers      histogram // from the start of a POST to the end of its answer
@@ -65,6 +67,10 @@ func newGenerator(o options) (*generator, error) {
 	}
 	g := &generator{options: o, poll: poll, buffer: make([]byte, 256<<10), fanout: o.Subscribers / o.rooms, fields: newFields()}
 	g.subs = make([]subscriber, o.Subscribers)
+	g.stallers = make([]staller, o.stalled)
+	for i := range g.stallers {
+		g.stallers[i].state = closed
+	}
 	g.pubs = make([]publisher, o.Connections)
 	next := make([]uint32, o.Subscribers*o.Connections)
 	rest := make([]byte, o.Subscribers*o.size*2)
@@ -93,6 +99,8 @@ func (g *generator) turn(ms int) error {
 			err = g.subscriberReady(&g.subs[index], index)
 		case ofPublisher:
 			err = g.publisherReady(&g.pubs[index], ready[i].Events)
+		case ofStaller:
+			err = g.stallerReady(&g.stallers[index], index)
 		case ofStdin:
 			err = g.stdinReady()
 		}

@@ -25,6 +25,9 @@ type options struct {
 	Events      int     `json:"events,omitempty"`
 
 	subTarget, pubTarget target
+	stallTarget          target
+	churn, windowSeconds float64
+	stalled              int
 	contentType          string
 	ndjson               bool
 	separator            byte
@@ -42,17 +45,19 @@ var defaults = map[string]options{
 	"post":    {Subscribers: 0, Connections: 1, Seconds: 5, rooms: 1, warmup: 1},
 	"batch":   {Subscribers: 1, Connections: 4, Seconds: 5, Batch: 500, rooms: 1, warmup: 1},
 	"sparse":  {Subscribers: 10000, Connections: 4, Seconds: 5, rooms: 10000, warmup: 1},
+	"soak":    {Subscribers: 10000, Connections: 4, Seconds: 120, Rate: 200, rooms: 100, warmup: 2, churn: 50, stalled: 100, windowSeconds: 15},
 	"storm":   {Subscribers: 10000, Connections: 1, Rate: 20, Events: 500, rooms: 1},
 }
 
 func parse(args []string) (options, error) {
 	if len(args) == 0 || defaults[args[0]].rooms == 0 {
-		return options{}, errors.New("usage: loadgen latency|flatout|idle|post|batch|sparse|storm [flags]; -h after a mode lists them")
+		return options{}, errors.New("usage: loadgen latency|flatout|idle|post|batch|sparse|storm|soak [flags]; -h after a mode lists them")
 	}
 	o := defaults[args[0]]
 	o.Mode = args[0]
 	flags := flag.NewFlagSet("loadgen "+o.Mode, flag.ExitOnError)
 	subURL := flags.String("sub-url-template", "", "`URL` of the stream; {room} becomes the name of the subscriber's room")
+	stallURL := flags.String("stall-url", "", "soak: `URL` of the streams that are never read")
 	pubURL := flags.String("pub-url", "", "`URL` that events are posted to; {room} becomes the name of the event's room")
 	flags.StringVar(&o.contentType, "content-type", "application/json", "type of the posted body; with application/x-ndjson, a batch is sent as lines instead of an array")
 	flags.IntVar(&o.cpu, "cpu", -1, "CPU to run on, counted from 0; -1: any")
@@ -64,6 +69,9 @@ func parse(args []string) (options, error) {
 	flags.Float64Var(&o.maxRate, "max-rate", 0, "maximum events a second if there is no -rate; 0: unlimited")
 	flags.IntVar(&o.Batch, "batch", o.Batch, "events in a POST; 0: a single event that is not in a batch")
 	flags.IntVar(&o.Events, "events", o.Events, "storm: number of events that are published before the subscribers connect, and replayed to each")
+	flags.Float64Var(&o.churn, "churn", o.churn, "soak: subscribers a second that leave, each for a new one")
+	flags.IntVar(&o.stalled, "stalled", o.stalled, "soak: streams that are never read, in every second window")
+	flags.Float64Var(&o.windowSeconds, "window-seconds", o.windowSeconds, "soak: length of a window")
 	flags.IntVar(&o.rooms, "rooms", o.rooms, "number of rooms for subscribers and events; -subs must be a multiple of it")
 	flags.IntVar(&o.size, "size", 180, "size of an event in bytes")
 	flags.IntVar(&o.window, "window", 5000, "maximum events in flight if there is no -rate; the default is half of the hub's ring")
@@ -77,6 +85,9 @@ func parse(args []string) (options, error) {
 	}
 	if o.pubTarget, err = parseTarget(*pubURL); err != nil && o.Connections > 0 {
 		return o, fmt.Errorf("-pub-url: %w", err)
+	}
+	if o.stallTarget, err = parseTarget(*stallURL); err != nil && o.Mode == "soak" {
+		return o, fmt.Errorf("-stall-url: %w", err)
 	}
 	o.ndjson = o.contentType == "application/x-ndjson"
 	if o.separator = ','; o.ndjson {
@@ -96,7 +107,7 @@ func parse(args []string) (options, error) {
 func main() {
 	o, err := parse(os.Args[1:])
 	if err == nil {
-		err = allowDescriptors(o.Subscribers + o.Connections)
+		err = allowDescriptors(o.Subscribers + o.Connections + o.stalled)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "loadgen:", err)
@@ -104,7 +115,9 @@ func main() {
 	}
 	runtime.GOMAXPROCS(1)
 	runtime.LockOSThread()
-	debug.SetGCPercent(-1)
+	if o.Mode != "soak" { // which may run for hours
+		debug.SetGCPercent(-1)
+	}
 	if o.cpu >= 0 {
 		if err := pin(o.cpu); err != nil {
 			fmt.Fprintln(os.Stderr, "loadgen:", err)
@@ -112,6 +125,9 @@ func main() {
 		}
 	}
 	r, err := run(o)
+	if err == nil && o.Mode == "soak" { // it has printed its windows
+		return
+	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "loadgen:", err)
 		os.Exit(1)

@@ -51,6 +51,9 @@ func run(o options) (result, error) {
 	if err := g.rest(settle); err != nil {
 		return r, err
 	}
+	if o.Mode == "soak" {
+		return r, g.soak()
+	}
 	g.bytes, g.reads = 0, 0
 	from, cpu := now(), cpuTime()
 	g.measureFrom = from + int64(o.warmup*1e9)

@@ -150,7 +150,11 @@ func (g *generator) take(s *subscriber, data []byte, at int64) {
 		}
 	}
 	next := &s.next[pub]
-	if uint32(seq) < *next {
+	if g.Mode == "soak" {
+		if !g.follows(next, uint32(seq)) {
+			return
+		}
+	} else if uint32(seq) < *next {
 		g.count.Misordered++ // out of order or repeated
 		return
 	}

@@ -94,6 +94,7 @@ const (
 	ofSubscriber kind = iota
 	ofPublisher
 	ofStdin
+	ofStaller
 )
 
 const (

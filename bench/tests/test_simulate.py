@@ -12,8 +12,10 @@ from bench import simulate
 from bench.service_times import FILE, ServiceTimes
 from bench.simulate import Simulation, carries, check, demand, hubs_needed, percentile, placed, spread
 
-NOTHING = ServiceTimes(0, 0, 0, 0, 0, {"1": 1, "2": 1}, publishers=4, rooms=10, share=1.0, machine="", date="")
-COSTS = replace(NOTHING, post=100e-6, delivery=5e-6, follow=10e-6, append=15e-6, read=4e-6)
+NOTHING = ServiceTimes(
+    0, 0, 0, 0, 0, 0, {"1": 1, "2": 1}, {"1": 1, "2": 1}, publishers=4, rooms=10, machine="", date=""
+)
+COSTS = replace(NOTHING, post=100e-6, flush=20e-6, delivery=5e-6, follow=10e-6, append=15e-6, read=4e-6)
 
 
 def _times(load: float, exponential: bool) -> float:
@@ -52,7 +54,7 @@ def test_the_simulated_shares_are_those_of_the_formula(workers: int) -> None:
 def test_a_closed_loop_keeps_its_bottleneck_busy() -> None:
     rng = random.Random(5)
     hub = Simulation(COSTS, spread(100, 1, 1, rng), lambda mean: mean, rng)
-    assert hub.closed_loop(8, 5.0) == pytest.approx(1 / (COSTS.post + COSTS.delivery), rel=0.01)
+    assert hub.closed_loop(8, 5.0) == pytest.approx(1 / (COSTS.post + COSTS.flush + COSTS.delivery), rel=0.01)
     slow = Simulation(replace(COSTS, append=1e-3), spread(100, 1, 1, rng), lambda mean: mean, rng)
     assert slow.closed_loop(8, 5.0) == pytest.approx(1000, rel=0.01)
 
@@ -60,7 +62,7 @@ def test_a_closed_loop_keeps_its_bottleneck_busy() -> None:
 def test_a_worker_with_half_a_core_reaches_half() -> None:
     rng = random.Random(5)
     hub = Simulation(COSTS, spread(100, 1, 1, rng), lambda mean: mean, rng, share=0.5)
-    assert hub.closed_loop(8, 5.0) == pytest.approx(0.5 / (COSTS.post + COSTS.delivery), rel=0.01)
+    assert hub.closed_loop(8, 5.0) == pytest.approx(0.5 / (COSTS.post + COSTS.flush + COSTS.delivery), rel=0.01)
 
 
 def test_every_viewer_gets_every_event_of_its_room() -> None:

@@ -4,7 +4,7 @@ The single source of truth: the hub validates against it, publishers build from 
 page's table are generated from it. Imports nothing else of this project.
 """
 
-from .catalogue import HUB_ONLY, KNOWN, WEBHOOK_PREFIX, InvalidEvent, build, check
+from .catalogue import HUB_ONLY, KNOWN, WEBHOOK_PREFIX, InvalidEvent, all_valid, build, check
 from .conversation import (
     AgentFalseInterruption,
     AgentSpeechFinished,
@@ -86,6 +86,7 @@ __all__ = [
     "UserStateChanged",
     "UserTranscriptionTimeout",
     "UserTurnCompleted",
+    "all_valid",
     "build",
     "check",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import SchemaValidator, core_schema
 
@@ -11,6 +12,7 @@ from . import conversation as c
 from . import lifecycle as s
 from . import stream as h
 from .envelope import MILLISECONDS, Event
+from .structs import list_of_structs
 
 _POSTED: tuple[type[Event], ...] = (
     s.AgentReady,
@@ -76,6 +78,9 @@ class InvalidEvent(ValueError):
 _validators: dict[str, SchemaValidator] = {}
 """The validators of types that have been seen, all unknown ones as "" and webhooks as `WEBHOOK_PREFIX`."""
 
+_structs: dict[str, Any] = {}
+"""The types of lists of such events, for `msgspec.convert`; None where only the validator can check them."""
+
 
 def _validator(name: str) -> SchemaValidator:
     """The validator of a type, built at its first event. Threads that are first together may each build one; the model's own
@@ -86,17 +91,20 @@ def _validator(name: str) -> SchemaValidator:
         models: dict[str, type[Event]] = {**KNOWN, WEBHOOK_PREFIX: s.LiveKitWebhook, "": Event}
         adapter = TypeAdapter(models[name])
         adapter.rebuild()
-        _validators[name] = _of_dictionaries(adapter)
+        schema: Any = adapter.core_schema
+        if schema["type"] != "model" or schema["schema"]["type"] != "model-fields":  # it has validators of its own
+            assert isinstance(adapter.validator, SchemaValidator)
+            _validators[name] = adapter.validator
+        else:
+            if name in KNOWN:
+                _structs[name] = list_of_structs(name, schema["schema"]["fields"])
+            _validators[name] = _of_dictionaries(schema)
     return _validators[name]
 
 
-def _of_dictionaries(model: TypeAdapter[Event]) -> SchemaValidator:
-    """The model's fields as those of a dictionary: the same checks and errors, without making an instance, which would take
+def _of_dictionaries(schema: Any) -> SchemaValidator:
+    """A model's fields as those of a dictionary: the same checks and errors, without making an instance, which would take
     twice as long."""
-    schema: Any = model.core_schema
-    if schema["type"] != "model" or schema["schema"]["type"] != "model-fields":  # it has validators of its own
-        assert isinstance(model.validator, SchemaValidator)
-        return model.validator
     fields = {}
     for name, field in schema["schema"]["fields"].items():
         inner = field["schema"]
@@ -135,6 +143,36 @@ def check(event: Any) -> None:
         known = [str(part) for part in first["loc"] if isinstance(part, int) or part in event] or ["type"]
         field = str(first["loc"][0]) if first["loc"] and first["type"] == "missing" else ".".join(known)
         raise InvalidEvent(field, _sentence(first["type"], first["msg"], field, event)) from None
+
+
+def all_valid(events: list[dict[str, Any]]) -> bool:
+    """Whether `check` accepts all of `events`, in half the time."""
+    by_type: dict[Any, list[dict[str, Any]]] = {}
+    for event in events:
+        name = event.get("type")
+        if type(name) is not str:
+            return False
+        if name in by_type:
+            by_type[name].append(event)
+        else:
+            by_type[name] = [event]
+    return all(_valid(name, of_type) for name, of_type in by_type.items())
+
+
+def _valid(name: str, events: list[dict[str, Any]]) -> bool:
+    """Whether `check` accepts all of `events`, which are all of one type."""
+    if name in HUB_ONLY:
+        return False
+    validator = _validator(name)
+    structs = _structs.get(name)
+    if structs is not None:
+        try:
+            msgspec.convert(events, structs)
+        except (msgspec.ValidationError, RecursionError):
+            pass
+        else:
+            return True
+    return all(map(validator.isinstance_python, events))
 
 
 def _sentence(kind: str, message: str, field: str, event: dict[str, Any]) -> str:

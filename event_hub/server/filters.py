@@ -167,6 +167,8 @@ class Filter:
     def globs(self) -> int:
         """How many of its patterns may have to be tried for an event. Those of the scope do not count if an index finds the
         events: they are its principal's, and few."""
+        if self.everything:
+            return 0
         within = self.within.globs if self.within is not None and self.exact is None else ()
         return sum(is_glob(pattern) for pattern in (*self.rooms, *self.types, *self.sessions)) + len(within)
 

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from .. import __version__, sse
-from .. import events as vocabulary
+from .. import __version__
 from ..sessions import Session
 from .access.access import Access
 from .access.principal import LOCAL, Principal
@@ -21,11 +20,11 @@ from .clock import SteadyClock
 from .condensed_history import CondensedReader
 from .cooperate import Turns
 from .counters import Counters
+from .drafts import drafts_of
 from .drain import drain
 from .erasure.eraser import Erased, Eraser
 from .erasure.selector import Selection, Selector
 from .errors import RequestError
-from .filters import Scope
 from .forward.forwarding import DRAIN as FORWARD_DRAIN
 from .forward.forwarding import Forwarding
 from .history import Appended, Draft, History, HistoryError, HistoryReader
@@ -202,45 +201,12 @@ class EventHub:
         """
         if len(events) > MAX_BATCH:
             raise RequestError("too_many_events", f"a batch has at most {MAX_BATCH} events, this one has {len(events)}")
-        now = time.time()
-        drafts = []
-        for index, event in enumerate(events):
-            try:
-                drafts.append(self._draft(event, now, by))
-            except RequestError as error:
-                if batch:
-                    error.more["index"] = index
-                    error.detail = f"event {index} of {len(events)}: {error.detail}"
-                raise
+        drafts = drafts_of(events, time.time(), by, self.settings.max_event, batch=batch)
         self.broadcast.wait_for_room()
         if self.redacting is None:
             return self._commit(drafts, by)
         with self.redacting.drafts(events, drafts) as redacted:
             return self._commit(redacted, by)
-
-    def _draft(self, event: Any, now: float, by: Principal) -> Draft:
-        if type(event) is dict and event.get("timestamp") is None:
-            event["timestamp"] = now
-        try:
-            data = sse.one_line(msgspec.json.encode(event))
-        except (RecursionError, ValueError) as error:
-            raise RequestError("bad_json", f"the event cannot be written as JSON: {error}") from None
-        if len(data) > self.settings.max_event:
-            limit = self.settings.max_event
-            raise RequestError(
-                "event_too_large", f"the event takes {len(data)} bytes as JSON, the limit is {limit}", limit=limit
-            )
-        try:
-            vocabulary.check(event)  # after the size: describing what is wrong in a large event can take long
-        except vocabulary.InvalidEvent as error:
-            code = "hub_only_type" if error.hub_only else "bad_event"
-            raise RequestError(code, str(error).removeprefix(": "), field=error.field) from None
-        room, session, id = event.get("room"), event.get("session"), event.get("event_id")
-        scope = by.grant.publish
-        if scope is not None and not scope.contains(room, session):
-            where = f"to room {room}" if room is not None else "events without a room"
-            raise RequestError("forbidden", f"{by.label} may not publish {where}", field="room")
-        return Draft(event["type"], room, session, None if id is None else _stored_id(id, room, scope), data)
 
     def _commit(self, drafts: list[Draft], by: Principal) -> Published:
         appended, notified = self._committer.commit(drafts)
@@ -388,12 +354,3 @@ class EventHub:
         except HistoryError as error:
             logger.error("%s", error)
         self._delivery.stop()
-
-
-def _stored_id(id: str, room: str | None, scope: Scope | None) -> str:
-    """The id by which an event is known in the history. A publisher that is limited to rooms has ids of its own in each:
-    otherwise it could learn of, and pre-empt, those of events in other rooms. No two such ids are equal, whatever
-    characters are in them."""
-    if scope is not None:
-        return "\0" + msgspec.json.encode((room, id)).decode()
-    return "\0" + id if id.startswith("\0") else id

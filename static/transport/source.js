@@ -169,8 +169,11 @@ export class Source {
   }
 
   #push(id, data) {
-    if (data.startsWith('{"type":"heartbeat"')) this.#replayed = 0;
-    else if (!data.startsWith('{"type":"stream_gap"')) this.#replayed -= 1;
+    if (data.startsWith('{"type":"heartbeat"')) {
+      this.#replayed = 0;
+      const degraded = data.includes('"degraded":true'); // the hub refuses publishers until it can write its history again
+      if (degraded !== (this.status.degraded ?? false)) this.#say({ ...this.status, degraded });
+    } else if (!data.startsWith('{"type":"stream_gap"')) this.#replayed -= 1;
     this.#pending.push([id, data, this.#replayed < 0]);
     if (this.#flushing || this.#filling) return;
     // Browsers delay timers in hidden tabs by up to a minute, and other tabs may depend on this one.

@@ -36,12 +36,12 @@ export class Status {
   }
 
   render() {
-    const { state, reason, kind, retryAt, config, skew } = this.status;
+    const { state, reason, kind, retryAt, config, skew, degraded } = this.status;
     const waiting = state === "waiting";
     const left = Math.max(0, Math.ceil((retryAt - Date.now()) / 1000));
     const broken = waiting || (state === "connecting" && reason);
-    const words = { connecting: reason ? "reconnecting" : "connecting", live: "live", waiting: { foreign: "not a hub", refused: "refused", "signed-out": "signed out" }[kind] ?? "reconnecting" };
-    this.word.dataset.state = this.paused !== null && state === "live" ? "paused" : broken ? "waiting" : state;
+    const words = { connecting: reason ? "reconnecting" : "connecting", live: degraded ? "live, but not storing" : "live", waiting: { foreign: "not a hub", refused: "refused", "signed-out": "signed out" }[kind] ?? "reconnecting" };
+    this.word.dataset.state = this.paused !== null && state === "live" ? "paused" : broken || (degraded && state === "live") ? "waiting" : state;
     const word = this.paused !== null ? `paused${state === "live" ? "" : `, ${words[state]}`}` : words[state];
     document.body.dataset.connection = state;
     if (this.label.data !== word) this.label.data = word;
@@ -50,8 +50,10 @@ export class Status {
     this.wasLive ||= state === "live";
     if (waiting && !this.wasLive && !this.opened && kind !== "signed-out") this.opened = byId("where").open = true; // there is nothing else to see
     const details = byId("reason");
-    details.hidden = !reason || state === "live";
-    text(details, details.hidden ? "" : `${reason}${/[.!?]$/.test(reason) ? "" : "."}${advice(kind, this.hub)}`);
+    const hindered = state === "live" && degraded;
+    details.hidden = !hindered && (!reason || state === "live");
+    const why = hindered ? "The hub cannot write its history, so it refuses new events; its log says why. Publishers keep them and try again." : `${reason}${/[.!?]$/.test(reason) ? "" : "."}${advice(kind, this.hub)}`;
+    text(details, details.hidden ? "" : why);
     this.#facts(config, skew);
   }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import json
+import os
 import re
 import threading
 import urllib.parse
@@ -15,6 +16,7 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
 from ..hubs import ROOT, HubProcess, free_port, until
+from ..valkeys import ValkeyServer
 from ..wire.pausable_proxy import PausableProxy
 from .conftest import count, live, shown
 
@@ -324,3 +326,29 @@ def test_a_bad_address_is_ignored_and_a_pasted_one_is_understood(page: Page, hub
     live(page)
     page.goto(f"{hub.url}/?hub=127.0.0.1:{hub.port}/stream-test.html")
     live(page)
+
+
+def test_a_hub_that_cannot_store_says_so(page: Page, tmp_path: Path) -> None:
+    """H20: the server of its history is stopped, and goes on."""
+    server = ValkeyServer().start()
+    hub = HubProcess(tmp_path, HUB_HISTORY=server.url)
+    try:
+        hub.start()
+        page.goto(f"{hub.url}/stream-test.html")
+        live(page)
+        server.pause()
+        expect(page.locator("#connection")).to_contain_text("live, but not storing")
+        state(page, "waiting")
+        page.locator("#where > summary").click()
+        expect(page.locator("#reason")).to_contain_text("cannot write its history")
+        if pictures := os.environ.get("PICTURES"):
+            page.screenshot(path=f"{pictures}/degraded.png")
+        server.resume()
+        expect(page.locator("#connection")).to_have_text("live")
+        state(page, "live")
+        hub.publish({"type": "n", "n": 7})
+        until(lambda: numbers(page) == [7], "the event")
+    finally:
+        server.resume()
+        hub.stop()
+        server.close()

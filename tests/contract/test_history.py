@@ -94,6 +94,19 @@ def test_the_same_event_id_is_kept_once(opener: Opener) -> None:
     assert history.head == 3
 
 
+@pytest.mark.parametrize("count", [2, 10, 11, 61, 99, 100, 101, 250])
+def test_event_ids_of_a_batch_of_any_size_are_found_again(opener: Opener, count: int) -> None:
+    history = opener()
+    ids = [("\0" if n % 3 else "") + f"id {n} 'é\0?" for n in range(count)]
+    assert history.append([draft(n, event_id=id) for n, id in enumerate(ids)], 1.0) == [
+        (n + 1, False) for n in range(count)
+    ]
+    again = history.append([draft(), *(draft(event_id=id) for id in reversed(ids)), draft(event_id="new")], 2.0)
+    assert again == [(count + 1, False), *((n, True) for n in range(count, 0, -1)), (count + 2, False)]
+    assert history.head == count + 2
+    assert numbers(history) == [*range(count), 0, 0]
+
+
 def test_a_history_that_only_this_process_writes_has_nothing_to_follow(opener: Opener) -> None:
     history = opener()
     history.append([draft(1)], 1.0)

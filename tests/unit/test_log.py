@@ -60,13 +60,17 @@ class LogMachine(RuleBasedStateMachine):
         room=st.sampled_from([None, "a", "b", "c"]),
         session=st.sampled_from([None, "s", "ts"]),
         size=st.integers(0, 120),
-        count=st.integers(1, 12),
+        runs=st.lists(st.integers(1, 12), min_size=1, max_size=3),
     )
-    def publish(self, kind: str, room: str | None, session: str | None, size: int, count: int) -> None:
-        for _ in range(count):
-            offset = self.log.head + 1
-            views = self.log.append(offset, self.frame(offset, size), kind, room, session)
-            self.published.append((offset, kind, room, session, size))
+    def publish(self, kind: str, room: str | None, session: str | None, size: int, runs: list[int]) -> None:
+        for count in runs:
+            offsets = range(self.log.head + 1, self.log.head + 1 + count)
+            frames = [self.frame(offset, size) for offset in offsets]
+            if count == 1:
+                views = self.log.append(offsets[0], frames[0], kind, room, session)
+            else:
+                views = self.log.extend(offsets, frames, kind, room, session)
+            self.published += [(offset, kind, room, session, size) for offset in offsets]
             assert {id(v) for v in views} == {id(v) for v in self.log.views if v.filter.matches(kind, room, session)}
             assert len(views) == len({id(v) for v in views})
 

@@ -179,7 +179,7 @@ def test_where_a_stream_begins(request_: StartRequest, offset: int) -> None:
     house.give_up(2)
     epoch = house.history.epochs.current
     asked = StartRequest(request_.last_id.format(epoch=epoch), request_.since.format(epoch=epoch), request_.replay)
-    assert find_start(asked, Filter(), house.reader, 10.0).offset == offset
+    assert find_start(asked, Filter(), house.reader, lambda: 10.0).offset == offset
 
 
 @pytest.mark.parametrize("since", ["x", "5", "-5m", "5 minutes", "2026-01-01", "a-b", "all ", "\0"])

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 import socket
+import struct
 import threading
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 
 import pytest
 
-from ..hubs import HubProcess
+from ..hubs import HubProcess, until
 from .guarded import KEYS
 
 TWICE = b"X-Nothing: 1\r\nX-Nothing: 2\r\n"
@@ -148,6 +150,65 @@ def test_a_stream_of_a_changed_connection_goes_on(hub: HubProcess) -> None:
         assert hub.publish({"type": "n", "room": "later"})["clients_notified"] == 1
         while b'"later"' not in got:
             got += connection.recv(65536)
+
+
+OPENED = b'"replayed":0}\n\n\r\n'
+SEQUENCES = {
+    "a stream": ((get(),), OPENED),
+    "a stream, then an event": ((get() + post(),), OPENED),
+    "a stream, then half a request": ((get() + post()[:40],), OPENED),
+    "a stream, then garbage": ((get() + b"\0\xff\r\n\r\n",), OPENED),
+    "a stream with a body": ((get(headers=b"Content-Length: 5\r\n") + b"hello",), OPENED),
+    "a stream with a chunked body": ((get(headers=b"Transfer-Encoding: chunked\r\n") + b"0\r\n\r\n",), OPENED),
+    "a stream to be closed": ((get(headers=b"Connection: close\r\n"),), OPENED),
+    "a refused stream, then a stream": ((get(b"/api/stream?since=x") + get(),), OPENED),
+    "a refused stream, then a stream later": ((get(b"/api/stream?since=x"), get()), OPENED),
+    "two refused streams, then half a stream, then its rest": (
+        (get(b"/api/stream?since=x") * 2 + get()[:20], get()[20:]),
+        OPENED,
+    ),
+    "a refused stream to be closed, then a stream": (
+        (get(b"/api/stream?since=x", b"Connection: close\r\n") + get(),),
+        b"",
+    ),
+    "a stream with an id of another hub": (
+        (get(headers=b"Last-Event-ID: 12345678-9\r\n"),),
+        b'"unknown_epoch"}\n\n\r\n',
+    ),
+    "a stream over HTTP/1.0": ((get().replace(b"HTTP/1.1", b"HTTP/1.0"),), OPENED.rstrip(b"\r\n")),
+    "HEAD": ((get(headers=b"Connection: close\r\n").replace(b"GET", b"HEAD"),), b""),
+}
+
+
+@pytest.mark.parametrize("name", SEQUENCES)
+def test_both_ways_open_a_stream_alike(hub_factory: Callable[..., HubProcess], name: str) -> None:
+    """Also if they are served by a greenlet, to which a first byte that arrives alone leads."""
+    hub = hub_factory().start()
+    pieces, end = SEQUENCES[name]
+    through_gunicorn = answers(hub, pieces[0].replace(b"\r\n", b"\r\n" + TWICE, 1), *pieces[1:], until=end)
+    assert through_gunicorn.startswith(b"HTTP/1.")
+    assert alike(answers(hub, *pieces, until=end)) == alike(through_gunicorn)
+    assert alike(answers(hub, pieces[0][:1], pieces[0][1:], *pieces[1:], until=end)) == alike(through_gunicorn)
+
+
+def test_an_abandoned_request_leaves_nothing(hub_factory: Callable[..., HubProcess]) -> None:
+    hub = hub_factory().start()
+    open_files = hub.metrics()["process_open_fds"]
+    request = get(b"/api/stream?room=demo")
+    for reset in (False, True):
+        for at in range(len(request) + 1):
+            with socket.create_connection(("127.0.0.1", hub.port), 30) as connection:
+                connection.sendall(request[:at])
+                if reset:
+                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    until(lambda: hub.metrics()["process_open_fds"] <= open_files, "all connections to be closed")
+    assert hub.get("/api/subscribers")["count"] == 0
+
+
+def test_a_refused_stream_keeps_its_connection(guarded: HubProcess) -> None:
+    allowed = get(headers=b"Authorization: Bearer %b\r\n" % KEYS["subscribe"].encode())
+    got = answers(guarded, get() + get(headers=b"Authorization: Bearer wrong-secret-0002\r\n") + allowed, until=OPENED)
+    assert re.findall(rb"HTTP/1.1 (\d+)", got) == [b"401", b"401", b"200"]
 
 
 def test_a_large_body_in_small_pieces(hub: HubProcess) -> None:

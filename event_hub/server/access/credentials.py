@@ -32,7 +32,15 @@ def take(environ: MutableMapping[str, Any], cookie: str) -> Credential | None:
     The query parameter is removed from the environ, so that no log, error or link can repeat it. `cookie`: the name of
     the sign-in cookie, which counts only where nothing else is given.
     """
-    given = set(_from_query(environ))
+    query = environ.get("QUERY_STRING", "")
+    if (
+        "HTTP_AUTHORIZATION" not in environ
+        and "HTTP_COOKIE" not in environ
+        and "%" not in query
+        and PARAMETER not in query
+    ):
+        return None  # most requests to an open hub
+    given = set(_from_query(environ, query))
     if (bearer := _bearer(environ.get("HTTP_AUTHORIZATION", ""))) is not None:
         given.add(bearer)
     if len(given) > 1:
@@ -59,8 +67,7 @@ def _bearer(header: str) -> str | None:
     return rest.strip() if scheme.lower() == "bearer" and rest.strip() else None
 
 
-def _from_query(environ: MutableMapping[str, Any]) -> list[str]:
-    query = environ.get("QUERY_STRING", "")
+def _from_query(environ: MutableMapping[str, Any], query: str) -> list[str]:
     if PARAMETER not in query and "%" not in query:
         return []
     pairs = parse_qsl(query, keep_blank_values=True, encoding="utf-8", errors="replace")

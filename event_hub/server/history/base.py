@@ -42,6 +42,9 @@ class Record(NamedTuple):
     data: bytes
 
 
+new_tuple = tuple.__new__
+"""`new_tuple(Draft, (…))` is `Draft(…)` in half the time, for batches."""
+
 Stored = tuple[int, Draft]
 """A stored event as it is delivered to the log, and its offset. A plain tuple: a batch makes thousands."""
 

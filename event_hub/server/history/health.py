@@ -40,8 +40,12 @@ class HistoryHealth:
         try:
             yield
         except HistoryError as error:
-            self.report(error)
-            raise RequestError("history_unavailable", str(error)) from error
+            raise self.cannot_be_read(error) from error
+
+    def cannot_be_read(self, error: HistoryError) -> RequestError:
+        """Report a failed read, and return the error for the request."""
+        self.report(error)
+        return RequestError("history_unavailable", str(error))
 
     def cannot_be_written(self, error: HistoryError) -> RequestError:
         """Report a failed write, remember it, and return the error for the request."""

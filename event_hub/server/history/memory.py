@@ -7,7 +7,19 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 
 from ..filters import Filter, is_glob
-from .base import PAGE_BYTES, SCAN, TOMBSTONE, Appended, Draft, Epochs, History, HistoryPage, Record, Retention
+from .base import (
+    PAGE_BYTES,
+    SCAN,
+    TOMBSTONE,
+    Appended,
+    Draft,
+    Epochs,
+    History,
+    HistoryPage,
+    Record,
+    Retention,
+    new_tuple,
+)
 
 _OVERHEAD = 400
 """Bytes of memory per event in addition to its data: the tuple, the strings' headers, the list and the index."""
@@ -43,20 +55,24 @@ class MemoryHistory(History):
     def append(self, drafts: Sequence[Draft], at: float) -> list[Appended]:
         with self._mutex:
             at = self._last_at = max(at, self._last_at)
+            head, ids, entries = self.head, self._ids, self._entries
             appended = []
-            for draft in drafts:
-                if draft.event_id is not None:
-                    existing = self._ids.get(draft.event_id)
+            size = 0
+            for type, room, session, event_id, data in drafts:
+                if event_id is not None:
+                    existing = ids.get(event_id)
                     if existing is not None:
                         appended.append(Appended(existing, True))
                         continue
-                    self._ids[draft.event_id] = self.head + 1
-                self.head += 1
-                self._entries.append((at, *draft))
-                if draft.room is not None:
-                    self._by_room.setdefault(draft.room, []).append(self.head)
-                self._size += len(draft.data) + _OVERHEAD
-                appended.append(Appended(self.head, False))
+                    ids[event_id] = head + 1
+                head += 1
+                entries.append((at, type, room, session, event_id, data))
+                if room is not None:
+                    self._by_room.setdefault(room, []).append(head)
+                size += len(data)
+                appended.append(new_tuple(Appended, (head, False)))
+            self._size += size + _OVERHEAD * (head - self.head)
+            self.head = head
             return appended
 
     def after(self, offset: int, until: int, filter: Filter, limit: int) -> HistoryPage:

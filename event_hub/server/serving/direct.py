@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import gevent
 import httptools
@@ -21,10 +21,10 @@ from ..http_date import http_date
 POST, STREAM = b"POST /api/agent/data", b"GET /api/stream"
 _ROUTES = (POST, STREAM)
 _LONGEST = max(map(len, _ROUTES))
-_HEAD = 8 << 10
+HEAD = 8 << 10
 """Bytes of a head that is parsed here."""
 _FIELDS = 64
-_PIECE = 64 << 10
+PIECE = 64 << 10
 """Bytes received at a time."""
 _OTHERS = frozenset(
     (
@@ -46,6 +46,7 @@ class Connection(Protocol):
     """What `DirectServer` needs of a connection (`worker.MeteredConnection`)."""
 
     waited: bool
+    unsent: Unsent | None
 
     def receive(self, size: int) -> bytes: ...
     def recv(self, size: int) -> bytes: ...
@@ -71,11 +72,13 @@ class Head:
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self.plain = False
             return
-        self.keep_alive = parser.should_keep_alive()
         method = self.method = parser.get_method()
         path = self.uri.partition(b"?")[0]
         line = b"%b %b HTTP/1.1\r\n" % (method, self.uri)
         length = self.fields.get(b"content-length")
+        connection = self.fields.get(b"connection", b"")
+        # Not the parser's `should_keep_alive`: it has forgotten the header once a request without a body is complete.
+        self.keep_alive = connection.strip().lower() != b"close"
         self.plain = (
             self.plain
             and method + b" " + path in _ROUTES
@@ -84,7 +87,7 @@ class Head:
             and b"#" not in self.uri
             and len(self.fields) <= _FIELDS
             and not parser.should_upgrade()
-            and b"," not in self.fields.get(b"connection", b"")
+            and b"," not in connection
             and (length is None if method == b"GET" else length is not None and 0 < len(length) < 16)
         )
         if self.plain and length is not None:
@@ -120,8 +123,9 @@ class Head:
 class Body:
     """`wsgi.input` of a body with a known length, of which the beginning has been received."""
 
-    def __init__(self, connection: Connection, received: bytes, length: int) -> None:
-        self._connection = connection
+    def __init__(self, connection: Connection | None, received: bytes, length: int) -> None:
+        """`connection`: None if all of it was received."""
+        self._connection: Any = connection
         self._received = received
         self.left = length - len(received)
         """Bytes that have not been received yet."""
@@ -136,7 +140,7 @@ class Body:
         pieces, missing = [have], size - len(have)
         self._received = b""
         while missing:
-            piece = self._connection.recv(min(missing, _PIECE))
+            piece = self._connection.recv(min(missing, PIECE))
             if not piece:
                 break
             pieces.append(piece)
@@ -148,7 +152,7 @@ class Body:
         """Receive what the application has not read, so that the next request can follow. False: the client has gone."""
         while self.left:
             self._connection.idle()  # it is closed if nothing comes, or if others need its slot
-            piece = self._connection.recv(min(self.left, _PIECE))
+            piece = self._connection.recv(min(self.left, PIECE))
             if not piece:
                 return False
             self.left -= len(piece)
@@ -178,6 +182,23 @@ class _Response:
         return (first + "".join(self.lines) + "\r\n").encode("latin-1")
 
 
+class StreamRequest(NamedTuple):
+    """A plain GET of the stream, whoever sends it. `environ`: all of it but for the client's address and connection."""
+
+    environ: dict[str, Any]
+    keep_alive: bool
+
+
+class Unsent:
+    """An answer that has not been sent yet, to the first request of a connection."""
+
+    __slots__ = ("answer", "response")
+
+    def __init__(self, response: _Response, answer: Iterable[bytes]) -> None:
+        self.response = response
+        self.answer = answer
+
+
 class DirectServer:
     """Serves the connections of one worker. `base`: the part of the WSGI environ that all requests have in common."""
 
@@ -189,17 +210,20 @@ class DirectServer:
         """Serve requests until the connection is to be closed; or return the bytes received of a request that is for
         gunicorn. `facts`: the connection's part of the environ; `has_room`: whether the connection may be
         kept open for another request."""
+        unsent, connection.unsent = connection.unsent, None
+        if unsent is not None and not self._send(connection, unsent.response, unsent.answer):
+            return None
         buffer = b""
         while True:
             if not buffer:
                 connection.idle()
-                buffer = connection.receive(_PIECE)
+                buffer = connection.receive(PIECE)
                 if not buffer:
                     return None
             end = buffer.find(b"\r\n\r\n") + 4
             if end < 4 or not buffer.startswith(_ROUTES):
                 buffer, end = self._complete(connection, buffer)
-            if not 4 <= end <= _HEAD:
+            if not 4 <= end <= HEAD:
                 return buffer
             head = Head(buffer[:end])
             if not head.plain:
@@ -217,15 +241,30 @@ class DirectServer:
                 if not body.discard():
                     return None
 
+    def stream_request(self, facts: dict[str, Any], data: bytes) -> StreamRequest | None:
+        """The request for a stream whose head is `data`; None if it is not a plain one. `facts`: what the environ of every
+        connection has in common."""
+        head = Head(data)
+        if not head.plain or head.method != b"GET":
+            return None
+        environ = {**self._base, **facts, **head.environ(), "wsgi.input": Body(None, b"", 0), RECEIVED: True}
+        return StreamRequest(environ, head.keep_alive)
+
+    def open_stream(self, environ: dict[str, Any], keep_alive: bool) -> tuple[_Response, Iterable[bytes]]:
+        """Open a stream on the connection in `environ` (`sockets.BareConnection`). Raises StopIteration if it has been taken
+        over; returns the answer if the request was refused."""
+        response = _Response(keep_alive)
+        return response, self._app(environ, response.start)
+
     def _complete(self, connection: Connection, buffer: bytes) -> tuple[bytes, int]:
         """Receive the rest of a head, if it may be one for here; returns what was received, and where the head ends (0 if
         it is left to gunicorn)."""
         with gevent.Timeout(_WAITS, False):  # type: ignore[arg-type]  # False: raise nothing
-            while len(buffer) < _HEAD and (buffer.startswith(_ROUTES) or _begins_route(buffer)):
+            while len(buffer) < HEAD and (buffer.startswith(_ROUTES) or _begins_route(buffer)):
                 end = buffer.find(b"\r\n\r\n") + 4
                 if end >= 4:
                     return buffer, end
-                more = connection.receive(_PIECE)
+                more = connection.receive(PIECE)
                 if not more:
                     break
                 buffer += more
@@ -233,11 +272,18 @@ class DirectServer:
 
     def _respond(self, connection: Connection, facts: dict[str, Any], head: Head, body: Body, serving: bool) -> bool:
         """Answer one request; returns whether another may follow."""
+        return self._send(connection, *self._ask(facts, head, body, serving))
+
+    def _ask(self, facts: dict[str, Any], head: Head, body: Body, serving: bool) -> tuple[_Response, Iterable[bytes]]:
+        """The application's answer to one request."""
         environ = {**self._base, **facts, **head.environ()}
         environ["wsgi.input"] = body
         environ[RECEIVED] = not body.left
         response = _Response(head.keep_alive and serving)
-        answer = self._app(environ, response.start)
+        return response, self._app(environ, response.start)
+
+    def _send(self, connection: Connection, response: _Response, answer: Iterable[bytes]) -> bool:
+        """Send an answer; returns whether another request may follow."""
         try:
             data = [response.head(http_date(int(time.time())))]
             if response.sized:

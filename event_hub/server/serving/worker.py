@@ -10,7 +10,6 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
 from functools import partial
 from types import FrameType
 from typing import Any
@@ -19,7 +18,6 @@ import gevent
 from gevent import socket as gevent_socket
 from gevent.event import Event
 from gevent.pool import Pool
-from gevent.server import StreamServer
 from gunicorn.http.errors import ConfigurationProblem, InvalidHeader, UnsupportedTransferCoding
 from gunicorn.http.wsgi import base_environ
 from gunicorn.workers.base_async import AsyncWorker
@@ -28,36 +26,19 @@ from gunicorn.workers.ggevent import GeventWorker
 from ..errors import RequestError
 from ..http.body import Metered
 from . import ending, patching, protocol_errors
+from .acceptor import Acceptor, peer
 from .dead_peers import detect_dead_peers
-from .direct import DirectServer
+from .direct import DirectServer, Unsent
 from .idle import IdleConnections
 from .turnstile import Turnstile
 
 _PR_SET_PDEATHSIG = 1
-_ACCEPT = 8
-"""Connections accepted in one turn of the loop: all of their requests come before anything else that is due."""
 _DIRECT = 0.2
 """What a request served directly costs, in requests served by gunicorn."""
 _BEAT = 1.0
 """Seconds between two signs of life to the master."""
 _DISCARDED = 1 << 20
 """Bytes of an unread body that are discarded before the connection is closed."""
-
-
-class Acceptor(StreamServer):
-    """Accepts connections as `MeteredConnection`s, without making a gevent socket first."""
-
-    def __init__(self, listener: Any, connection: Callable[..., MeteredConnection], **options: Any) -> None:
-        super().__init__(listener, **options)
-        self._connection = connection
-
-    def do_read(self) -> Any:
-        listener: Any = self.socket
-        try:
-            descriptor, address = listener._accept()
-        except BlockingIOError:
-            return None
-        return self._connection(listener.family, listener.proto, descriptor), address
 
 
 class MeteredConnection(gevent_socket.socket, Metered):
@@ -80,6 +61,8 @@ class MeteredConnection(gevent_socket.socket, Metered):
         self._idle = idle
         self.waited = False
         """Others could run since the last request that was served directly: the next one was not there yet."""
+        self.unsent: Unsent | None = None
+        """The answer to its first request, if that was made before it had a greenlet."""
         self._left: int | None = None
         self._pending = b""
         self._discarding = False
@@ -103,11 +86,14 @@ class MeteredConnection(gevent_socket.socket, Metered):
     def receive(self, size: int) -> bytes:
         """Up to `size` bytes of a head, without the meter. Sets `waited` if there were none yet."""
         received: bytes
-        try:
-            received = self._sock.recv(size)
-        except BlockingIOError:
-            received = super().recv(size)
-            self.waited = True
+        if self._pending:
+            received, self._pending = self._pending[:size], self._pending[size:]
+        else:
+            try:
+                received = self._sock.recv(size)
+            except BlockingIOError:
+                received = super().recv(size)
+                self.waited = True
         self._idle.busy(self)
         return received
 
@@ -120,7 +106,7 @@ class MeteredConnection(gevent_socket.socket, Metered):
         self._turnstile.wait(_DIRECT)
 
     def unread(self, data: bytes) -> None:
-        """The next `recv` begins with `data`."""
+        """The next `receive` or `recv` begins with `data`."""
         self._pending = data + self._pending
 
     def recv(self, *arguments: Any) -> bytes:
@@ -190,14 +176,13 @@ class HubWorker(GeventWorker):
         self._pool = Pool(hub.max_connections + hub.streams.max_subscribers)
         self._idle = IdleConnections()
         self._direct = self._direct_server(application)
-        accepted = partial(MeteredConnection, stall=self._stall, turnstile=self._turnstile, idle=self._idle)
+        self.direct = self._direct if hub.settings.takeover else None
         servers = []
         for listener in self.sockets:
             listener.setblocking(True)
             detect_dead_peers(listener, self._stall)
-            handle = partial(self.handle, listener, listener.getsockname())
-            server = Acceptor(listener, accepted, handle=handle, spawn=self._pool)
-            server.max_accept = _ACCEPT
+            facts = _server(listener.getsockname())
+            server = Acceptor(listener, self, facts, partial(self.handle, listener, facts), self._pool)
             server.start()
             servers.append(server)
         while self.alive:
@@ -230,7 +215,13 @@ class HubWorker(GeventWorker):
         """Ctrl-C loses nothing either."""
         self.handle_exit(sig, frame)
 
-    def handle(self, listener: Any, server: Any, client: Any, addr: Any) -> None:  # type: ignore[override]
+    def connection(self, family: int, proto: int, descriptor: int) -> MeteredConnection:
+        """For `Acceptor`."""
+        return MeteredConnection(
+            family, proto, descriptor, stall=self._stall, turnstile=self._turnstile, idle=self._idle
+        )
+
+    def handle(self, listener: Any, server: dict[str, str], client: Any, addr: Any) -> None:  # type: ignore[override]
         connection: MeteredConnection = client  # from `Acceptor`
         self._idle.add(connection)
         if self._pool.free_count() < 1:
@@ -248,20 +239,18 @@ class HubWorker(GeventWorker):
             return None
         return DirectServer(application, {**base_environ(cfg), "wsgi.multithread": True})
 
-    def _left_to_gunicorn(self, direct: DirectServer, server: Any, connection: MeteredConnection, addr: Any) -> bool:
+    def _left_to_gunicorn(
+        self, direct: DirectServer, server: dict[str, str], connection: MeteredConnection, addr: Any
+    ) -> bool:
         """Whether the connection is left to gunicorn."""
-        facts = {"gunicorn.socket": connection, **_addresses(server, addr)}
+        facts = {"gunicorn.socket": connection, **server, **peer(addr)}
         try:
-            rest = direct.serve(connection, facts, self._has_room)
+            rest = direct.serve(connection, facts, self.has_room)
         except StopIteration:  # as under gunicorn: nothing more is to be done with this connection
             rest = None
-        except OSError as error:
-            if error.errno not in (errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN, errno.EBADF):
-                self.log.exception("a connection failed")
-            rest = None
         except Exception as error:
-            self.handle_error(None, connection, addr, error)
-            rest = None
+            self.failed(connection, addr, error)
+            return False
         except BaseException:
             connection.close()
             raise
@@ -271,7 +260,15 @@ class HubWorker(GeventWorker):
         connection.unread(rest)
         return True
 
-    def _has_room(self) -> bool:
+    def failed(self, connection: MeteredConnection, addr: Any, error: Exception) -> None:
+        """Serving a connection directly has failed: close it, and say why, unless its client has gone."""
+        if not isinstance(error, OSError):
+            self.handle_error(None, connection, addr, error)
+        elif error.errno not in (errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN, errno.EBADF):
+            self.log.error("a connection failed", exc_info=error)
+        connection.close()
+
+    def has_room(self) -> bool:
         """Whether a connection may be kept open for another request."""
         return bool(self.alive) and self._pool.free_count() > 0
 
@@ -298,10 +295,7 @@ class HubWorker(GeventWorker):
         return again
 
 
-def _addresses(server: Any, client: Any) -> dict[str, str]:
-    """The addresses of a connection as WSGI names them; those of a Unix socket are empty or a path, without a port."""
-    host, port = server[:2] if isinstance(server, tuple) else (server, "")
-    names = {"SERVER_NAME": str(host), "SERVER_PORT": str(port), "REMOTE_ADDR": ""}
-    if isinstance(client, tuple) and client:
-        names |= {"REMOTE_ADDR": client[0], "REMOTE_PORT": str(client[1])}
-    return names
+def _server(address: Any) -> dict[str, str]:
+    """The address of a listener as WSGI names it; that of a Unix socket is a path, without a port."""
+    host, port = address[:2] if isinstance(address, tuple) else (address, "")
+    return {"SERVER_NAME": str(host), "SERVER_PORT": str(port)}

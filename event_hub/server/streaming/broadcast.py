@@ -11,7 +11,7 @@ import itertools
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..access.principal import LOCAL, Principal
@@ -104,7 +104,15 @@ class Broadcast:
 
     def publish(self, offset: int, frame: bytes, type: str, room: str | None, session: str | None) -> tuple[View, ...]:
         """Add one event to the log; returns the views that match it. With `lock` held; call `wake` afterwards."""
-        views = self.log.append(offset, frame, type, room, session)
+        return self._dirtied(self.log.append(offset, frame, type, room, session))
+
+    def publish_run(
+        self, offsets: Sequence[int], frames: Sequence[bytes], type: str, room: str | None, session: str | None
+    ) -> tuple[View, ...]:
+        """`publish` for a run of events, at least one, that filters cannot tell apart."""
+        return self._dirtied(self.log.extend(offsets, frames, type, room, session))
+
+    def _dirtied(self, views: tuple[View, ...]) -> tuple[View, ...]:
         for view in views:
             if not view.dirty:
                 view.dirty = True

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from itertools import groupby
 
 import msgspec
 
@@ -36,6 +37,12 @@ class _Names(msgspec.Struct):
 
 
 _decode = msgspec.json.Decoder(_Names).decode
+
+
+def _names(event: Stored) -> tuple[str, str | None, str | None]:
+    """What filters look at: type, room and session."""
+    _, (type, room, session, _, _) = event
+    return type, room, session
 
 
 def _draft(data: bytes) -> Draft:
@@ -94,17 +101,30 @@ class Delivery:
 
     def _feed(self, events: Sequence[Stored]) -> int:
         """Append to the log what it does not have; returns how many subscribers the events are for. With the lock held."""
-        broadcast, log, epochs = self._broadcast, self._broadcast.log, self._history.epochs
-        matching: tuple[View, ...] = ()
-        views: set[View] | None = None if len(events) < 2 else set()
-        for offset, (type, room, session, _, data) in events:
-            if offset > log.head:
-                matching = broadcast.publish(offset, sse.frame(epochs.of(offset), offset, data), type, room, session)
+        broadcast, log = self._broadcast, self._broadcast.log
+        views: set[View] = set()
+        known = 0
+        while known < len(events) and events[known][0] <= log.head:
+            views.update(log.matching(*_names(events[known])))
+            known += 1
+        begin, events = 0, events[known:]
+        frames = self._frames(events)
+        for names, run in groupby(events, _names):
+            offsets = [offset for offset, _ in run]
+            if len(offsets) == 1:
+                views.update(broadcast.publish(offsets[0], frames[begin], *names))
+                begin += 1
             else:
-                matching = log.matching(type, room, session)
-            if views is not None:
-                views.update(matching)
-        return sum([len(view.subscribers) for view in (matching if views is None else views)])
+                end = begin + len(offsets)
+                views.update(broadcast.publish_run(offsets, frames[begin:end], *names))
+                begin = end
+        return sum([len(view.subscribers) for view in views])
+
+    def _frames(self, events: Sequence[Stored]) -> list[bytes]:
+        epoch_of = self._history.epochs.of
+        if not events or epoch_of(events[0][0]) != epoch_of(events[-1][0]):
+            return [sse.frame(epoch_of(offset), offset, draft.data) for offset, draft in events]
+        return sse.frames(epoch_of(events[0][0]), [(offset, data) for offset, (_, _, _, _, data) in events])
 
     def _catch_up(self, until: int) -> None:
         """Deliver what an earlier delivery that failed has left out."""

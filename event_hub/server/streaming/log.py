@@ -17,7 +17,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import accumulate
+from itertools import accumulate, repeat
 from typing import Any, NamedTuple
 
 from ..filters import Filter
@@ -142,6 +142,10 @@ class View:
         self._frames.append(frame)
         self._offsets.append(offset)
 
+    def _extend(self, offsets: Sequence[int], frames: Sequence[bytes]) -> None:
+        self._frames += frames
+        self._offsets += offsets
+
     def _erase(self, frames: Mapping[int, bytes], in_order: Sequence[int]) -> None:
         """`in_order`: the offsets of `frames`. Looks for each of these, or at each frame of the run, if they are fewer."""
         offsets, skip = self._offsets, self._skip
@@ -159,16 +163,20 @@ class View:
             self._frames[index] = frames[offsets[index]] if passes else _ERASED
 
     def _evict(self, offset: int) -> None:
-        """Drop the oldest frame if it is the event at `offset` (it is another if the event came before the view)."""
-        skip = self._skip
-        if skip < len(self._frames) and self._offsets[skip] == offset:
-            self._frames[skip] = None
-            self._skip = skip + 1
-            self.first += 1
-            self._through = offset
-            if self._skip >= _COMPACT or self._skip == len(self._frames):
-                del self._frames[: self._skip], self._offsets[: self._skip]
-                self._skip = 0
+        """Drop the frames of all events up to the one at `offset` (none if those came before the view)."""
+        offsets, skip = self._offsets, self._skip
+        if skip == len(offsets) or offsets[skip] > offset:
+            return
+        end = skip + 1
+        if end < len(offsets) and offsets[end] <= offset:
+            end = bisect_right(offsets, offset, end)
+        self._frames[skip:end] = repeat(None, end - skip)
+        self._skip = end
+        self.first += end - skip
+        self._through = offsets[end - 1]
+        if end >= _COMPACT or end == len(offsets):
+            del self._frames[:end], offsets[:end]
+            self._skip = 0
 
 
 class Log:
@@ -252,6 +260,21 @@ class Log:
             self._trim()
         return views
 
+    def extend(
+        self, offsets: Sequence[int], frames: Sequence[bytes], type: str, room: str | None, session: str | None
+    ) -> tuple[View, ...]:
+        """`append` for a run of events, at least one, that filters cannot tell apart."""
+        views = self.matching(type, room, session)
+        self.head = offsets[-1]
+        if views:
+            for view in views:
+                view._extend(offsets, frames)
+            sizes = [len(frame) for frame in frames]
+            self._entries.extend(zip(offsets, sizes, repeat(views)))
+            self.bytes += sum(sizes)
+            self._trim()
+        return views
+
     def erase(self, frames: Mapping[int, bytes]) -> None:
         """Replace the frames at these offsets. Positions stay. Where a filter does not pass tombstones, a comment."""
         in_order = sorted(frames)
@@ -288,14 +311,21 @@ class Log:
         return self._matching
 
     def _trim(self) -> None:
-        entries, oldest_kept = self._entries, self.head - self._ring
-        while entries and entries[0][0] <= self.settled:
-            if entries[0][0] > oldest_kept and self.bytes <= self._ring_bytes:
+        entries, oldest_kept, settled = self._entries, self.head - self._ring, self.settled
+        through = 0
+        evicting: tuple[View, ...] = ()
+        while entries and (offset := entries[0][0]) <= settled:
+            if offset > oldest_kept and self.bytes <= self._ring_bytes:
                 break
-            offset, size, views = entries.popleft()
+            _, size, views = entries.popleft()
             self.bytes -= size
-            for view in views:
-                view._evict(offset)
+            if views is not evicting:
+                for view in evicting:
+                    view._evict(through)
+                evicting = views
+            through = offset
+        for view in evicting:
+            view._evict(through)
 
     def _indexed(self, filter: Filter) -> Iterator[list[View]]:
         """The lists in which the view of `filter` is found."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -10,20 +11,28 @@ from ... import sse
 from ...sse import Cursor
 from ..gap import Gap
 
+_encode = msgspec.json.Encoder().encode
 RETRY_MS = 1_000
 """Minimum delay before a subscriber reconnects; each is given up to twice that, to spread the reconnections."""
 
 
 def _frame(at: Cursor, type: str, now: float, fields: dict[str, Any]) -> bytes:
     """`at`: where a subscriber that has seen nothing later resumes."""
-    return sse.frame(at.epoch, at.offset, msgspec.json.encode({"type": type, "timestamp": now, **fields}))
+    return sse.frame(at.epoch, at.offset, _encode({"type": type, "timestamp": now, **fields}))
 
 
 def opened(cursor: Cursor, now: float, *, resumed: bool, replayed: int | None, spread: float) -> bytes:
     """The first bytes of a stream. `spread`: this subscriber's share of the reconnection delay, 0 to 1."""
-    retry = sse.retry(int(RETRY_MS * (1 + spread)))
-    fields = {"cursor": str(cursor), "resumed": resumed, "replayed": replayed}
-    return retry + _frame(cursor, "stream_opened", now, fields)
+    before, after = _around_timestamp(cursor, resumed, replayed)
+    return b"%b%b%b%b" % (sse.retry(int(RETRY_MS * (1 + spread))), before, _encode(now), after)
+
+
+@lru_cache(maxsize=64)
+def _around_timestamp(cursor: Cursor, resumed: bool, replayed: int | None) -> tuple[bytes, bytes]:
+    """`stream_opened` before and after its timestamp: the same for all who come back with one cursor."""
+    frame = _frame(cursor, "stream_opened", 0.0, {"cursor": str(cursor), "resumed": resumed, "replayed": replayed})
+    before, _, after = frame.partition(b'"timestamp":0.0')
+    return before + b'"timestamp":', after
 
 
 def heartbeat(cursor: Cursor, now: float, *, degraded: bool = False) -> bytes:

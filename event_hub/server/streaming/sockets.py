@@ -20,7 +20,8 @@ from _socket import (  # the plain one: gevent's and Python's weigh more
     SOCK_STREAM,
     socket,
 )
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import gevent
@@ -43,12 +44,23 @@ _CHATTER = 64 << 10
 """Bytes that a subscriber may send after its request before it is dropped: it has no reason to send any."""
 
 
+class BareConnection:
+    """A connection that its server has not wrapped yet: a plain socket that does not block."""
+
+    __slots__ = ("socket",)
+
+    def __init__(self, socket: socket) -> None:
+        self.socket = socket
+
+
 def can_take_over(environ: dict[str, Any]) -> bool:
     """Whether this request arrived on a plain socket of gunicorn's gevent worker, from a client that understands chunks.
 
     Only the socket's own type counts: `wsgi.url_scheme` may be what a proxy, or a client, has said in a header.
     """
     connection = environ.get("gunicorn.socket")
+    if type(connection) is BareConnection:
+        return True
     plain = isinstance(connection, gevent_socket.socket) and not isinstance(connection, SSLSocket)
     return plain and environ.get("SERVER_PROTOCOL") == "HTTP/1.1"
 
@@ -58,16 +70,18 @@ class Taken:
 
     def __init__(self, environ: dict[str, Any]) -> None:
         connection = environ["gunicorn.socket"]
+        if type(connection) is BareConnection:
+            self.socket = connection.socket
+            return
         family, proto = connection.family, connection.proto
         self.socket = socket(family, SOCK_STREAM, proto, connection.detach())
         self.socket.setblocking(False)
 
 
-def head(headers: Iterable[tuple[str, str]]) -> bytes:
-    """The response head. The body is chunked, and the connection is not reused."""
-    first = (
-        f"HTTP/1.1 200 OK\r\nDate: {http_date(int(time.time()))}\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n"
-    )
+@lru_cache(maxsize=16)
+def head(headers: tuple[tuple[str, str], ...], second: int) -> bytes:
+    """The response head at a time in epoch seconds. The body is chunked, and the connection is not reused."""
+    first = f"HTTP/1.1 200 OK\r\nDate: {http_date(second)}\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n"
     return (first + "".join([f"{name}: {value}\r\n" for name, value in headers]) + "\r\n").encode("latin-1")
 
 
@@ -120,12 +134,20 @@ class SocketSubscriber(Subscriber):
             self._rest = data[sent:]
             self._block(sent, now)
 
-    def begin(self, data: bytes) -> bool:
-        """Send the beginning of the response; returns whether the socket has taken it all."""
-        sent = self._send(data)
-        if sent is None:
+    def begin(self, first: bytes, page: bytes = b"") -> bool:
+        """Send a part of the response's beginning, then a page that others share, once all before it was sent; returns
+        whether the socket has taken it all."""
+        if not first:
+            return True
+        try:
+            sent = self._socket.sendmsg((first, page)) if page else self._socket.send(first)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            self.leave()
             return False
-        self._rest = data[sent:]
+        begun = sent - len(first)
+        self._rest = memoryview(page)[begun:] if begun >= 0 else first[sent:] + page
         return not self._rest
 
     def offer(self, data: bytes) -> None:
@@ -157,7 +179,11 @@ class SocketSubscriber(Subscriber):
             self._writer.close()
             self._writer = None
         self.notice_leaving()
-        self._resume()
+        view = self.view
+        if view is not None and self.position == view.head and not self._rest and self.finishing is None:
+            self.blocked = False  # it is where the log is, as most new subscribers are
+        else:
+            self._resume()
 
     def notice_leaving(self) -> None:
         """From now on it is closed as soon as its peer leaves."""

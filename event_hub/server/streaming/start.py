@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ...sse import Cursor
@@ -61,8 +62,8 @@ class Start:
     gap: Gap | None = None
 
 
-def find_start(request: StartRequest, filter: Filter, history: HistoryReader, now: float) -> Start:
-    """The start that `request` asks for."""
+def find_start(request: StartRequest, filter: Filter, history: HistoryReader, clock: Callable[[], float]) -> Start:
+    """The start that `request` asks for. `clock`: gives the time in epoch seconds."""
     if request.since or request.replay:
         history.catch_up()
     if request.last_id:
@@ -70,7 +71,7 @@ def find_start(request: StartRequest, filter: Filter, history: HistoryReader, no
     if request.since:
         if Cursor.parse(request.since):
             return resume(request.since, filter, history)
-        moment = request.moment(now)
+        moment = request.moment(clock())
         return Start(history.floor if moment is None else history.offset_at(moment))
     if request.replay:
         return Start(_newest(request.replay, filter, history))

@@ -11,7 +11,8 @@ import logging
 import random
 import sys
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from ... import sse
@@ -27,6 +28,7 @@ from .generator import GeneratorSubscriber, visible_socket
 from .replay import Replay
 from .replay_pages import ReplayPages
 from .start import StartRequest, find_start
+from .subscriber import Subscriber
 
 if TYPE_CHECKING:
     from .replay_loop import ReplayLoop
@@ -37,7 +39,7 @@ logger = logging.getLogger(__name__)
 TAKEN_OVER = None
 """The response is already written on a socket that was taken over."""
 
-Headers = Iterable[tuple[str, str]]
+Headers = tuple[tuple[str, str], ...]
 
 
 class Streams:
@@ -69,6 +71,8 @@ class Streams:
         self._ids = itertools.count(1)
         self.replay_pages = ReplayPages(history)
         self._replays: ReplayLoop | None = None
+        self._sockets: ModuleType | None = None
+        """`sockets`, which needs gevent: loaded with the first stream that it serves."""
 
     @property
     def count(self) -> int:
@@ -89,10 +93,12 @@ class Streams:
         # Before anything that waits, so that two requests cannot get the last one.
         seat = self._seat(environ, principal, filter)
         try:
-            with self._health.reading():
-                start = find_start(request, filter, self._history, self._clock())
+            try:
+                start = find_start(request, filter, self._history, self._clock)
                 replay = Replay(self._history, self._broadcast, filter, start, time.time, self.replay_pages)
                 opening = replay.opening(random.random())
+            except HistoryError as error:
+                raise self._health.cannot_be_read(error) from error
             taken = self._take_over(environ)
         except BaseException:
             seat.release()
@@ -111,9 +117,11 @@ class Streams:
     def _take_over(self, environ: dict[str, Any]) -> Taken | None:
         if not self._takeover or "gunicorn.socket" not in environ or "gevent.monkey" not in sys.modules:
             return None
-        from . import sockets
+        if self._sockets is None:
+            from . import sockets
 
-        return sockets.Taken(environ) if sockets.can_take_over(environ) else None
+            self._sockets = sockets
+        return self._sockets.Taken(environ) if self._sockets.can_take_over(environ) else None
 
     def _next_id(self) -> int:
         self._counters.opened += 1
@@ -128,19 +136,36 @@ class Streams:
         principal: Principal,
         seat: Seat,
     ) -> None:
-        """Send the response head and the replay, then leave the socket to the broadcast. The response has begun, so a
-        failure can only be reported by closing the connection."""
-        from .sockets import SocketSubscriber, head
-
-        subscriber = SocketSubscriber(self._next_id(), time.time(), principal, taken, self._broadcast, seat)
+        """Send the response head and up to two pages of the replay, then leave the socket to the replay loop, or to the
+        broadcast. From here on a failure is reported only by closing the connection."""
+        now = time.time()
+        sockets = self._sockets
+        assert sockets is not None, "it has taken the socket over"
+        subscriber = sockets.SocketSubscriber(self._next_id(), now, principal, taken, self._broadcast, seat)
         try:
-            if subscriber.begin(head(headers) + sse.chunk(opening)) and replay.attach_now(subscriber):
+            first = sockets.head(headers, int(now)) + sse.chunk(opening)
+            page = b"" if replay.attach_now(subscriber) else self._next_page(replay, subscriber)
+            whole = subscriber.begin(first, page)
+            if page and whole and subscriber.view is None:  # the rest may be what was published a moment ago
+                page = self._next_page(replay, subscriber)
+                whole = subscriber.begin(page)
+            if subscriber.view is not None or (whole and replay.attach_now(subscriber)):
                 subscriber.release()
             elif not subscriber.closed:
                 self._replay_loop().add(subscriber, replay)
         except Exception:
             logger.exception("a stream could not be opened")
             subscriber.drop()
+
+    def _next_page(self, replay: Replay, subscriber: Subscriber) -> bytes:
+        """As a chunk; b"" if there is none: the subscriber is attached now, nothing matched, or the history cannot be read,
+        which the replay loop reports when it tries again."""
+        with self._counters.opening:
+            try:
+                page = replay.next(subscriber)
+            except HistoryError:
+                return b""
+        return page.chunk if page is not None and page.data else b""
 
     def _replay_loop(self) -> ReplayLoop:
         if self._replays is None:

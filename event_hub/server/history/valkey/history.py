@@ -75,6 +75,8 @@ class ValkeyHistory(History):
         """Why appends fail; `probe` clears it."""
         self._lost: int | None = None
         """The server has lost events that this process knows: the offset up to which it is as before."""
+        self._found: tuple[list[tuple[str, int]], int, int] = ([], 0, 0)
+        """The epochs, head and floor that the server has then."""
         self._state = threading.Lock()
         self._appending = Link(self.address, self._open)
         self._following = Link(self.address, self._open)
@@ -112,16 +114,16 @@ class ValkeyHistory(History):
 
     def _learn(self, _epoch: bytes, head: int, floor: int, rows: list[bytes]) -> None:
         with self._state:
-            known = self.epochs.cursor(self.head)
             names = [row.decode().partition(" ") for row in rows]
-            self.epochs.update([(name, int(first)) for first, _, name in names])
-            survived = self.epochs.survived(known)
+            epochs = [(name, int(first)) for first, _, name in names]
+            survived = Epochs(epochs).survived(self.epochs.cursor(self.head))
             if self._opened and (survived is None or not survived[1]):
-                through = 0 if survived is None else survived[0]
-                self._lost = through if self._lost is None else min(through, self._lost)
-                self.head = head
-            self.head = max(self.head, head)
-            self.floor = floor
+                # Until the log begins again, a cursor names what was delivered, which is of the epochs before.
+                self._lost = 0 if survived is None else survived[0]
+                self._found = epochs, head, floor
+                return
+            self.epochs.update(epochs)
+            self.head, self.floor = max(self.head, head), floor
             self._opened = True
 
     def _patiently(self, attempt: Callable[[], _T], patience: float, *, load: bool = False) -> _T:
@@ -195,9 +197,6 @@ class ValkeyHistory(History):
     # -- following -----------------------------------------------------------------------------------------------------
 
     def follow(self, delivered: Callable[[], int]) -> Iterator[Sequence[Stored]]:
-        with self._state:
-            if self._lost is not None and delivered() <= self._lost:
-                self._lost = None
         while not self._closed:
             self._check_continues(delivered())
             offset = delivered()
@@ -228,9 +227,14 @@ class ValkeyHistory(History):
                 self._refresh(self._following)
 
     def _check_continues(self, delivered: int) -> None:
-        """Raise `HistoryLost` if events after `delivered` will never come."""
-        if self._lost is not None and self._lost < delivered:
-            raise HistoryLost(self._lost, "lost")
+        """Raise `HistoryLost` if events up to `delivered`, or after it, are gone."""
+        with self._state:
+            if self._lost is not None:
+                if self._lost < delivered:
+                    raise HistoryLost(self._lost, "lost")
+                epochs, self.head, self.floor = self._found
+                self.epochs.update(epochs)
+                self._lost = None
         if self.floor > delivered:
             raise HistoryLost(self.floor, "retention")
 

@@ -46,6 +46,7 @@ class StreamRoute:
     def __init__(self, hub: Callable[[], EventHub], origins: Origins) -> None:
         self._hub = hub
         self._origins = origins
+        self._need = need_of("GET", PATH)
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         try:
@@ -64,16 +65,15 @@ class StreamRoute:
 
     def _open(self, hub: EventHub, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         principal = principal_of(environ)
-        authorise(principal, need_of("GET", PATH))
+        authorise(principal, self._need)
         filter, query = _parse(environ.get("QUERY_STRING", ""))
-        last_id = environ.get("HTTP_LAST_EVENT_ID") or query.last_event_id
-        start = StartRequest(last_id, query.since, query.replay or 0).check()
-        headers = [*HEADERS, *self._origins.headers(environ.get("HTTP_ORIGIN"))]
+        start = _start(environ.get("HTTP_LAST_EVENT_ID") or query.last_event_id, query.since, query.replay or 0)
+        headers = (*HEADERS, *self._origins.headers(environ.get("HTTP_ORIGIN")))
         frames = hub.streams.open(environ, principal.visible(filter), start, headers, principal)
         if frames is None:
             # The response is already written. gunicorn reads a StopIteration as "do nothing more with this connection".
             raise StopIteration
-        start_response("200 OK", headers)
+        start_response("200 OK", list(headers))
         return frames
 
 
@@ -83,3 +83,9 @@ def _parse(query: str) -> tuple[Filter, StreamQuery]:
     pairs = parse_qsl(query.encode("latin-1").decode(), keep_blank_values=True)
     parsed = parse(StreamQuery, MultiDict(pairs))
     return parsed.filter(), parsed
+
+
+@lru_cache(maxsize=256)
+def _start(last_id: str, since: str, replay: int) -> StartRequest:
+    """Where a subscriber asks to begin; raises `RequestError`."""
+    return StartRequest(last_id, since, replay).check()

@@ -1,0 +1,157 @@
+"""The kinds of faults. Each takes a running scene, does its damage at random moments and puts an end to it."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections import Counter, deque
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ...hubs import PATIENCE, until
+from .agents import LAUNCHER, SCRIPTED, agent_killed
+from .clock import clock_jumps, faked_clock
+from .descriptors import descriptors_exhausted, few_descriptors
+from .disk import DEGRADED, disk_fills, small_disk
+from .proxy import Network
+from .records import Gap
+from .resources import Resources
+from .scene import Scene
+
+Settings = Callable[[Path], AbstractContextManager[dict[str, str]]]
+
+
+def _nothing(_: Path) -> AbstractContextManager[dict[str, str]]:
+    return nullcontext({})
+
+
+@dataclass(frozen=True)
+class Fault:
+    """`inflict` is the fault; `settings` prepares its place and gives the hub's settings for it. `size`: maximum size of
+    an event's filling in bytes."""
+
+    inflict: Callable[[Scene], None]
+    settings: Settings = _nothing
+    environ: dict[str, str] = field(default_factory=dict)
+    size: int = 200
+    preexec: Callable[[], None] | None = None
+    """Called in the hub's process before it starts."""
+    lasting: Resources = field(default_factory=lambda: Resources(Counter(), 0, 0))
+    """What the hub opens at the first use of what the fault hits, and keeps."""
+
+
+def hub_killed(scene: Scene) -> None:
+    """kill -9 of the hub with all its processes, one to three times."""
+    for _ in range(scene.rng.randrange(1, 4)):
+        scene.progress()
+        scene.pause()
+        hub = scene.rng.choice(scene.hubs)
+        hub.kill()
+        hub.launch()
+        hub.wait_ready()
+
+
+def worker_killed(scene: Scene) -> None:
+    """kill -9 of the process that serves: its master starts another."""
+    for _ in range(scene.rng.randrange(1, 4)):
+        scene.progress()
+        scene.pause()
+        hub = scene.rng.choice(scene.hubs)
+        killed = hub.worker_pid()
+        os.kill(killed, signal.SIGKILL)
+        until(lambda hub=hub, killed=killed: hub.worker_pid() not in (killed, hub.process.pid), "a new worker")
+        hub.wait_ready()
+
+
+def hub_drained(scene: Scene) -> None:
+    """SIGTERM and a new hub, with publishers and subscribers in mid-stream."""
+    scene.progress()
+    scene.pause()
+    hub = scene.rng.choice(scene.hubs)
+    if code := hub.terminate():
+        scene.problems.append(f"SIGTERM ended the hub with {code}")
+    hub.launch()
+    hub.wait_ready()
+
+
+def cut_at_every_byte(scene: Scene) -> None:
+    """Subscribers and publishers whose connections are cut after 1, 2, 3, … bytes. The head of a stream is about 300 bytes,
+    and a frame up to 300: one round covers 120 bytes from a random one on."""
+    first = scene.rng.randrange(1, 700)
+    reset = scene.rng.random() < 0.5
+    streams = Network(deque(range(first, first + 120)), reset=reset)
+    answers = Network(deque(range(1, 121)), reset=not reset)
+    requests = Network(deque(range(1 + first % 200, 121 + first % 200)), reset=reset, cut_requests=True)
+    through = scene.through(streams)
+    scene.subscribe(through)
+    scene.subscribe(through, kind="n")
+    scene.publish(scene.through(answers))
+    scene.publish(scene.through(requests))
+    scene.wait(lambda: sum(proxy.cut for proxy in scene.proxies) == 360, "every cut", 3 * PATIENCE)
+
+
+def network_vanishes(scene: Scene) -> None:
+    """A network that passes on nothing any more, and says nothing. Its subscribers and publishers give up and return by
+    another way; the hub drops them after HUB_STALL."""
+    network = Network()
+    ways = [scene.through(network)]
+    for _ in range(3):
+        scene.subscribe(lambda: ways[0]())
+    scene.publish(lambda: ways[0]())
+    scene.progress()
+    scene.pause()
+    before = scene.proxies[0].connections
+    network.vanished.set()
+    scene.pause(2.0)
+    ways[0] = scene.ports
+    subscribers = len(scene.subscribers)
+    assert before >= 4
+    scene.progress(patience=2 * PATIENCE)
+    try:
+        until(lambda: scene.count() <= subscribers, "the hub to drop those whose network vanished")
+    except AssertionError as error:
+        scene.problems.append(f"{error}: {scene.count()} of {subscribers}")
+
+
+def bytes_delayed(scene: Scene) -> None:
+    """Two in a hundred pieces, of up to 1400 bytes, are held back for up to two seconds, and all that follows them."""
+    slow = Network(held=0.02)
+    for kind in ("", "n"):
+        scene.subscribe(scene.through(slow), kind=kind, silence=10.0)
+    scene.publish(scene.through(slow))
+    scene.progress()
+    scene.pause(5.0)
+    scene.progress()
+    slow.held = 0.0
+
+
+def readers_stall(scene: Scene) -> None:
+    """Subscribers that stop reading for seconds, so that the ring moves on: their gaps must count what is missing."""
+    stalling = [scene.subscribe(kind=kind, stalls=3.0, silence=10.0) for kind in ("", "", "n")]
+    for _ in range(2):
+        scene.publish(pause=0.0)
+
+    def gaps() -> bool:
+        return any(isinstance(item, Gap) for subscriber in stalling for item in list(subscriber.seen))
+
+    scene.wait(gaps, "a gap", 2 * PATIENCE)
+    scene.progress()
+    scene.pause(2.0)
+
+
+KINDS: dict[str, Fault] = {
+    "hub-killed": Fault(hub_killed),
+    "worker-killed": Fault(worker_killed),
+    "hub-drained": Fault(hub_drained),
+    "agent-killed": Fault(agent_killed, environ={"HUB_AGENT": SCRIPTED}, lasting=LAUNCHER),
+    "disk-full": Fault(disk_fills, small_disk, lasting=DEGRADED),
+    "clock": Fault(clock_jumps, faked_clock, environ={"HUB_RETENTION": "1d,1GB"}),
+    "descriptors": Fault(descriptors_exhausted, preexec=few_descriptors),
+    "cut": Fault(cut_at_every_byte),
+    "vanished": Fault(network_vanishes, size=2000),
+    "delayed": Fault(bytes_delayed),
+    "stalled": Fault(readers_stall, environ={"HUB_RING": "50", "HUB_STALL": "20s"}, size=4000),
+}
+"""By name, in the order of rounds."""

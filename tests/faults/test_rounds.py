@@ -1,0 +1,29 @@
+"""One round of each kind of fault; `make faults` runs as many as one likes."""
+
+from __future__ import annotations
+
+import os
+import random
+from pathlib import Path
+
+import pytest
+
+from .rounds.kinds import KINDS
+from .rounds.problems import Skipped
+from .rounds.run import play
+from .rounds.scene import Store
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("kind", KINDS)
+def test_nothing_acknowledged_is_lost_or_doubled(kind: str, tmp_path: Path) -> None:
+    seed = random.SystemRandom().randrange(1_000_000)
+    print(f"make faults ARGS='--only {kind} --seed {seed} --rounds 1'")
+    try:
+        outcome = play(kind, seed, Store(), tmp_path)
+    except Skipped as skipped:
+        if os.environ.get("CI") == "true":
+            pytest.fail(str(skipped))
+        pytest.skip(str(skipped))
+    assert outcome.events > 0
