@@ -253,8 +253,8 @@ def efficiency(runs: Sequence[Run], offer: Offer, layout: str) -> float:
 
 
 def service_times(runs: Sequence[Run]) -> ServiceTimes:
-    """The costs of one event, in seconds: the lowest of the rounds, because other programs can only add to them. None is from
-    the load that `bench.simulate` predicts."""
+    """The costs of one event, in seconds: the lowest of the rounds, because other programs can only add to them.
+    None is from the load that `bench.simulate` predicts."""
 
     def cost(kind: Kind, offer: Offer, layout: str, part: str) -> float:
         return min(found(runs, kind, offer, layout, part)) / 1e6
