@@ -29,9 +29,12 @@ from bisect import bisect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from bench import report
 from bench.report import number, rows
+from bench.servers import ROOT
 from bench.service_times import ServiceTimes
 
+PAGE = ROOT / "docs" / "scale.md"
 POINTS = 160
 """Points of each hub on the ring of the consistent hash."""
 REST = 0.003
@@ -259,18 +262,30 @@ def main() -> None:
     parser.add_argument("--load", type=float, default=0.6, help="share of its core that no part exceeds (default 0.6)")
     parser.add_argument("--seconds", type=float, default=20.0, help="simulated time (default 20)")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--save", action="store_true", help="write docs/scale.md")
     options = parser.parse_args()
-    costs = ServiceTimes.load()
+    text = results(options, ServiceTimes.load())
+    print(text)
+    if options.save:
+        report.write(PAGE, text, *report.markers("python -m bench.simulate --save"))
+
+
+def results(options: argparse.Namespace, costs: ServiceTimes) -> str:
+    """All tables, as Markdown."""
     viewers = round(options.viewers / options.rooms)
     names = ("post", "flush", "delivery", "follow", "append", "read")
     micro = ", ".join(f"{name} {getattr(costs, name) * 1e6:.1f}" for name in names)
-    print(f"Costs of an event in µs, measured on {costs.date}, {costs.machine}: {micro}")
-    print(f"\nChecked: {costs.rooms:,} rooms of one viewer, as many events as the hub takes\n")
-    print(check(costs, options.seed))
-    print(f"\nOne history, {viewers} viewers of each event, no part above {options.load:.0%}\n")
-    print(capacities(costs, viewers, options.load))
-    print(f"\n{options.viewers:,} viewers of {options.rooms:,} rooms, {options.rate:g} events/s in each\n")
-    print(fleet(options, costs))
+    return "\n\n".join(
+        [
+            f"Costs of an event in µs, measured on {costs.date}, {costs.machine}: {micro}.",
+            f"Checked: {costs.rooms:,} rooms of one viewer, as many events as the hub takes.",
+            check(costs, options.seed),
+            f"One history, if each event has {viewers} viewers and no part is above {options.load:.0%} of its core:",
+            capacities(costs, viewers, options.load),
+            f"{options.viewers:,} viewers of {options.rooms:,} rooms with {options.rate:g} events/s each:",
+            fleet(options, costs),
+        ]
+    )
 
 
 if __name__ == "__main__":

@@ -12,14 +12,15 @@ two measurements:
 
 On a busy machine, compare by processor time: the table says how much each part got.
 
-Rounds alternate between the servers. With `--save`, the costs of an event become `bench/service_times.json`, from which
-`bench.simulate` computes.
+Rounds alternate between the servers. With `--save`, the tables go into docs/scale.md, and the costs of an event
+into `bench/service_times.json`, from which `bench.simulate` computes.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -31,16 +32,17 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from bench import machine, tools
+from bench import machine, report, tools
 from bench.cpu import Parts, Spent
 from bench.cpu import seconds as seconds_of
 from bench.generator import generator
 from bench.processes import pinned_to
 from bench.report import number, rows
 from bench.run import CACHE
-from bench.servers import HUB_SQLITE, HUB_VALKEY, Server, Setup, started
+from bench.servers import HUB_SQLITE, HUB_VALKEY, ROOT, Server, Setup, started
 from bench.service_times import FILE, ServiceTimes
 
+PAGE = ROOT / "docs" / "scale.md"
 MANY = 2_000
 """Subscribers and rooms of the loads with a room for each subscriber."""
 LEFT_OUT = 2.0
@@ -287,13 +289,21 @@ def service_times(runs: Sequence[Run]) -> ServiceTimes:
     )
 
 
+def _heading(runs: Sequence[Run], load: float) -> str:
+    """When and where. `load`: the machine's load average before."""
+    day, cpu = time.strftime("%Y-%m-%d", time.gmtime()), machine.describe(tools.go(), None)["CPU"]
+    rounds = max(run.round for run in runs)
+    busy = f" Other programs used the machine (load {load:.1f})." if load > 0.5 else ""
+    return f"Measured on {day}, {cpu}, medians of {rounds} rounds.{busy}"
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m bench.workers", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rounds", type=int, default=3, help="number of rounds (default 3)")
     parser.add_argument("--seconds", type=float, default=5, help="duration of each load (default 5)")
-    parser.add_argument("--save", action="store_true", help=f"write {FILE.name}")
+    parser.add_argument("--save", action="store_true", help=f"write {FILE.name} and docs/scale.md")
     options = parser.parse_args()
     first, second = tools.cores()
     tools.allow_open_files(MANY)
@@ -301,15 +311,18 @@ def main() -> int:
     setup = Setup([sys.executable, "flask_server.py"], {}, "", "", first, CACHE)
     bench = Bench(setup, tools.build_loadgen(CACHE), options.seconds, first, second)
     runs: list[Run] = []
+    load = os.getloadavg()[1]
     for turn in range(1, options.rounds + 1):
         tools.note(f"round {turn} of {options.rounds}")
         runs += [bench.run(kind, offer, COST, turn) for offer in COSTS for kind in KINDS]
         for layout, offers in LAYOUTS.items():
             runs += [bench.run(kind, offer, layout, turn) for offer in offers for kind in (ONE, TWO)]
     (CACHE / "workers.json").write_text(json.dumps([asdict(run) for run in runs], indent=1) + "\n")
-    print(tables(runs))
+    text = tables(runs)
+    print(text)
     if options.save:
         service_times(runs).save()
+        report.write(PAGE, f"{_heading(runs, load)}\n\n{text}", *report.markers("python -m bench.workers --save"))
     return 0
 
 
