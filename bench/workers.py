@@ -48,6 +48,10 @@ MANY = 2_000
 LEFT_OUT = 2.0
 """Seconds of a load before processor time is measured: connecting, and the warm-up."""
 SPIN = "while True: pass"
+BUSY = (
+    " **Other programs used the machine (load {load:.1f}): the maxima are too low and vary widely, and a follower that gets few events "
+    "at a time costs more for each. They do not show what two workers can do; repeat the run on a quiet machine.**"
+)
 
 
 @dataclass(frozen=True)
@@ -293,7 +297,7 @@ def _heading(runs: Sequence[Run], load: float) -> str:
     """When and where. `load`: the machine's load average before."""
     day, cpu = time.strftime("%Y-%m-%d", time.gmtime()), machine.describe(tools.go(), None)["CPU"]
     rounds = max(run.round for run in runs)
-    busy = f" Other programs used the machine (load {load:.1f})." if load > 0.5 else ""
+    busy = BUSY.format(load=load) if load > 0.5 else ""
     return f"Measured on {day}, {cpu}, medians of {rounds} rounds.{busy}"
 
 
