@@ -14,8 +14,8 @@ Assumptions:
 - Every worker has one core, and so has every Valkey. Each handles one thing after another, in the order of arrival. Times
   are exponentially distributed around the measured mean, which is more spread than they are. A worker reads what others
   have stored at most once in 3 ms.
-- An event that another worker has stored costs what it did in the measurement. One read takes all that are there, so at higher
-  rates it costs less.
+- An event that another worker has stored costs what it did in the measurement. One read takes all that are there, so at
+  higher rates it costs less.
 - Not counted: networks, TLS and proxies, pages that read the past, viewers that come and go, heartbeats (these viewers get
   events more often), and retention.
 """
