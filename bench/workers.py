@@ -50,7 +50,7 @@ LEFT_OUT = 2.0
 SPIN = "while True: pass"
 BUSY = (
     " **Other programs used the machine (load {load:.1f}): the maxima are too low and vary widely, and a follower that gets "
-    "few events at a time costs more for each. They do not show what two workers can do; repeat the run on a quiet machine.**"
+    "few events at a time costs more for each. They do not show what two workers can do; repeat it on a quiet machine.**"
 )
 
 
