@@ -53,7 +53,7 @@ def last_ratios(page: str) -> Last:
     pairs: Sequence[str] = ()
     for line in page.splitlines():
         cells = [cell.strip() for cell in line.strip().strip("|").split("|")] if line.startswith("|") else []
-        if set(report.PAIRS) <= set(cells):
+        if set(report.PAIRS) & set(cells):
             pairs = cells
         elif pairs and cells and (key := keys.get(cells[0])):
             for pair, cell in zip(pairs, cells, strict=False):

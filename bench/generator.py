@@ -78,11 +78,12 @@ def measure(program: Path, core: int, load: Load, server: Server, running: Runni
 
 
 @contextmanager
-def generator(command: list[str], core: int) -> Iterator[subprocess.Popen[str]]:
-    """Run the load generator; it is killed at the end of the block."""
+def generator(command: list[str], core: int | None) -> Iterator[subprocess.Popen[str]]:
+    """Run the load generator, on one core or, with None, on any; it is killed at the end of the block."""
     pipe = subprocess.PIPE
+    pinned = None if core is None else pinned_to(core)
     with subprocess.Popen(
-        command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, start_new_session=True, preexec_fn=pinned_to(core)
+        command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, start_new_session=True, preexec_fn=pinned
     ) as process:
         try:
             yield process

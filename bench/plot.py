@@ -11,7 +11,7 @@ from bench.figures import Figure, Table
 from bench.report import SERVERS, arrow, number
 
 INK = "#7d8590"  # mid-grey: readable on white and on black, because the background is transparent
-COLOURS = ("#3f8fd2", "#d9822b", "#8f7fc9")
+COLOURS = ("#3f8fd2", "#d9822b", "#4f9d69", "#8f7fc9")
 SHOWN = (
     *("latency-some-p50", "latency-some-p99", "latency-many-p50", "latency-many-p99"),
     *("flatout", "idle", "post-16-watched", "batch-array", "sparse-many", "sparse-paced-p50"),
@@ -31,7 +31,7 @@ def draw(table: Table, path: Path) -> None:
     }
     with pyplot.rc_context(style):
         lines = max(-(-len(keys) // 2), 1)
-        picture, grid = pyplot.subplots(lines, 2, figsize=(10, 1.25 * lines + 0.3), squeeze=False)
+        picture, grid = pyplot.subplots(lines, 2, figsize=(10, 1.45 * lines + 0.3), squeeze=False)
         for axes in grid.flat:
             axes.set_axis_off()
         for axes, key in zip(grid.flat, keys, strict=False):

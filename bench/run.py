@@ -17,7 +17,7 @@ from bench.figures import Table
 from bench.generator import Measurement, measure
 from bench.processes import pinned_to
 from bench.scenarios import FULL, QUICK, Load, Scale, Scenario, scenarios
-from bench.servers import BARE_SQLITE, HUB_MEMORY, HUB_SQLITE, NCHAN, ROOT, Server, Setup, started
+from bench.servers import BARE_SQLITE, HUB_MEMORY, HUB_SQLITE, HUB_VALKEY, NCHAN, ROOT, Server, Setup, started
 from bench.tools import Missing, note
 
 CACHE = ROOT / "var" / "bench"
@@ -29,9 +29,9 @@ def arguments(given: Sequence[str] | None) -> argparse.Namespace:
     names = [scenario.name for scenario in scenarios(FULL)]
     parser = argparse.ArgumentParser(
         prog="python -m bench",
-        description="Compare the hub, with its history in memory and in SQLite, with nchan. The server runs on one core and "
-        "the load generator on another; servers take turns, and the figures are medians over several rounds. Takes about "
-        "15 minutes, or two with --quick. All processes listen on loopback only and end with this one.",
+        description="Compare the hub, with its history in memory, in SQLite and in Valkey, with nchan. The server runs on "
+        "one core and the load generator on another; servers take turns, and the figures are medians over several "
+        "rounds. Takes about 20 minutes, or three with --quick. Everything listens on loopback only and end with this one.",
         epilog="Exit codes: 0 measured (the report says whether targets were met), 1 a measurement failed, "
         "3 a tool is missing; the message gives the command to install it.",
     )
@@ -98,7 +98,7 @@ def bench(options: argparse.Namespace, scale: Scale) -> int:
         hub_command, dict(setting.split("=", 1) for setting in options.hub_env), nginx, modules, server_core, CACHE
     )
     servers = [
-        *([] if options.no_hub else [HUB_MEMORY, HUB_SQLITE, BARE_SQLITE]),
+        *([] if options.no_hub else [HUB_MEMORY, HUB_SQLITE, HUB_VALKEY, BARE_SQLITE]),
         *([] if options.no_nchan else [NCHAN]),
     ]
     chosen = [scenario for scenario in scenarios(scale) if not options.only or scenario.name in options.only]

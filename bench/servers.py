@@ -41,6 +41,8 @@ class Server:
 
 HUB_MEMORY = Server("hub, memory", "/api/stream", "/api/agent/data", "/api/health")
 HUB_SQLITE = Server("hub, SQLite", "/api/stream", "/api/agent/data", "/api/health")
+HUB_VALKEY = Server("hub, Valkey", "/api/stream", "/api/agent/data", "/api/health")
+"""One worker with a Valkey of its own, which is on the hub's core as well."""
 # nchan numbers the messages of a second in 16 bits. After the 32,768th in a channel, its subscribers get no more messages.
 NCHAN = Server(
     "nchan", "/sub", "/pub", "/ready", batches=False, room_in_publish=True, channel_rate=30_000, replay="/replay"
@@ -83,14 +85,19 @@ def started(server: Server, setup: Setup) -> Iterator[Running]:
         command = nchan_command(setup, port)
     else:
         command = list(setup.hub_command)
-        history = f"sqlite:///{setup.folder.relative_to(ROOT)}/hub.db" if server is HUB_SQLITE else "memory:"
         environment = {name: value for name, value in environment.items() if not name.startswith("HUB_")}
-        environment |= {"PORT": str(port), "HUB_HISTORY": history, **setup.hub_environment}
+        environment |= {"PORT": str(port), "HUB_HISTORY": history(server, setup.folder), **setup.hub_environment}
     log = setup.folder / "server.log"
     url = f"http://127.0.0.1:{port}"
     with running(command, setup.core, log, ROOT, environment) as process:
         wait_until(lambda: answers(url + server.ready), process, log)
         yield Running(url, process)
+
+
+def history(server: Server, folder: Path) -> str:
+    """The hub's setting `HUB_HISTORY`, with its files in `folder` of the project."""
+    path = folder.relative_to(ROOT)
+    return {HUB_SQLITE: f"sqlite:///{path}/hub.db", HUB_VALKEY: f"valkey:///{path}/valkey"}.get(server, "memory:")
 
 
 def nchan_command(setup: Setup, port: int) -> list[str]:

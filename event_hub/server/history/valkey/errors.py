@@ -17,9 +17,8 @@ def explain(error: BaseException, address: ServerAddress) -> HistoryError:
     if isinstance(error, redis.AuthenticationError):
         return HistoryError(f"{where} refuses the user or the password in HUB_HISTORY")
     if isinstance(error, redis.NoPermissionError):
-        return HistoryError(
-            f"{where} does not allow what a history needs: grant ~{{{address.prefix}}}:* +@all -@dangerous -@admin"
-        )
+        rights = "+@all -@dangerous -@admin +info +bgrewriteaof" + (" +role" if address.elected else "")
+        return HistoryError(f"{where} does not allow what a history needs: grant ~{{{address.prefix}}}:* {rights}")
     if isinstance(error, redis.OutOfMemoryError):
         return HistoryError(f"{where} is out of memory: raise its maxmemory, or lower HUB_RETENTION")
     if isinstance(error, redis.BusyLoadingError):
