@@ -29,6 +29,10 @@ _PAUSE = 0.1
 """Seconds until the next attempt; meanwhile, connections wait in the listener's backlog."""
 _QUIET = 60.0
 """Seconds between two lines in the log."""
+_MOMENT = 0.001
+"""Seconds for which connections are left to another worker process, …"""
+_LEFT = 5
+"""… at most this often in a row: it may be busy."""
 _STREAMS = 16
 """Connections accepted in one turn of the loop."""
 _OTHERS = 8
@@ -47,6 +51,9 @@ class Owner(Protocol):
 
     def connection(self, family: int, proto: int, descriptor: int) -> Any:
         """A connection with a greenlet of its own (`worker.MeteredConnection`)."""
+
+    def ahead(self) -> bool:
+        """Whether another worker process should accept the next connections."""
 
     def has_room(self) -> bool:
         """Whether a connection may be kept open for another request."""
@@ -67,6 +74,8 @@ class Acceptor(StreamServer):
         self._owner = owner
         self._pool = pool
         self._alone = handle
+        self._left = 0
+        """How often in a row the next connections were left to another worker process."""
         self._due = False
         """`_accept_some` has not begun yet."""
         self._logged = float("-inf")
@@ -87,12 +96,16 @@ class Acceptor(StreamServer):
         return self._owner.connection(listener.family, listener.proto, descriptor), address
 
     def _wait(self, error: OSError) -> None:
-        """Stop accepting for a moment: the listener stays readable, so the loop would try again without a pause."""
+        """Wait until others close something."""
         if time.monotonic() - self._logged > _QUIET:
             self._logged = time.monotonic()
             logger.warning("new connections have to wait: %s (raise `ulimit -n`)", error.strerror)
+        self._pause(_PAUSE)
+
+    def _pause(self, seconds: float) -> None:
+        """Stop accepting: the listener stays readable, so the loop would try again at once."""
         self.stop_accepting()
-        self._timer: Any = self.loop.timer(_PAUSE)  # gevent's own: `stop_accepting` and `close` stop it
+        self._timer: Any = self.loop.timer(seconds)  # gevent's own: `stop_accepting` and `close` stop it
         self._timer.start(self._again)
 
     def _again(self) -> None:
@@ -104,6 +117,11 @@ class Acceptor(StreamServer):
         if self.full():
             super()._do_read()  # type: ignore[misc]  # stops accepting until a slot is free
         elif not self._due:
+            if self._left < _LEFT and self._owner.ahead():
+                self._left += 1
+                self._pause(_MOMENT)
+                return
+            self._left = 0
             self._due = True
             self._pool.spawn(self._accept_some)
 

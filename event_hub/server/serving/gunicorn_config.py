@@ -12,7 +12,7 @@ import sys
 from typing import Any
 
 from event_hub.server.descriptors import raise_descriptor_limit
-from event_hub.server.serving import ending, patching, preflight
+from event_hub.server.serving import balance, ending, patching, preflight  # noqa: F401  # balance: before workers start
 
 gc.disable()  # until the hub serves: see `patching`
 try:

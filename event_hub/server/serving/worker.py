@@ -27,6 +27,7 @@ from ..errors import RequestError
 from ..http.body import Metered
 from . import ending, patching, protocol_errors
 from .acceptor import Acceptor, peer
+from .balance import Balance
 from .dead_peers import detect_dead_peers
 from .direct import DirectServer, Unsent
 from .idle import IdleConnections
@@ -177,6 +178,8 @@ class HubWorker(GeventWorker):
         self._idle = IdleConnections()
         self._direct = self._direct_server(application)
         self.direct = self._direct if hub.settings.takeover else None
+        self._balance = Balance() if self.cfg.workers > 1 else None
+        self._hub = hub
         servers = []
         for listener in self.sockets:
             listener.setblocking(True)
@@ -198,6 +201,8 @@ class HubWorker(GeventWorker):
             hub.end_agents()
         for server in servers:
             server.close()
+        if self._balance is not None:
+            self._balance.leave()
         hub.drain(until - time.monotonic(), alone=alone)
 
     def init_signals(self) -> None:
@@ -268,6 +273,13 @@ class HubWorker(GeventWorker):
         elif error.errno not in (errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN, errno.EBADF):
             self.log.error("a connection failed", exc_info=error)
         connection.close()
+
+    def ahead(self) -> bool:
+        """Whether another worker process should accept the next connections."""
+        if self._balance is None:
+            return False
+        hub = self._hub
+        return self._balance.ahead(hub.broadcast.count + hub.counters.opening.count + len(self._pool))
 
     def has_room(self) -> bool:
         """Whether a connection may be kept open for another request."""
