@@ -1,5 +1,5 @@
-"""Balance between worker processes: one that has more connections than another leaves new ones to it for a moment. They share
-their listeners, and whichever wakes first accepts: often the same one, because a busy process is awake.
+"""Balance between worker processes: one that has more connections than another leaves new ones to it, for a moment. They
+share their listeners, and whichever wakes first accepts: often the same one, because a busy process is awake.
 
 Imported by gunicorn's master before it starts workers, so that all of them share the memory.
 """
