@@ -114,7 +114,9 @@ class EventHub:
 
             self.redacting = Redacting(settings.redact)
         self._history = history
-        self._delivery = Delivery(self.broadcast, history, self.history_health, self._history_restarted)
+        self._delivery = Delivery(
+            self.broadcast, history, self.history_health, self._history_restarted, self.forwarding.wake
+        )
         self._committer = Committer(history, self._delivery, self.counters, self.history_health, clock=self.clock)
         self.eraser = Eraser(
             history,

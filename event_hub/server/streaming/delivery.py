@@ -60,10 +60,13 @@ class Delivery:
         history: History,
         health: HistoryHealth,
         restarted: Callable[[], None] = lambda: None,
+        followed: Callable[[], None] = lambda: None,
     ) -> None:
-        """`restarted`: called after the history has lost events that were delivered, to drop what was derived from them."""
+        """`restarted`: called after the history has lost events that were delivered, to drop what was derived from them.
+        `followed`: called after events of other processes were delivered."""
         self._broadcast = broadcast
         self._restarted = restarted
+        self._followed = followed
         self._history = history
         self._health = health
         self._advanced = threading.Condition()
@@ -145,6 +148,7 @@ class Delivery:
                     self._broadcast.wake()
                     if self._waiting:
                         self._notify()
+                    self._followed()
             except HistoryLost as lost:
                 self._restart(lost)
                 continue
