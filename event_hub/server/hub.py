@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -267,9 +268,9 @@ class EventHub:
     def _history_restarted(self) -> None:
         """The history has lost events that were delivered."""
         self.streams.replay_pages.clear()
-        self._clear_caches()
-        self.forwarding.erased()
-        self.forwarding.wake()
+        self.forwarding.restarted()
+        # Not here: a cache is locked while sessions are computed, and delivery must not wait for that.
+        threading.Thread(target=self._clear_caches, name="hub-clear", daemon=True).start()
 
     def _tell_erased(self, tombstones: Mapping[int, bytes]) -> None:
         """The other processes have the events in memory too."""
