@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from queue import LifoQueue
 from typing import Any, TypeVar
 
+from ....sse import Cursor
 from ...filters import Filter
 from ..base import Appended, Draft, Epochs, History, HistoryError, HistoryLost, HistoryPage, Retention, Stored
 from .address import ServerAddress, load_redis
@@ -161,7 +162,9 @@ class ValkeyHistory(History):
         except HistoryError as error:
             self._failure = str(error)
             raise
-        before, _, _, repeated = answer
+        before, new, epoch, repeated = answer
+        if new and self.epochs.of(before + 1) != epoch.decode():
+            raise HistoryError(f"{self.address.shown} has lost the events right after it had stored them")
         duplicates = dict(zip(repeated[::2], repeated[1::2], strict=True))
         appended, offset = [], before
         for index in range(len(drafts)):
@@ -199,7 +202,7 @@ class ValkeyHistory(History):
     def follow(self, delivered: Callable[[], int]) -> Iterator[Sequence[Stored]]:
         while not self._closed:
             self._check_continues(delivered())
-            offset = delivered()
+            offset, epoch = delivered(), self.epochs.current
             words = ("COUNT", _FOLLOWED, "BLOCK", _BLOCK, "STREAMS", self._events, f"{offset}-0")
             try:
                 answer = self._following.call("XREAD", *words)
@@ -214,11 +217,13 @@ class ValkeyHistory(History):
             last = entries[-1].offset
             if last - offset > len(entries):  # erased or removed before they were read here
                 entries = self._pages.filled(entries, offset, last)
+            new = delivered()
+            self._check_continues(new)
+            if self.epochs.current != epoch:
+                continue  # what was read may be of the epoch before
             with self._state:
                 self.head = max(self.head, last)
-            new = delivered()
             if last > new:
-                self._check_continues(new)
                 yield [(entry.offset, entry.draft) for entry in entries if entry.offset > new]
             if len(entries) < _FOLLOWED:
                 time.sleep(_REST)
@@ -229,14 +234,14 @@ class ValkeyHistory(History):
     def _check_continues(self, delivered: int) -> None:
         """Raise `HistoryLost` if events up to `delivered`, or after it, are gone."""
         with self._state:
-            if self._lost is not None:
-                if self._lost < delivered:
-                    raise HistoryLost(self._lost, "lost")
+            lost, self._lost = self._lost, None
+            if lost is not None:
                 epochs, self.head, self.floor = self._found
                 self.epochs.update(epochs)
-                self._lost = None
+        if lost is not None and lost < delivered:
+            raise HistoryLost(self.head, "lost")
         if self.floor > delivered:
-            raise HistoryLost(self.floor, "retention")
+            raise HistoryLost(max(self.floor, self.head), "retention")
 
     def _refresh(self, link: Link) -> None:
         """Learn what other hubs have changed. A stream that is gone answers nothing, for ever, so one has to ask."""
@@ -250,8 +255,9 @@ class ValkeyHistory(History):
         with self._state:
             self.head, self.floor = max(self.head, int(head)), int(floor or 0)
 
-    def newest(self) -> int:
-        return int(self._read("HGET", self._meta, "head") or 0)
+    def newest(self) -> Cursor:
+        epoch, head = self._read("HMGET", self._meta, "epoch", "head")
+        return Cursor(epoch.decode() if epoch else self.epochs.current, int(head or 0))
 
     # -- reading -------------------------------------------------------------------------------------------------------
 
