@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 
@@ -12,7 +13,9 @@ import pytest
 from event_hub.server.filters import Filter
 from event_hub.server.history import Draft, HistoryError, HistoryLost, Retention
 from event_hub.server.history.valkey import ValkeyHistory
+from event_hub.server.history.valkey.link import transaction
 
+from ..hubs import until
 from ..valkeys import ValkeyServer
 
 
@@ -102,3 +105,60 @@ def test_what_was_read_before_a_loss_is_not_delivered_after_it(server: Server) -
     mine._following.call = answer_late  # type: ignore[method-assign]
     (event,) = next(mine.follow(lambda: 0))
     assert (json.loads(event[1].data)["n"], mine.epochs.of(event[0])) == (11, "next")
+
+
+def test_a_server_that_does_not_answer_is_waited_for_once(server: Server) -> None:
+    """Not by each reader in turn: the last of a hundred would wait for minutes."""
+    mine = server.open()
+    mine.append([draft(1)], 1.0)
+    waited: list[object] = []
+    for link in mine._links:
+        link.call("PING")
+        exchange, connect = link._exchange, link._connect
+        link._exchange = lambda *words, exchange=exchange: waited.append(words) or exchange(*words)  # type: ignore[method-assign,misc]
+        link._connect = lambda connect=connect: waited.append(None) or connect()  # type: ignore[method-assign,misc]
+    failed: list[str] = []
+
+    def read() -> None:
+        with pytest.raises(HistoryError) as caught:
+            mine.after(0, 1, Filter(), 1)
+        failed.append(str(caught.value))
+
+    threads = [threading.Thread(target=read, daemon=True) for _ in range(40)]
+    server.server.pause()
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+    finally:
+        server.server.resume()
+    assert [text.rpartition(" does ")[2] for text in failed] == ["not answer"] * 40
+    assert len(waited) <= len(mine._links)
+    until(lambda: reads(mine), "the history to be read again")
+
+
+def reads(history: ValkeyHistory) -> bool:
+    try:
+        return len(history.after(0, 1, Filter(), 1).records) == 1
+    except HistoryError:
+        return False
+
+
+def test_a_restart_of_the_server_fails_no_read() -> None:
+    """A connection that it has closed is not the end: browsers do not come back to a stream that was refused."""
+    with closing(ValkeyServer().start()) as restarted, ExitStack() as stack:
+        mine = Server(restarted, stack).open()
+        mine.append([draft(1)], 1.0)
+        for link in mine._links:
+            link.call("PING")
+        restarted.kill()
+        restarted.start()
+        assert [reads(mine) for _ in mine._links] == [True] * len(mine._links)
+
+
+def test_what_fails_within_a_transaction_leaves_no_connection_in_it(server: Server) -> None:
+    link = server.open()._serving
+    with pytest.raises(Exception, match="unknown command"):
+        link.run(lambda call: transaction(call, ("NOSUCHCOMMAND",)))
+    assert link.call("PING") == b"PONG"

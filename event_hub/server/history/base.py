@@ -68,10 +68,10 @@ class HistoryError(RuntimeError):
 
 
 class HistoryLost(HistoryError):
-    """Events that this hub has delivered, or was about to, are gone. What it delivers next follows `through`, the newest that
-    there is: what is older is replayed from the history. `epochs`, `head` and `floor` are already those of the history as it
-    is now, so the log has to begin again at once. `reason`: `lost` (the server was restored from an older state) or
-    `retention` (this hub was too far behind)."""
+    """Events that this hub has delivered, or was about to, are gone. What it delivers next follows `through`, the newest
+    event: what is older is replayed from the history. `epochs`, `head` and `floor` are already those of the history as it is
+    now, so the log has to begin again at once. `reason`: `lost` (the server was restored from an older state) or `retention`
+    (this hub was too far behind)."""
 
     def __init__(self, through: int, reason: str) -> None:
         super().__init__(

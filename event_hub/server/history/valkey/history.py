@@ -22,7 +22,7 @@ from ...filters import Filter
 from ..base import Appended, Draft, Epochs, History, HistoryError, HistoryLost, HistoryPage, Retention, Stored
 from .address import ServerAddress, load_redis
 from .errors import asks_to_open, explain, is_temporary
-from .link import Call, Link, transaction
+from .link import Call, Link, Silence, transaction
 from .pages import Pages, entries_of
 from .scripts import script, sha
 
@@ -81,9 +81,10 @@ class ValkeyHistory(History):
         self._state = threading.Lock()
         self._appending = Link(self.address, self._open)
         self._following = Link(self.address, self._open)
-        self._serving = Link(self.address, self._open)
+        self._silence = Silence()
+        self._serving = Link(self.address, self._open, silence=self._silence)
         """For upkeep, and for what hubs share besides events."""
-        self._links = [Link(self.address) for _ in range(_READERS)]
+        self._links = [Link(self.address, silence=self._silence) for _ in range(_READERS)]
         self._readers: LifoQueue[Link] = LifoQueue()
         for link in self._links:
             self._readers.put(link)
@@ -279,9 +280,14 @@ class ValkeyHistory(History):
 
     def _read(self, *words: Any) -> Any:
         """Call on one of the connections for reading. Raises `HistoryError`."""
+        asked = time.monotonic()
         link = self._readers.get()
         try:
-            return link.call(*words)
+            self._silence.check(asked)
+            try:
+                return link.call(*words)
+            except self._redis.exceptions.ConnectionError:
+                return link.call(*words)  # the server was restarted; a connection that is new has failed for good
         except (self._redis.exceptions.RedisError, OSError) as error:
             raise explain(error, self.address) from None
         finally:
