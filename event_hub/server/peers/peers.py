@@ -112,8 +112,7 @@ class Peers:
 
     def _facts(self) -> Facts:
         for lease in list(self._leases):
-            if lease.fence:
-                lease.take()
+            lease.renew()
         facts = self._own_facts()
         facts.instance, facts.pid, facts.version = self.instance, os.getpid(), self._version
         return facts
