@@ -17,8 +17,8 @@ _AWAY = 1.0
 
 
 class Silence:
-    """That the server does not answer, shared by links: while one of them asks it again, the calls of the others fail at once.
-    Otherwise each would wait for its own timeout, one after the other."""
+    """That the server does not answer, shared by links: while one of them asks it again, the calls of the others fail at
+    once. Otherwise each would wait for its own timeout, one after the other."""
 
     def __init__(self) -> None:
         self._silent = False
@@ -26,8 +26,8 @@ class Silence:
         self._timeout_error = load_redis().exceptions.TimeoutError
 
     def check(self, asked: float) -> None:
-        """Raise redis-py's TimeoutError for a call that was `asked` for (monotonic clock) before the server became silent, or
-        before it is asked again."""
+        """Raise redis-py's TimeoutError for a call that was `asked` for (monotonic clock) before the server became silent,
+        or before it is asked again."""
         if self._silent and (self._began > asked or time.monotonic() < self._retry_at):
             raise self._timeout_error("the server does not answer")
 
