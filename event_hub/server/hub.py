@@ -160,7 +160,7 @@ class EventHub:
         server = shared(history)
         if server is None:
             return None
-        peers = Peers(server, self._facts, workers=self.settings.workers, version=__version__)
+        peers = Peers(server, self._facts, version=__version__)
         self.access.use_secret(peers.shared_secret(self.access.hub_secret()))
         self.access.limits.share(server.address, lambda: peers.streams)
         return peers

@@ -26,7 +26,7 @@ def join(valkey_server: ValkeyServer) -> Iterator[Join]:
         def join() -> Peers:
             history = ValkeyHistory(f"{valkey_server.unix_url}?prefix={prefix}", Retention(None, None))
             stack.enter_context(closing(history))
-            return Peers(history, lambda: Facts(subscribers=7), workers=1, version="1")
+            return Peers(history, lambda: Facts(subscribers=7), version="1")
 
         yield join
 

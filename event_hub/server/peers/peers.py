@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import socket
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from ..history import History
 from ..history.valkey import ValkeyHistory
+from ..instance import instance_name
 from ..streaming.log import View
 from .calls import TIMEOUT, Calls
 from .facts import Facts, Watched
@@ -17,17 +17,12 @@ from .leases import Lease
 from .membership import Membership
 
 
-def instance_name(workers: int) -> str:
-    """The same for all worker processes of one hub, and for no other hub."""
-    return f"{socket.gethostname()}/{os.getppid() if workers > 1 else os.getpid()}"
-
-
 class Peers:
     """`start` it before use, `stop` it at the end. `facts` returns what this process tells of itself; `instance`, `pid` and
     `version` are added."""
 
-    def __init__(self, history: ValkeyHistory, facts: Callable[[], Facts], *, workers: int, version: str) -> None:
-        self.instance = instance_name(workers)
+    def __init__(self, history: ValkeyHistory, facts: Callable[[], Facts], *, version: str) -> None:
+        self.instance = instance_name()
         self._history = history
         self._own_facts = facts
         self._version = version
