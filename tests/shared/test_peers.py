@@ -64,4 +64,4 @@ def test_a_lease_that_another_had_meanwhile_is_not_renewed(join: Join) -> None:
 def test_peers_that_cannot_be_asked_do_not_answer(join: Join) -> None:
     mine = join()
     mine._history.close()
-    assert mine.ask(["somebody"], "subscribers", 10, timeout=0.1) == []
+    assert mine.ask(["other"], "subscribers", 10, timeout=0.1) == []

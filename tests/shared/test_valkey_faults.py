@@ -1,4 +1,4 @@
-"""H20: what happens to the server happens to no acknowledged event, and nobody is left uninformed.
+"""H20: what happens to the server happens to no acknowledged event, and every subscriber is informed.
 
 Each test has a server of its own, publishers at both hubs that try again with the same event_id, and a subscriber at each that
 comes back with Last-Event-ID.

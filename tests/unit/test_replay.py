@@ -193,7 +193,7 @@ def test_since_nonsense(since: str) -> None:
 
 
 class SharedHistory(MemoryHistory):
-    """Another process has begun an epoch, after a loss; this hub learns of it while a client resumes."""
+    """After a loss, another process has started an epoch; this hub learns of it while a client resumes."""
 
     shared = True
     learn: Callable[[], None]

@@ -118,7 +118,7 @@ class OwnValkey:
             link.close()
 
     def _end_orphan(self) -> None:
-        """End the server of a hub that was killed: nobody else has it, for we hold the lock."""
+        """End the server of a hub that was killed: no other hub has it, for we hold the lock."""
         link = Link(self._address)
         errors = load_redis().exceptions
         until = time.monotonic() + _END
