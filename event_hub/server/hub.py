@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -115,7 +116,9 @@ class EventHub:
 
             self.redacting = Redacting(settings.redact)
         self._history = history
-        self._delivery = Delivery(self.broadcast, history, self.history_health, self._history_restarted)
+        self._delivery = Delivery(
+            self.broadcast, history, self.history_health, self._history_restarted, self.forwarding.wake
+        )
         self._committer = Committer(history, self._delivery, self.counters, self.history_health, clock=self.clock)
         self.eraser = Eraser(
             history,
@@ -158,7 +161,7 @@ class EventHub:
         server = shared(history)
         if server is None:
             return None
-        peers = Peers(server, self._facts, workers=self.settings.workers, version=__version__)
+        peers = Peers(server, self._facts, version=__version__)
         self.access.use_secret(peers.shared_secret(self.access.hub_secret()))
         self.access.limits.share(server.address, lambda: peers.streams)
         return peers
@@ -267,9 +270,9 @@ class EventHub:
     def _history_restarted(self) -> None:
         """The history has lost events that were delivered."""
         self.streams.replay_pages.clear()
-        self._clear_caches()
-        self.forwarding.erased()
-        self.forwarding.wake()
+        self.forwarding.restarted()
+        # Not here: a cache is locked while sessions are computed, and delivery must not wait for that.
+        threading.Thread(target=self._clear_caches, name="hub-clear", daemon=True).start()
 
     def _tell_erased(self, tombstones: Mapping[int, bytes]) -> None:
         """The other processes have the events in memory too."""

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 import requests
+
+from event_hub.server.access.rates import Rate
+from event_hub.server.access.windows import SharedWindows
+from event_hub.server.history.valkey.address import ServerAddress
 
 from ..hubs import PATIENCE, HubProcess, until
 from ..valkeys import ValkeyServer
@@ -64,3 +70,19 @@ def test_a_sign_in_is_valid_at_both(limited: Hubs) -> None:
     assert cookies
     found = requests.get(f"{b.url}/api/config", cookies=cookies, timeout=PATIENCE)
     assert found.json()["access"]["label"] == "ops", found.text
+
+
+def test_requests_do_not_wait_for_each_other_while_the_server_is_away() -> None:
+    """They are counted by each process alone: after one timeout for all of them, not after one for each."""
+    with closing(ValkeyServer().start()) as server:
+        windows = SharedWindows((Rate(1000, 60),), ServerAddress(server.unix_url))
+        assert windows.hit("a") is None
+        server.pause()
+        try:
+            threads = [threading.Thread(target=windows.hit, args=("a",), daemon=True) for _ in range(100)]
+            for thread in threads:
+                thread.start()
+            until(lambda: not any(thread.is_alive() for thread in threads), "the requests to be counted")
+        finally:
+            server.resume()
+        assert len(windows._alone) > 0

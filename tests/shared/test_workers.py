@@ -13,6 +13,7 @@ import requests
 
 from ..conftest import outliving
 from ..hubs import PATIENCE, HubProcess, until
+from ..valkeys import ValkeyServer
 from .test_valkey_faults import Publisher, Subscriber, check
 
 
@@ -201,3 +202,29 @@ def test_a_drain_closes_the_streams_of_all_workers_in_order(tmp_path: Path) -> N
         for stream in streams:
             stream.close()
         hub.stop()
+
+
+_GUNICORN = [
+    "-m",
+    "gunicorn",
+    "-c",
+    "python:event_hub.server.serving.gunicorn_config",
+    "--workers",
+    "2",
+    "flask_server:app",
+]
+
+
+def test_the_number_of_workers_on_the_command_line_of_gunicorn_counts(
+    valkey_server: ValkeyServer, tmp_path: Path
+) -> None:
+    """They are one hub, as with HUB_WORKERS; and a history that only one process can write is refused."""
+    hub = HubProcess(tmp_path, HUB_HISTORY=f"{valkey_server.url}?prefix={tmp_path.name[:40]}")
+    hub.arguments = _GUNICORN
+    with hub:
+        until(lambda: hub.get("/api/health")["processes"] == 2, "both workers")
+        until(lambda: len([name for name in hub.metrics() if name.startswith("hub_views{")]) == 2, "metrics of both")
+    alone = HubProcess(tmp_path, HUB_HISTORY=f"sqlite:///{tmp_path}/hub.db")
+    alone.arguments = _GUNICORN
+    assert alone.launch().process.wait(2 * PATIENCE) == 2  # type: ignore[union-attr]
+    assert "HUB_WORKERS=2" in alone.output()

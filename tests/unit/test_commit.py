@@ -35,6 +35,8 @@ class NetworkHistory(MemoryHistory):
         self.waiting = 0
         self.appends: list[int] = []
         self.failure: HistoryError | None = None
+        self.followed = True
+        """Whether the followers get what has arrived."""
         self.arrived = threading.Condition()
         self.closed = False
 
@@ -53,7 +55,7 @@ class NetworkHistory(MemoryHistory):
     def follow(self, delivered: Callable[[], int]) -> Iterator[Sequence[Stored]]:
         while not self.closed:
             with self.arrived:
-                self.arrived.wait_for(lambda: self.closed or self.head > delivered(), 30)
+                self.arrived.wait_for(lambda: self.closed or (self.followed and self.head > delivered()), 30)
             page = self.after(delivered(), self.head, Filter(), 100)
             if page.records:
                 yield [(r.offset, Draft("n", None, None, None, r.data)) for r in page.records]
@@ -277,6 +279,35 @@ def test_a_hub_that_only_follows_delivers_what_others_publish(make: Callable[[Me
     until(lambda: reader.subscriber.numbers == [1, 2, 3], "the other hub to deliver them")
     assert reader.commit(4).appended == [Appended(4, False)]
     until(lambda: writer.subscriber.numbers == [1, 2, 3, 4], "the first hub to follow")
+
+
+def test_events_that_the_history_loses_while_they_wait_to_be_delivered_are_refused(
+    make: Callable[[MemoryHistory], Parts],
+) -> None:
+    """Their offsets are taken by others in the next epoch, which every hub has to deliver instead."""
+    history = NetworkHistory()
+    history.followed = False
+    parts = make(history)
+    MemoryHistory.append(history, [draft(1)], 1.0)  # by another process
+    outcomes: list[str] = []
+
+    def commit() -> None:
+        with pytest.raises(RequestError) as caught:
+            parts.commit(2)
+        outcomes.append(caught.value.kind.code)
+
+    thread = start(commit)
+    until(lambda: parts.delivery._waiting, "the commit to wait for its predecessor")
+    history.head = 1
+    del history._entries[1:]
+    history.epochs.update([(history.epochs.current, 1), ("next", 2)])
+    MemoryHistory.append(history, [draft(99)], 1.0)
+    history.followed = True
+    with history.arrived:
+        history.arrived.notify_all()
+    thread.join(30)
+    assert outcomes == ["history_unavailable"]
+    until(lambda: parts.subscriber.numbers == [1, 99], "what the history has to be delivered")
 
 
 def test_a_delivery_that_failed_is_made_up_for_by_the_next(make: Callable[[MemoryHistory], Parts]) -> None:

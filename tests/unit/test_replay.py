@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from event_hub.server.streaming.replay import Replay
 from event_hub.server.streaming.replay_pages import ReplayPages
 from event_hub.server.streaming.start import PAGE, Start, StartRequest, find_start
 from event_hub.server.streaming.subscriber import Subscriber
-from event_hub.sse import Decoder, frame
+from event_hub.sse import Cursor, Decoder, frame
 
 
 class Reader(Subscriber):
@@ -189,3 +190,36 @@ def test_since_nonsense(since: str) -> None:
     with pytest.raises(RequestError) as caught:
         StartRequest(since=since).check()
     assert caught.value.kind.code == "bad_cursor"
+
+
+class SharedHistory(MemoryHistory):
+    """After a loss, another process has started an epoch; this hub learns of it while a client resumes."""
+
+    shared = True
+    learn: Callable[[], None]
+
+    def newest(self) -> Cursor:
+        self.learn()
+        return super().newest()
+
+
+@pytest.mark.parametrize(
+    ("cursor", "offset", "gap"), [("old-8", 5, "unknown_epoch"), ("old-5", 5, None), ("new-7", 7, None)]
+)
+def test_a_hub_that_learns_of_a_loss_while_a_client_resumes(cursor: str, offset: int, gap: str | None) -> None:
+    """Events 6 and 7 of the old epoch, which the client has seen at another hub, are not those of the new one."""
+    house = House()
+    house.history = history = SharedHistory(Retention(None, None))
+    house.reader = HistoryReader(history, house.log)
+    house.publish(5)
+    history.epochs.update([("old", 1)])
+
+    def learn() -> None:
+        history.epochs.update([("old", 1), ("new", 6)])
+        house.publish(5)
+        history.learn = lambda: None
+
+    history.learn = learn
+    start = find_start(StartRequest(last_id=cursor), Filter(), house.reader, lambda: 10.0)
+    assert (start.offset, start.gap.reason if start.gap else None) == (offset, gap)
+    assert start.resumed is (gap is None)

@@ -11,6 +11,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
 from limits import RateLimitItem, RateLimitItemPerSecond
@@ -48,9 +49,11 @@ class Windows:
     ) -> None:
         """`storage`: one of the package's, in which several processes count together; None: this process counts alone."""
         self._storage = storage if storage is not None else _Storage(clock)
+        self._shared = storage is not None
         self._limiter = SlidingWindowCounterRateLimiter(self._storage)
         self._items = [(rate, RateLimitItemPerSecond(rate.most, rate.seconds)) for rate in rates]
-        self._lock = threading.Lock()
+        self._lock: AbstractContextManager[Any] = threading.Lock() if storage is None else nullcontext()
+        """A storage that is shared is on a network: there, no request waits for another."""
 
     def hit(self, name: str) -> Exceeded | None:
         """Count a request of `name`; if a rate does not admit it, count nothing and return the one that takes longest."""
@@ -62,8 +65,9 @@ class Windows:
             ]
             if exceeded:
                 return max(exceeded, key=lambda one: one.wait)
-            for _, item in self._items:
-                self._limiter.hit(item, name)
+            for rate, item in self._items:
+                if not self._limiter.hit(item, name) and self._shared:  # another request was faster
+                    return Exceeded(rate, self._wait(item, name))
             return None
 
     def _wait(self, item: RateLimitItem, name: str) -> int:
@@ -88,17 +92,22 @@ class SharedWindows:
         self._address = address
         self._alone = Windows(rates)
         self._together: Windows | None = None
+        self._away = False
         self._retry_at = 0.0
 
     def hit(self, name: str) -> Exceeded | None:
         """As `Windows.hit`."""
         if time.monotonic() >= self._retry_at:
+            if self._away:  # this request finds out whether it is back; the others do not wait for it
+                self._retry_at = time.monotonic() + _AWAY
             try:
                 if self._together is None:
                     self._together = Windows(self._rates, storage=self._storage())
-                return self._together.hit(name)
+                exceeded = self._together.hit(name)
+                self._away, self._retry_at = False, 0.0
+                return exceeded
             except Exception:  # the history's health reports it
-                self._together, self._retry_at = None, time.monotonic() + _AWAY
+                self._together, self._away, self._retry_at = None, True, time.monotonic() + _AWAY
         return self._alone.hit(name)
 
     def _storage(self) -> Any:

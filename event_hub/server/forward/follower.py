@@ -74,6 +74,8 @@ class Follower:
         """The gap that `_batch` reports."""
         self._stale = False
         """Events were erased since `_batch` was read."""
+        self._restarted = False
+        """The history has lost events since `_offset` was read."""
         self._batch_limit = MOST_EVENTS
         """Maximum events in a batch, reduced when the receiver reports that a batch is too large."""
         self._attempts = 0
@@ -115,6 +117,11 @@ class Follower:
     def erased(self) -> None:
         """Events were erased: a batch that waits for a retry is read again from the history."""
         self._stale = True
+
+    def restarted(self) -> None:
+        """The history has lost events, so that others are, or will be, at their offsets."""
+        self._restarted = self._stale = True
+        self.wake()
 
     def finish(self) -> None:
         """No more events will come: end once all are delivered, or at the first delay."""
@@ -288,9 +295,10 @@ class Follower:
         history, filter = self._history, self.target.filter
         events, size = sink.limits()
         self._stale = False
-        if self._offset > history.head:  # the history has lost events that were forwarded
-            self._resume_after(self.cursor)
         while not self._closed:
+            if self._restarted:
+                self._restarted = False
+                self._resume_after(self.cursor)
             if gap := history.retention_gap(self._offset, filter):
                 self._gap = gap if self._gap is None else self._gap.joined(gap)
                 self._offset = gap.to.offset
@@ -298,8 +306,8 @@ class Follower:
             if self._gap is None and self._offset >= head:
                 return None
             page = history.after(self._offset, head, filter, min(events, self._batch_limit))
-            if history.floor > self._offset:
-                continue  # retention deleted events meanwhile
+            if history.floor > self._offset or self._restarted:
+                continue  # events were deleted meanwhile, or are others now
             fit = _fitting(page.records, size)
             if fit or self._gap:
                 return self._make_batch(fit, page.through if len(fit) == len(page.records) else fit[-1].offset)

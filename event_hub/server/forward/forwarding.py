@@ -73,6 +73,11 @@ class Forwarding:
         for follower in self.followers:
             follower.erased()
 
+    def restarted(self) -> None:
+        """Call it after the history has lost events."""
+        for follower in self.followers:
+            follower.restarted()
+
     def finish(self) -> None:
         """Call it once no more events will be published."""
         for follower in self.followers:

@@ -68,8 +68,10 @@ class HistoryError(RuntimeError):
 
 
 class HistoryLost(HistoryError):
-    """Events that this hub has delivered, or was about to, are gone: what comes now follows `through`. `reason`: `lost`
-    (the server was restored from an older state) or `retention` (this hub was too far behind)."""
+    """Events that this hub has delivered, or was about to, are gone. What it delivers next follows `through`, the newest
+    event: what is older is replayed from the history. `epochs`, `head` and `floor` are already those of the history as it is
+    now, so the log has to begin again at once. `reason`: `lost` (the server was restored from an older state) or `retention`
+    (this hub was too far behind)."""
 
     def __init__(self, through: int, reason: str) -> None:
         super().__init__(
@@ -176,9 +178,10 @@ class History(ABC):
         """
         return iter(())
 
-    def newest(self) -> int:
-        """The offset of the newest event, by whichever process it was appended. May wait; raises `HistoryError`."""
-        return self.head
+    def newest(self) -> Cursor:
+        """The newest event, by whichever process it was appended, and the epoch that is current there, which this process
+        may not know yet. May wait; raises `HistoryError`."""
+        return Cursor(self.epochs.current, self.head)
 
     @abstractmethod
     def after(self, offset: int, until: int, filter: Filter, limit: int) -> HistoryPage:

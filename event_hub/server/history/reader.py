@@ -51,12 +51,15 @@ class HistoryReader:
         return min(self._history.floor, self._log.head)
 
     def catch_up(self) -> None:
-        """Wait until this hub has delivered what others have appended by now, so that a client which moves from hub to hub
-        finds what it has seen or published. Not for longer than a moment: a hub that is behind answers all the same."""
+        """Wait until this hub has delivered what others have appended by now, and knows the current epoch, so that a client
+        which moves from hub to hub finds what it has seen or published. Not for longer than a moment: a hub that is behind
+        answers all the same. Epochs can be others afterwards."""
         if not self._history.shared:
             return
         newest, until = self._history.newest(), time.monotonic() + _PATIENCE
-        while self._log.head < newest and time.monotonic() < until:
+        while time.monotonic() < until:
+            if self._log.head >= newest.offset and self._history.epochs.current == newest.epoch:
+                return
             time.sleep(_PAUSE)
 
     def cursor(self, offset: int) -> Cursor:

@@ -102,7 +102,8 @@ class Calls:
                     raise RequestError(error["code"], error["detail"], **error["more"])
                 yield peer, message.result
         except HistoryError as error:
-            raise NoAnswer(str(error)) from None
+            if not skip:
+                raise NoAnswer(str(error)) from None
         finally:
             for id, _, _ in sent:
                 self._waiting.pop(id, None)

@@ -26,6 +26,13 @@ class Lease:
         self.fence = int(self._history.call("EVAL", script("take"), 2, self._owner, self._fence_key, *words))
         return self.fence > 0
 
+    def renew(self) -> bool:
+        """Renew it if it is held; False, and no longer held, if it has ended: another may have had it since."""
+        held = self.fence
+        if held and (not self.take() or self.fence != held):
+            self.fence = 0
+        return self.fence > 0
+
     def value(self) -> bytes | None:
         """What its owners have stored with it."""
         value: bytes | None = self._history.call("GET", self._value)

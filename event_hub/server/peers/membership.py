@@ -9,6 +9,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 
+import msgspec
+
 from ..filters import Filter
 from ..history import HistoryError
 from ..history.valkey import ValkeyHistory
@@ -36,7 +38,7 @@ class Membership:
         self._keys = [history.key(name) for name in ("peers", "versions", "facts")]
         self._version = 0
         self._told = b""
-        self._peers: dict[str, tuple[int, Facts]] = {}
+        self._peers: dict[str, tuple[bytes, Facts]] = {}
         self._counts: Counter[Filter] = Counter()
         self._index = Log(ring=1, ring_bytes=1)
         """Finds the filters of others that match an event; holds no events."""
@@ -86,16 +88,16 @@ class Membership:
             _, versions = self._send(facts)
         self._told = facts
         pairs = zip(versions[::2], versions[1::2], strict=True)
-        told = {name.decode(): int(version) for name, version in pairs if name.decode() != self.name}
-        new = [name for name, version in told.items() if self._peers.get(name, (0,))[0] != version]
+        told = {name.decode(): version for name, version in pairs if name.decode() != self.name}
+        new = [name for name, version in told.items() if self._peers.get(name, (b"",))[0] != version]
         gone = [name for name in self._peers if name not in told]
         if new:
             answers = self._history.call("HMGET", self._keys[2], *new)
             for name, answer in zip(new, answers, strict=True):
                 if answer is not None:
-                    self._replace(name, told[name], decode(answer))
+                    self._replace(name, told[name], _decoded(name, answer))
         for name in gone:
-            self._replace(name, 0, None)
+            self._replace(name, b"", None)
         if new or gone:
             self._changed()
 
@@ -104,8 +106,8 @@ class Membership:
         known, versions = self._history.call("EVAL", script("beat"), 3, *self._keys, *words)
         return known, versions
 
-    def _replace(self, name: str, version: int, facts: Facts | None) -> None:
-        _, before = self._peers.pop(name, (0, None))
+    def _replace(self, name: str, version: bytes, facts: Facts | None) -> None:
+        _, before = self._peers.pop(name, (b"", None))
         if facts is not None:
             self._peers[name] = (version, facts)
         self._count(before.watched if before is not None else [], -1)
@@ -131,3 +133,12 @@ class Membership:
             except Exception:
                 logger.exception("a sign of life has failed")
             time.sleep(0)
+
+
+def _decoded(name: str, data: bytes) -> Facts:
+    """The facts of a process; of another version of the hub, whose facts are not understood, only that it is there."""
+    try:
+        return decode(data)
+    except msgspec.MsgspecError as error:
+        logger.warning("the facts of process %s are not understood (%s); is another version running?", name[:64], error)
+        return Facts()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -11,6 +10,7 @@ from typing import Any
 
 from ..history import History, HistoryError
 from ..history.valkey import ValkeyHistory
+from ..instance import instance_name
 from ..streaming.log import View
 from .calls import TIMEOUT, Calls
 from .facts import Facts, Watched
@@ -21,17 +21,12 @@ _PAUSE = 0.05
 """Seconds between two looks at what siblings do."""
 
 
-def instance_name(workers: int) -> str:
-    """The same for all worker processes of one hub, and for no other hub."""
-    return f"{socket.gethostname()}/{os.getppid() if workers > 1 else os.getpid()}"
-
-
 class Peers:
     """`start` it before use, `stop` it at the end. `facts` returns what this process tells of itself; `instance`, `pid` and
     `version` are added."""
 
-    def __init__(self, history: ValkeyHistory, facts: Callable[[], Facts], *, workers: int, version: str) -> None:
-        self.instance = instance_name(workers)
+    def __init__(self, history: ValkeyHistory, facts: Callable[[], Facts], *, version: str) -> None:
+        self.instance = instance_name()
         self._history = history
         self._own_facts = facts
         self._version = version
@@ -126,8 +121,7 @@ class Peers:
 
     def _facts(self) -> Facts:
         for lease in list(self._leases):
-            if lease.fence:
-                lease.take()
+            lease.renew()
         facts = self._own_facts()
         facts.instance, facts.pid, facts.version = self.instance, os.getpid(), self._version
         return facts

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import gc
 import math
+import os
 import signal
 import sys
 from typing import Any
 
 from event_hub.server.descriptors import raise_descriptor_limit
-from event_hub.server.serving import balance, ending, patching, preflight  # noqa: F401  # balance: before workers start
+from event_hub.server.instance import INSTANCE
+from event_hub.server.serving import balance, ending, patching, preflight  # noqa: F401 - balance: shared memory
 
 gc.disable()  # until the hub serves: see `patching`
 try:
@@ -46,6 +48,7 @@ preload_app = False  # the worker opens the history
 
 def on_starting(server: Any) -> None:
     """Check everything before a worker starts."""
+    global _settings
     if server.cfg.is_ssl:
         print(
             "The hub does not start: it does not serve TLS itself. Terminate TLS at a proxy (docs/operations.md).",
@@ -61,7 +64,11 @@ def on_starting(server: Any) -> None:
         stop(graceful)
 
     server.stop = stop_all
+    os.environ[INSTANCE] = os.urandom(8).hex()
     try:
+        if server.cfg.workers != _settings.workers:  # the command line decides, for gunicorn and for the hub
+            os.environ["HUB_WORKERS"] = str(server.cfg.workers)
+            _settings = preflight.settings()
         server.own_valkey = preflight.start_own_valkey(_settings)
         preflight.check(_settings)
     except preflight.StartRefused as refused:

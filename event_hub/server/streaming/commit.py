@@ -183,7 +183,10 @@ class Committer:
         ends = list(accumulate(len(request.drafts) for request in group))
         results = [appended[begin:end] for begin, end in zip([0, *ends], ends, strict=False)]
         batches = [_stored(request.drafts, result) for request, result in zip(group, results, strict=True)]
-        counts = self._delivery.deliver(batches)
+        try:
+            counts = self._delivery.deliver(batches)
+        except HistoryError as error:
+            raise self._health.cannot_be_read(error) from error
         for request, result, notified in zip(group, results, counts, strict=True):
             request.committed = Committed(result, notified)
 
@@ -192,6 +195,8 @@ class Committer:
         appended = self._append(drafts)
         try:
             (notified,) = self._delivery.deliver([_stored(drafts, appended)])
+        except HistoryError as error:
+            raise self._health.cannot_be_read(error) from error
         except Exception:
             logger.exception("a commit failed")
             raise RequestError("internal", "the hub has failed; its log says why") from None

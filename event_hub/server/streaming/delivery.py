@@ -60,10 +60,13 @@ class Delivery:
         history: History,
         health: HistoryHealth,
         restarted: Callable[[], None] = lambda: None,
+        followed: Callable[[], None] = lambda: None,
     ) -> None:
-        """`restarted`: called after the history has lost events that were delivered, to drop what was derived from them."""
+        """`restarted`: called after the history has lost events that were delivered, to drop what was derived from them.
+        `followed`: called after events of other processes were delivered."""
         self._broadcast = broadcast
         self._restarted = restarted
+        self._followed = followed
         self._history = history
         self._health = health
         self._advanced = threading.Condition()
@@ -90,7 +93,7 @@ class Delivery:
         if first > log.head + 1:
             if not self._history.shared:
                 self._catch_up(first - 1)
-            elif not self._wait_for(first - 1):
+            elif not self._wait_for_predecessors(batches, first):
                 return [0] * len(batches)
         with self._broadcast.lock:
             counts = [self._feed(batch) for batch in batches]
@@ -145,6 +148,7 @@ class Delivery:
                     self._broadcast.wake()
                     if self._waiting:
                         self._notify()
+                    self._followed()
             except HistoryLost as lost:
                 self._restart(lost)
                 continue
@@ -158,12 +162,22 @@ class Delivery:
         return self._broadcast.log.head
 
     def _restart(self, lost: HistoryLost) -> None:
-        """What was delivered is not what the history has: begin again where they agree. Every stream ends, and resumes with
-        its cursor, which names an epoch that is over, and so gets the gap."""
+        """What was delivered is not what the history has: begin again at its head. Every stream ends, and resumes with its
+        cursor, which names an epoch that is over or an event that is gone, and so gets the gap and what follows it."""
+        self._broadcast.restart(lost.through, f"history_{lost.reason}")  # first: the epochs are new already
         logger.error("%s", lost)
-        self._broadcast.restart(lost.through, f"history_{lost.reason}")
         self._restarted()
         self._notify()
+
+    def _wait_for_predecessors(self, batches: Sequence[Sequence[Stored]], first: int) -> bool:
+        """Wait for the events before `first`; False if that takes too long. Raises `HistoryError` if the history has lost
+        the events of `batches` meanwhile, and so has, or will have, others at their offsets."""
+        last = next(batch[-1][0] for batch in reversed(batches) if batch)
+        epoch = self._history.epochs.of(last)
+        there = self._wait_for(first - 1)
+        if self._history.epochs.of(last) != epoch:
+            raise HistoryError("the history has lost the events right after it had stored them")
+        return there
 
     def _wait_for(self, offset: int) -> bool:
         """Wait until the event at `offset` has been delivered; False if that takes too long."""

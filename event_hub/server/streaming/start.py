@@ -84,11 +84,12 @@ def resume(text: str, filter: Filter, history: HistoryReader) -> Start:
     if cursor is None:
         return _start_with_gap(history, history.floor, None, "unknown_cursor")
     survived = history.epochs.survived(cursor)
+    if survived is None or survived[0] > history.head:
+        history.catch_up()  # the client comes from a hub that was faster
+        survived = history.epochs.survived(cursor)
     if survived is None:
         return _start_with_gap(history, history.floor, cursor, "unknown_epoch")
     offset, whole = survived
-    if offset > history.head:
-        history.catch_up()
     if not whole:
         return _start_with_gap(history, max(offset, history.floor), cursor, "unknown_epoch")
     if offset > history.head:

@@ -94,9 +94,12 @@ class Streams:
         seat = self._seat(environ, principal, filter)
         try:
             try:
-                start = find_start(request, filter, self._history, self._clock)
-                replay = Replay(self._history, self._broadcast, filter, start, time.time, self.replay_pages)
-                opening = replay.opening(random.random())
+                restarts = -1
+                while restarts != self._broadcast.log.restarts:  # else: the history has lost events meanwhile
+                    restarts = self._broadcast.log.restarts
+                    start = find_start(request, filter, self._history, self._clock)
+                    replay = Replay(self._history, self._broadcast, filter, start, time.time, self.replay_pages)
+                    opening = replay.opening(random.random())
             except HistoryError as error:
                 raise self._health.cannot_be_read(error) from error
             taken = self._take_over(environ)

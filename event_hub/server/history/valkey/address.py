@@ -119,7 +119,10 @@ class ServerAddress:
     def _options(self, redis: Any, timeout: float) -> dict[str, Any]:
         # Without these, redis-py resends a command up to ten times, scripts that append included.
         retry = redis.retry.Retry(redis.backoff.NoBackoff(), 0)
+        # Who we are would be two more answers to wait for on each connection.
+        unnamed = ("driver_info",) if hasattr(redis, "driver_info") else ("lib_name", "lib_version")
         return {
+            **dict.fromkeys(unnamed),
             "db": self._database,
             "username": self._user,
             "password": self._password,

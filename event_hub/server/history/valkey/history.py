@@ -17,11 +17,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from queue import LifoQueue
 from typing import Any, TypeVar
 
+from ....sse import Cursor
 from ...filters import Filter
 from ..base import Appended, Draft, Epochs, History, HistoryError, HistoryLost, HistoryPage, Retention, Stored
 from .address import ServerAddress, load_redis
 from .errors import asks_to_open, explain, is_temporary
-from .link import Call, Link, transaction
+from .link import Call, Link, Silence, transaction
 from .pages import Pages, entries_of
 from .scripts import script, sha
 
@@ -80,9 +81,10 @@ class ValkeyHistory(History):
         self._state = threading.Lock()
         self._appending = Link(self.address, self._open)
         self._following = Link(self.address, self._open)
-        self._serving = Link(self.address, self._open)
+        self._silence = Silence()
+        self._serving = Link(self.address, self._open, silence=self._silence)
         """For upkeep, and for what hubs share besides events."""
-        self._links = [Link(self.address) for _ in range(_READERS)]
+        self._links = [Link(self.address, silence=self._silence) for _ in range(_READERS)]
         self._readers: LifoQueue[Link] = LifoQueue()
         for link in self._links:
             self._readers.put(link)
@@ -161,7 +163,9 @@ class ValkeyHistory(History):
         except HistoryError as error:
             self._failure = str(error)
             raise
-        before, _, _, repeated = answer
+        before, new, epoch, repeated = answer
+        if new and self.epochs.of(before + 1) != epoch.decode():
+            raise HistoryError(f"{self.address.shown} has lost the events right after it had stored them")
         duplicates = dict(zip(repeated[::2], repeated[1::2], strict=True))
         appended, offset = [], before
         for index in range(len(drafts)):
@@ -199,7 +203,7 @@ class ValkeyHistory(History):
     def follow(self, delivered: Callable[[], int]) -> Iterator[Sequence[Stored]]:
         while not self._closed:
             self._check_continues(delivered())
-            offset = delivered()
+            offset, epoch = delivered(), self.epochs.current
             words = ("COUNT", _FOLLOWED, "BLOCK", _BLOCK, "STREAMS", self._events, f"{offset}-0")
             try:
                 answer = self._following.call("XREAD", *words)
@@ -214,11 +218,13 @@ class ValkeyHistory(History):
             last = entries[-1].offset
             if last - offset > len(entries):  # erased or removed before they were read here
                 entries = self._pages.filled(entries, offset, last)
+            new = delivered()
+            self._check_continues(new)
+            if self.epochs.current != epoch:
+                continue  # what was read may be of the epoch before
             with self._state:
                 self.head = max(self.head, last)
-            new = delivered()
             if last > new:
-                self._check_continues(new)
                 yield [(entry.offset, entry.draft) for entry in entries if entry.offset > new]
             if len(entries) < _FOLLOWED:
                 time.sleep(_REST)
@@ -229,14 +235,14 @@ class ValkeyHistory(History):
     def _check_continues(self, delivered: int) -> None:
         """Raise `HistoryLost` if events up to `delivered`, or after it, are gone."""
         with self._state:
-            if self._lost is not None:
-                if self._lost < delivered:
-                    raise HistoryLost(self._lost, "lost")
+            lost, self._lost = self._lost, None
+            if lost is not None:
                 epochs, self.head, self.floor = self._found
                 self.epochs.update(epochs)
-                self._lost = None
+        if lost is not None and lost < delivered:
+            raise HistoryLost(self.head, "lost")
         if self.floor > delivered:
-            raise HistoryLost(self.floor, "retention")
+            raise HistoryLost(max(self.floor, self.head), "retention")
 
     def _refresh(self, link: Link) -> None:
         """Learn what other hubs have changed. A stream that is gone answers nothing, for ever, so one has to ask."""
@@ -250,8 +256,9 @@ class ValkeyHistory(History):
         with self._state:
             self.head, self.floor = max(self.head, int(head)), int(floor or 0)
 
-    def newest(self) -> int:
-        return int(self._read("HGET", self._meta, "head") or 0)
+    def newest(self) -> Cursor:
+        epoch, head = self._read("HMGET", self._meta, "epoch", "head")
+        return Cursor(epoch.decode() if epoch else self.epochs.current, int(head or 0))
 
     # -- reading -------------------------------------------------------------------------------------------------------
 
@@ -273,9 +280,14 @@ class ValkeyHistory(History):
 
     def _read(self, *words: Any) -> Any:
         """Call on one of the connections for reading. Raises `HistoryError`."""
+        asked = time.monotonic()
         link = self._readers.get()
         try:
-            return link.call(*words)
+            self._silence.check(asked)
+            try:
+                return link.call(*words)
+            except self._redis.exceptions.ConnectionError:
+                return link.call(*words)  # the server was restarted; a connection that is new has failed for good
         except (self._redis.exceptions.RedisError, OSError) as error:
             raise explain(error, self.address) from None
         finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -10,6 +11,41 @@ from .address import TIMEOUT, ServerAddress, load_redis
 
 Call = Callable[..., Any]
 _T = TypeVar("_T")
+
+_AWAY = 1.0
+"""Seconds after which a server that did not answer is asked again."""
+
+
+class Silence:
+    """That the server does not answer, shared by links: while one of them asks it again, the calls of the others fail at
+    once. Otherwise each would wait for its own timeout, one after the other."""
+
+    def __init__(self) -> None:
+        self._silent = False
+        self._began = self._retry_at = 0.0
+        self._timeout_error = load_redis().exceptions.TimeoutError
+
+    def check(self, asked: float) -> None:
+        """Raise redis-py's TimeoutError for a call that was `asked` for (monotonic clock) before the server became silent,
+        or before it is asked again."""
+        if self._silent and (self._began > asked or time.monotonic() < self._retry_at):
+            raise self._timeout_error("the server does not answer")
+
+    def tell(self, action: Callable[[], _T], timeout: float) -> _T:
+        """What `action`, which asks the server, returns."""
+        if self._silent:
+            self._retry_at = time.monotonic() + timeout
+        silent = False
+        try:
+            return action()
+        except self._timeout_error:
+            silent = True
+            raise
+        finally:
+            self._silent = silent
+            if silent:
+                self._began = time.monotonic()
+                self._retry_at = self._began + _AWAY
 
 
 class Link:
@@ -19,7 +55,12 @@ class Link:
     """
 
     def __init__(
-        self, address: ServerAddress, prepare: Callable[[Call], None] | None = None, *, timeout: float = TIMEOUT
+        self,
+        address: ServerAddress,
+        prepare: Callable[[Call], None] | None = None,
+        *,
+        timeout: float = TIMEOUT,
+        silence: Silence | None = None,
     ) -> None:
         self._address = address
         self._prepare = prepare
@@ -28,16 +69,20 @@ class Link:
         self._lock = threading.Lock()
         self._errors = load_redis().exceptions
         self._closed = False
+        self._silence = silence or Silence()
 
     def call(self, *words: Any) -> Any:
+        asked = time.monotonic()
         with self._lock:
-            return self._exchange(self._connection or self._connect(), words)
+            self._silence.check(asked)
+            return self._silence.tell(lambda: self._exchange(self._connection or self._connect(), words), self._timeout)
 
     def run(self, action: Callable[[Call], _T]) -> _T:
         """What `action` returns, which gets a function that calls; no other call comes in between."""
+        asked = time.monotonic()
         with self._lock:
-            connection = self._connection or self._connect()
-            return action(lambda *words: self._exchange(connection, words))
+            self._silence.check(asked)
+            return self._silence.tell(lambda: self._run(action), self._timeout)
 
     def close(self) -> None:
         """Close it, also while another thread waits for an answer: there, the call raises a ConnectionError."""
@@ -51,6 +96,14 @@ class Link:
                 pass
         with self._lock:
             self._drop()
+
+    def _run(self, action: Callable[[Call], _T]) -> _T:
+        connection = self._connection or self._connect()
+        try:
+            return action(lambda *words: self._exchange(connection, words))
+        except BaseException:
+            self._drop()  # it may have ended within a transaction
+            raise
 
     def _exchange(self, connection: Any, words: Sequence[Any]) -> Any:
         try:
