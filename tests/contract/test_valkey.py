@@ -144,7 +144,7 @@ def test_each_start_of_the_server_begins_one_epoch(valkey_server: ValkeyServer, 
     assert a.epochs._names == b.epochs._names
     assert len(a.epochs._names) == 4
     assert a.epochs.survived(cursor) == b.epochs.survived(cursor) == (1, True)
-    assert a.newest() == b.head == 7
+    assert a.newest().offset == b.head == 7
 
 
 def test_lost_events_stop_everything_until_the_log_begins_again(
@@ -166,7 +166,6 @@ def test_lost_events_stop_everything_until_the_log_begins_again(
     until(lambda: following.lost, "the follower to find out")
     assert following.lost is not None
     assert (following.lost.through, following.lost.reason) == (0, "lost")
-    assert b.epochs.cursor(10) == b_head, "until then, cursors are those of before"
     again = Following(b)
     until(lambda: b.epochs.survived(b_head) is None, "the new epochs")
     assert b.append([draft(12)], 1.0) == [(1, False)]
