@@ -50,14 +50,17 @@ class HistoryReader:
         """The offset up to which retention has removed events."""
         return min(self._history.floor, self._log.head)
 
-    def catch_up(self) -> None:
+    def catch_up(self, offset: int = 0) -> None:
         """Wait until this hub has delivered what others have appended by now, so that a client which moves from hub to hub
-        finds what it has seen or published. Not for longer than a moment: a hub that is behind answers all the same."""
+        finds what it has seen or published. Not for longer than a moment: a hub that is behind answers all the same, except
+        to a client that has seen `offset`. Raises `HistoryError` then."""
         if not self._history.shared:
             return
         newest, until = self._history.newest(), time.monotonic() + _PATIENCE
         while self._log.head < newest and time.monotonic() < until:
             time.sleep(_PAUSE)
+        if self._log.head < min(newest, offset):
+            raise HistoryError("this hub is behind the others that share its history")
 
     def cursor(self, offset: int) -> Cursor:
         """The cursor that names `offset`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from ...hubs import PATIENCE, until
@@ -21,6 +21,7 @@ from .records import Gap
 from .resources import Resources
 from .scene import Scene
 from .valkey import valkey_full, valkey_killed, valkey_lost, valkey_restarted, valkey_stopped
+
 
 @dataclass(frozen=True)
 class Fault:
@@ -137,6 +138,47 @@ def readers_stall(scene: Scene) -> None:
     scene.pause(2.0)
 
 
+def in_turn(faults: Mapping[str, Fault]) -> Callable[[Scene], None]:
+    """All of these in one round, in random order. A loss of events is last: what is acknowledged after it cannot be told
+    from what is not."""
+
+    def inflict(scene: Scene) -> None:
+        names = [name for name in faults if name != _LAST]
+        scene.rng.shuffle(names)
+        for name in [*names, _LAST] if _LAST in faults else names:
+            try:
+                faults[name].inflict(scene)
+            except AssertionError as error:
+                raise type(error)(f"{name}: {error}") from error
+
+    return inflict
+
+
+_LAST = "valkey-lost"
+
+SHARED: dict[str, Fault] = {
+    "valkey-killed": Fault(valkey_killed, one_valkey, 2),
+    "valkey-restarted": Fault(valkey_restarted, one_valkey, 2),
+    "valkey-stopped": Fault(valkey_stopped, one_valkey, 2),
+    "valkey-full": Fault(valkey_full, one_valkey, 2),
+    "valkey-lost": Fault(valkey_lost, one_valkey, 2),
+    "link-cut": Fault(link_cut, linked_valkey, 2),
+    "link-delayed": Fault(link_delayed, linked_valkey, 2),
+    "link-vanished": Fault(link_vanished, linked_valkey, 2),
+    "peer-killed": Fault(hub_killed, one_valkey, 2),
+    "peer-drained": Fault(hub_drained, one_valkey, 2),
+    "peer-stopped": Fault(peer_stopped, one_valkey, 2),
+}
+"""Those of two hubs that share a history."""
+
+WORKERS: dict[str, Fault] = {
+    "workers-killed": Fault(workers_killed, workers, 1),
+    "workers-rolled": Fault(workers_rolled, workers, 1),
+    "workers-valkey-killed": Fault(workers_valkey_killed, workers, 1),
+    "workers-hub-killed": Fault(hub_killed, workers, 1),
+}
+"""Those of one hub with two worker processes."""
+
 KINDS: dict[str, Fault] = {
     "hub-killed": Fault(hub_killed),
     "worker-killed": Fault(worker_killed),
@@ -149,20 +191,9 @@ KINDS: dict[str, Fault] = {
     "vanished": Fault(network_vanishes, size=2000),
     "delayed": Fault(bytes_delayed),
     "stalled": Fault(readers_stall, environ={"HUB_RING": "50", "HUB_STALL": "20s"}, size=4000),
-    "valkey-killed": Fault(valkey_killed, one_valkey, 2),
-    "valkey-restarted": Fault(valkey_restarted, one_valkey, 2),
-    "valkey-stopped": Fault(valkey_stopped, one_valkey, 2),
-    "valkey-full": Fault(valkey_full, one_valkey, 2),
-    "valkey-lost": Fault(valkey_lost, one_valkey, 2),
-    "link-cut": Fault(link_cut, linked_valkey, 2),
-    "link-delayed": Fault(link_delayed, linked_valkey, 2),
-    "link-vanished": Fault(link_vanished, linked_valkey, 2),
-    "peer-killed": Fault(hub_killed, one_valkey, 2),
-    "peer-drained": Fault(hub_drained, one_valkey, 2),
-    "peer-stopped": Fault(peer_stopped, one_valkey, 2),
-    "workers-killed": Fault(workers_killed, workers, 1),
-    "workers-rolled": Fault(workers_rolled, workers, 1),
-    "workers-valkey-killed": Fault(workers_valkey_killed, workers, 1),
-    "workers-hub-killed": Fault(hub_killed, workers, 1),
+    **SHARED,
+    **WORKERS,
+    "shared-all": Fault(in_turn(SHARED), linked_valkey, 2),
+    "workers-all": Fault(in_turn(WORKERS), workers, 1),
 }
 """By name, in the order of rounds."""

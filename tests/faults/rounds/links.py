@@ -51,7 +51,7 @@ def link_vanished(scene: Scene) -> None:
         scene.pause()
         for link in links:
             link.network.vanished.set()
-        scene.pause(scene.rng.choice((1.0, 4.0, 7.0) if scene.brief else (1.0, 4.0, 7.0, 12.0)))
+        scene.pause(scene.rng.choice((1.0, 4.0, 7.0, 12.0)))
         for link in links:
             link.network.vanished.clear()
     scene.progress(patience=2 * PATIENCE)

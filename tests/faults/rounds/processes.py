@@ -61,5 +61,9 @@ def workers_valkey_killed(scene: Scene) -> None:
         ended = own_valkey(scene.hub)
         assert ended is not None
         psutil.Process(ended).kill()
-        until(lambda ended=ended: own_valkey(scene.hub) not in (None, ended), "the server to be started again", 2 * PATIENCE)
+        until(
+            lambda ended=ended: own_valkey(scene.hub) not in (None, ended),
+            "the server to be started again",
+            2 * PATIENCE,
+        )
     scene.progress(patience=2 * PATIENCE)

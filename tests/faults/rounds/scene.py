@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import requests
 
 from event_hub.sse import Cursor
 
@@ -23,7 +24,7 @@ from .proxy import Network, Proxy
 from .publishers import Publisher
 from .records import Record, history_problems, stream_problems
 from .resources import Resources, children, observed, serving
-from .sharing import connections, left_behind, shared_problems
+from .sharing import later, left_behind, shared_problems
 from .subscribers import Subscriber
 
 HEARTBEAT = 1.0
@@ -182,11 +183,7 @@ class Scene:
 
     def pause(self, most: float = 0.3) -> None:
         """Let the fault hit at a random moment."""
-        self.sleep(self.rng.uniform(0, most))
-
-    @staticmethod
-    def sleep(seconds: float) -> None:
-        time.sleep(seconds)
+        time.sleep(self.rng.uniform(0, min(most, 1.0) if self.brief else most))
 
     # -- the course of a round ---------------------------------------------------------------------------------------
 
@@ -198,7 +195,7 @@ class Scene:
         for hub in self.hubs:
             self._warm_up(hub)
         self._together()
-        self._baselines = [Resources.of(hub) + self._lasting + connections(hub) for hub in self.hubs]
+        self._baselines = [Resources.of(hub) + self._lasting + later(hub) for hub in self.hubs]
         for _ in range(2):
             self.publish()
         self.subscribe()
@@ -250,6 +247,8 @@ class Scene:
             raise RoundFailed("\n".join(self.problems))
 
     def _read(self, hub: HubProcess) -> list[Record]:
+        """What the hub has, once it is well again."""
+        until(lambda: requests.get(f"{hub.url}/api/health", timeout=PATIENCE).ok, "the hub to be well again")
         records: list[Record] = []
         after = f"{hub.get('/api/health')['cursor'].partition('-')[0]}-0"
         while True:

@@ -13,14 +13,19 @@ Command = Callable[..., Any]
 
 _CONNECTIONS = 8
 """Of a process: to append, to follow, for the rest and for its inbox, and four for reading, opened when they are used."""
+_RESOLVERS = 10
 _KEYS = {"events", "ids", "meta", "epochs", "erased", "peers", "versions", "facts", "secret"}
 """Those that do not expire, besides the fence and the value of each lease."""
 
 
-def connections(hub: HubProcess) -> Resources:
-    """Those that a hub with a shared history may have opened later than at its start."""
-    shared = "sqlite" not in hub.environ["HUB_HISTORY"]
-    return Resources(Counter({"socket:": _CONNECTIONS * len(serving(hub)) if shared else 0}), 0, 0)
+def later(hub: HubProcess) -> Resources:
+    """What a hub may open later than at its start, when it is used for the first time: the greenlet of long replays, and with
+    a shared history, connections, and gevent's threads that resolve names."""
+    number = len(serving(hub))
+    if "sqlite" in hub.environ["HUB_HISTORY"]:
+        return Resources(Counter(), 0, number)
+    descriptors = Counter({"socket": _CONNECTIONS * number})
+    return Resources(descriptors, _RESOLVERS * number, (_RESOLVERS + 1) * number)
 
 
 def shared_problems(command: Command, hubs: Sequence[HubProcess]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import signal
+import time
 
 from ...hubs import PATIENCE, until
 from .scene import Scene
@@ -45,11 +46,12 @@ def valkey_stopped(scene: Scene) -> None:
     """SIGSTOP for seconds, in one round of six for 20. No stream may end for it."""
     opened = [subscriber.opened for subscriber in scene.staying]
     long = scene.rng.random() < 1 / 6 and not scene.brief
-    for seconds in (_LONG,) if long else scene.rng.sample(_STOPS, scene.rng.randrange(1, 3)):
+    stops = scene.rng.sample(_STOPS[:3] if scene.brief else _STOPS, scene.rng.randrange(1, 3))
+    for seconds in (_LONG,) if long else stops:
         scene.progress(patience=2 * PATIENCE)
         scene.pause()
         scene.server.pause()
-        scene.sleep(seconds)
+        time.sleep(seconds)
         scene.server.resume()
     scene.progress(patience=2 * PATIENCE)
     if opened != [subscriber.opened for subscriber in scene.staying]:

@@ -251,7 +251,10 @@ class ValkeyHistory(History):
             self.head, self.floor = max(self.head, int(head)), int(floor or 0)
 
     def newest(self) -> int:
-        return int(self._read("HGET", self._meta, "head") or 0)
+        epoch, head = self._read("HMGET", self._meta, "epoch", "head")
+        if epoch is None or epoch.decode() != self.epochs.current:
+            self._refresh(self._serving)
+        return int(head or 0)
 
     # -- reading -------------------------------------------------------------------------------------------------------
 
