@@ -1,4 +1,4 @@
-"""A client that moves between hubs on one history is told of no gap that is none, whichever hub knows of the news first."""
+"""Reading a history that hubs share: a client that moves between them gets no gap that is none, and connections may break."""
 
 from __future__ import annotations
 
@@ -67,3 +67,13 @@ def test_a_cursor_that_the_history_does_not_have_is_still_a_gap(pair: tuple[Valk
     gap = resume("ffffffff-9", Filter(), reader).gap
     assert gap is not None
     assert gap.reason == "unknown_epoch"
+
+
+def test_a_read_does_not_fail_because_its_connection_broke_while_it_was_idle(
+    pair: tuple[ValkeyHistory, ValkeyHistory], valkey_server: ValkeyServer
+) -> None:
+    one, _ = pair
+    append(one, 5)
+    assert len(one.after(0, 5, Filter(), 10).records) == 5
+    valkey_server.command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+    assert len(one.after(0, 5, Filter(), 10).records) == 5

@@ -275,10 +275,14 @@ class ValkeyHistory(History):
         return int(stream) + _ID_BYTES * int(self._read("ZCARD", self._ids))
 
     def _read(self, *words: Any) -> Any:
-        """Call on one of the connections for reading. Raises `HistoryError`."""
+        """Call on one of the connections for reading; if that has broken since it was used last, on a new one. Raises
+        `HistoryError`."""
         link = self._readers.get()
         try:
-            return link.call(*words)
+            try:
+                return link.call(*words)
+            except self._redis.exceptions.ConnectionError:
+                return link.call(*words)
         except (self._redis.exceptions.RedisError, OSError) as error:
             raise explain(error, self.address) from None
         finally:
