@@ -32,6 +32,9 @@ HEARTBEAT = 1.0
 SETTLED = 10
 """Events that each publisher must get acknowledged after the fault."""
 
+_ALL_WORKERS = 5
+"""Answers in a row, each from any of the workers, after which all of them count as well."""
+
 
 @dataclass(frozen=True)
 class Store:
@@ -247,10 +250,9 @@ class Scene:
             raise RoundFailed("\n".join(self.problems))
 
     def _read(self, hub: HubProcess) -> list[Record]:
-        """What the hub has, once it is well again."""
-        until(lambda: requests.get(f"{hub.url}/api/health", timeout=PATIENCE).ok, "the hub to be well again")
+        """What the hub has."""
         records: list[Record] = []
-        after = f"{hub.get('/api/health')['cursor'].partition('-')[0]}-0"
+        after = f"{self._well(hub)['cursor'].partition('-')[0]}-0"
         while True:
             page = hub.get("/api/events", params={"after": after, "limit": 1000})
             if page.get("gap"):
@@ -259,6 +261,18 @@ class Scene:
             if not page["more"]:
                 return records
             after = page["after"]
+
+    @staticmethod
+    def _well(hub: HubProcess) -> Any:
+        """The health of the hub, once that is well again, with all its workers."""
+        answers: list[requests.Response] = []
+
+        def well() -> bool:
+            answers.append(requests.get(f"{hub.url}/api/health", timeout=PATIENCE))
+            return all(answer.ok for answer in answers[-_ALL_WORKERS:]) and len(answers) >= _ALL_WORKERS
+
+        until(well, "the hub to be well again")
+        return answers[-1].json()
 
     def _same(self, other: HubProcess) -> None:
         """What one hub has acknowledged takes the others a moment to deliver."""
