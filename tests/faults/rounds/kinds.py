@@ -41,7 +41,7 @@ class Fault:
 
 def hub_killed(scene: Scene) -> None:
     """kill -9 of the hub with all its processes, one to three times."""
-    for _ in range(scene.rng.randrange(1, 4)):
+    for _ in range(scene.times(3)):
         scene.progress()
         scene.pause()
         hub = scene.rng.choice(scene.hubs)
@@ -52,7 +52,7 @@ def hub_killed(scene: Scene) -> None:
 
 def worker_killed(scene: Scene) -> None:
     """kill -9 of the process that serves: its master starts another."""
-    for _ in range(scene.rng.randrange(1, 4)):
+    for _ in range(scene.times(3)):
         scene.progress()
         scene.pause()
         hub = scene.rng.choice(scene.hubs)

@@ -17,7 +17,7 @@ def _some(scene: Scene) -> Sequence[Proxy]:
 def link_cut(scene: Scene) -> None:
     """For seconds, every connection is cut after a random number of bytes, those that are open already too."""
     links = _some(scene)
-    for _ in range(scene.rng.randrange(1, 4)):
+    for _ in range(scene.times(3)):
         scene.progress(patience=2 * PATIENCE)
         for link in links:
             link.network.reset = scene.rng.random() < 0.5
@@ -46,7 +46,7 @@ def link_delayed(scene: Scene) -> None:
 def link_vanished(scene: Scene) -> None:
     """The connections pass nothing on any more and are not closed, for up to twelve seconds."""
     links = _some(scene)
-    for _ in range(scene.rng.randrange(1, 3)):
+    for _ in range(scene.times(2)):
         scene.progress(patience=2 * PATIENCE)
         scene.pause()
         for link in links:

@@ -34,7 +34,7 @@ def _replaced(hub: HubProcess, ended: int) -> None:
 
 def workers_killed(scene: Scene) -> None:
     """kill -9 of one of two workers, one to three times."""
-    for _ in range(scene.rng.randrange(1, 4)):
+    for _ in range(scene.times(3)):
         scene.progress()
         scene.pause()
         ended = scene.rng.choice(serving(scene.hub))
@@ -55,7 +55,7 @@ def workers_rolled(scene: Scene) -> None:
 
 def workers_valkey_killed(scene: Scene) -> None:
     """kill -9 of the Valkey that the hub has started: it starts another."""
-    for _ in range(scene.rng.randrange(1, 4)):
+    for _ in range(scene.times(3)):
         scene.progress(patience=2 * PATIENCE)
         scene.pause()
         ended = own_valkey(scene.hub)

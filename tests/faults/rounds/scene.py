@@ -184,6 +184,10 @@ class Scene:
 
         until(met, what, patience)
 
+    def times(self, most: int) -> int:
+        """How often to repeat the fault."""
+        return 1 if self.brief else self.rng.randrange(1, most + 1)
+
     def pause(self, most: float = 0.3) -> None:
         """Let the fault hit at a random moment."""
         time.sleep(self.rng.uniform(0, min(most, 1.0) if self.brief else most))

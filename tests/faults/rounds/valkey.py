@@ -24,7 +24,7 @@ def _syncs(scene: Scene) -> None:
 
 def _ended_and_started(scene: Scene, how: int) -> None:
     _syncs(scene)
-    for _ in range(scene.rng.randrange(1, 4)):
+    for _ in range(scene.times(3)):
         scene.progress(patience=2 * PATIENCE)
         scene.pause()
         scene.server.kill(how)
@@ -46,7 +46,7 @@ def valkey_stopped(scene: Scene) -> None:
     """SIGSTOP for seconds, in one round of six for 20. No stream may end for it."""
     opened = [subscriber.opened for subscriber in scene.staying]
     long = scene.rng.random() < 1 / 6 and not scene.brief
-    stops = scene.rng.sample(_STOPS[:3] if scene.brief else _STOPS, scene.rng.randrange(1, 3))
+    stops = scene.rng.sample(_STOPS[:3] if scene.brief else _STOPS, scene.times(2))
     for seconds in (_LONG,) if long else stops:
         scene.progress(patience=2 * PATIENCE)
         scene.pause()
@@ -61,7 +61,7 @@ def valkey_stopped(scene: Scene) -> None:
 def valkey_full(scene: Scene) -> None:
     """No memory until publishers are refused, and for up to eight seconds more. No stream may end for it."""
     opened = [subscriber.opened for subscriber in scene.staying]
-    for _ in range(scene.rng.randrange(1, 3)):
+    for _ in range(scene.times(2)):
         scene.progress(patience=2 * PATIENCE)
         refused = scene.refused()
         scene.server.command("CONFIG", "SET", "maxmemory", _FULL)
