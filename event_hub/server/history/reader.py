@@ -62,6 +62,14 @@ class HistoryReader:
         if self._log.head < min(newest, offset):
             raise HistoryError("this hub is behind the others that share its history")
 
+    def survived(self, cursor: Cursor) -> tuple[int, bool] | None:
+        """As `Epochs.survived`; if this hub does not know the place yet, after it has caught up."""
+        found = self.epochs.survived(cursor)
+        if found is None or found[0] > self.head:
+            self.catch_up(cursor.offset)
+            found = self.epochs.survived(cursor)
+        return found
+
     def cursor(self, offset: int) -> Cursor:
         """The cursor that names `offset`."""
         return self._history.epochs.cursor(offset)
