@@ -84,20 +84,28 @@ class Delivery:
             self._thread.join(5)
 
     def deliver(self, batches: Sequence[Sequence[Stored]]) -> list[int]:
-        """Deliver consecutive batches of new events; returns for each how many subscribers its events were for."""
+        """Deliver consecutive batches of new events; returns for each how many subscribers its events were for. Raises
+        `HistoryLost` if the history has lost them since they were appended: their offsets are those of other events now."""
         log = self._broadcast.log
         first = next((batch[0][0] for batch in batches if batch), 0)
+        epoch = self._history.epochs.of(first)
         if first > log.head + 1:
             if not self._history.shared:
                 self._catch_up(first - 1)
             elif not self._wait_for(first - 1):
+                self._check_epoch(first, epoch)
                 return [0] * len(batches)
         with self._broadcast.lock:
+            self._check_epoch(first, epoch)
             counts = [self._feed(batch) for batch in batches]
         self._broadcast.wake()
         if self._waiting:
             self._notify()
         return counts
+
+    def _check_epoch(self, first: int, epoch: str) -> None:
+        if self._history.epochs.of(first) != epoch:
+            raise HistoryLost(first - 1, "lost")
 
     def _feed(self, events: Sequence[Stored]) -> int:
         """Append to the log what it does not have; returns how many subscribers the events are for. With the lock held."""

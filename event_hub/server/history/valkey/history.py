@@ -161,7 +161,9 @@ class ValkeyHistory(History):
         except HistoryError as error:
             self._failure = str(error)
             raise
-        before, _, _, repeated = answer
+        before, new, epoch, repeated = answer
+        if new and self.epochs.of(before + 1) != epoch.decode():
+            raise HistoryError(self._lost_events)
         duplicates = dict(zip(repeated[::2], repeated[1::2], strict=True))
         appended, offset = [], before
         for index in range(len(drafts)):
@@ -192,7 +194,11 @@ class ValkeyHistory(History):
 
     def _check_lost(self) -> None:
         if self._lost is not None:
-            raise HistoryError(f"{self.address.shown} has lost events: streams are being opened again, in a moment")
+            raise HistoryError(self._lost_events)
+
+    @property
+    def _lost_events(self) -> str:
+        return f"{self.address.shown} has lost events: streams are being opened again, in a moment"
 
     # -- following -----------------------------------------------------------------------------------------------------
 
