@@ -10,6 +10,7 @@ import psutil
 from ...hubs import PATIENCE, HubProcess, until
 from .resources import own_valkey, serving
 from .scene import Scene
+from .valkey import between_syncs
 
 
 def peer_stopped(scene: Scene) -> None:
@@ -60,6 +61,7 @@ def workers_valkey_killed(scene: Scene) -> None:
         scene.pause()
         ended = own_valkey(scene.hub)
         assert ended is not None
+        between_syncs(scene.command)
         psutil.Process(ended).kill()
         until(
             lambda ended=ended: own_valkey(scene.hub) not in (None, ended),

@@ -24,7 +24,7 @@ from .proxy import Network, Proxy
 from .publishers import Publisher
 from .records import Record, history_problems, stream_problems
 from .resources import Resources, children, observed, serving
-from .sharing import later, left_behind, shared_problems
+from .sharing import Command, later, left_behind, shared_problems
 from .subscribers import Subscriber
 
 HEARTBEAT = 1.0
@@ -117,6 +117,12 @@ class Scene:
         """The server that the hubs share."""
         assert self._place.server is not None
         return self._place.server
+
+    @property
+    def command(self) -> Command:
+        """Sends one command to the server of the history."""
+        assert self._place.command is not None
+        return self._place.command
 
     @property
     def staying(self) -> list[Subscriber]:

@@ -8,6 +8,7 @@ import time
 
 from ...hubs import PATIENCE, until
 from .scene import Scene
+from .sharing import Command
 
 _STOPS = (0.2, 1.0, 2.5, 4.0, 6.0)
 """Seconds for which it is stopped. A POST waits for three, a call for five."""
@@ -22,11 +23,18 @@ def _syncs(scene: Scene) -> None:
     scene.server.options += ["--appendfsync", how]
 
 
+def between_syncs(command: Command) -> None:
+    """Wait for a moment in which the server has written what it has answered. With `everysec`, while a sync takes long, it
+    answers for up to two seconds and writes later: what kill -9 loses then is what `valkey-lost` is about."""
+    until(lambda: b"aof_pending_bio_fsync:0" in command("INFO", "persistence"), "a moment between two syncs")
+
+
 def _ended_and_started(scene: Scene, how: int) -> None:
     _syncs(scene)
     for _ in range(scene.times(3)):
         scene.progress(patience=2 * PATIENCE)
         scene.pause()
+        between_syncs(scene.server.command)
         scene.server.kill(how)
         scene.pause(scene.rng.choice((0.0, 1.5, 5.0)))
         scene.server.start()
