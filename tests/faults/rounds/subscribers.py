@@ -41,6 +41,8 @@ class Subscriber(threading.Thread):
         self.seen: list[Item] = []
         self.opened = 0
         self.refused = 0
+        self.ends: list[str] = []
+        """How each stream ended."""
         self.problems: list[str] = []
         self.kind = kind
         """If not empty, only events of this type."""
@@ -87,8 +89,8 @@ class Subscriber(threading.Thread):
         while not self._done.is_set():
             try:
                 self._follow()
-            except (OSError, http.client.HTTPException):
-                pass
+            except (OSError, http.client.HTTPException) as error:
+                self.ends.append(repr(error))
             except Exception as error:  # reported by the round
                 self.problems.append(f"{self.name}: {error!r}")
                 return
@@ -127,6 +129,7 @@ class Subscriber(threading.Thread):
                     self._done.wait(self._random.uniform(0, self.slow))
                 if self._stalls and self._random.random() < 0.01:
                     self._done.wait(self._random.uniform(0, self._stalls))
+            self.ends.append("it left" if time.monotonic() >= end else "its end")
         finally:
             self._socket.close()
             connection.close()
