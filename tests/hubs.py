@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import signal
 import socket
 import ssl
@@ -22,6 +21,8 @@ import requests
 from prometheus_client.parser import text_string_to_metric_families
 
 from event_hub.sse import Decoder, Message
+
+from .ports import free_port as free_port
 
 ROOT = Path(__file__).parents[1]
 PATIENCE = 30.0
@@ -51,19 +52,6 @@ def until(condition: Callable[[], Any], what: str, patience: float = PATIENCE) -
             raise AssertionError(f"waited {patience:g} s without result for: {what}")
         time.sleep(pause)
         pause = min(0.05, pause * 1.3)
-
-
-def free_port() -> int:
-    """A free port for a server to be started later. It is outside the range for outgoing connections, one of which could
-    otherwise take it in the meantime."""
-    while True:
-        port = random.randrange(10_000, 32_000)
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
 
 
 def _alive(process: psutil.Process, group: int) -> bool:

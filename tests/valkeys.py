@@ -21,6 +21,24 @@ def valkey_server() -> str:
     return str(get_binary_path())
 
 
+def command(*words: Any, port: int = 0, path: str = "", patience: float = 10.0) -> Any:
+    """One command on a connection of its own, to a port or a Unix socket. Raises OSError, and redis-py's errors."""
+    import redis.connection
+
+    options = {"socket_timeout": patience, "protocol": 2}
+    if path:
+        connection = redis.connection.UnixDomainSocketConnection(path=path, **options)
+    else:
+        connection = redis.connection.Connection(port=port, **options)
+    try:
+        connection.send_command(*words)
+        return connection.read_response()
+    except redis.ConnectionError as error:
+        raise OSError(str(error)) from None
+    finally:
+        connection.disconnect()
+
+
 class ValkeyServer:
     """A server on a Unix socket and a free port, with its data in a folder that outlives it. `close` it at the end."""
 
@@ -72,16 +90,7 @@ class ValkeyServer:
 
     def command(self, *words: Any, patience: float = 10.0) -> Any:
         """One command on a connection of its own. Raises OSError, and redis-py's errors."""
-        import redis.connection
-
-        connection = redis.connection.Connection(port=self.port, socket_timeout=patience, protocol=2)
-        try:
-            connection.send_command(*words)
-            return connection.read_response()
-        except redis.ConnectionError as error:
-            raise OSError(str(error)) from None
-        finally:
-            connection.disconnect()
+        return command(*words, port=self.port, patience=patience)
 
     def kill(self, how: int = signal.SIGKILL) -> None:
         assert self.process is not None

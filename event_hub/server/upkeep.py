@@ -137,12 +137,23 @@ class Upkeep:
         _in_real_thread(self._history.maintain)
 
 
+def _error_of(function: Any) -> HistoryError | None:
+    """The `HistoryError` that `function` raises: gevent would print one that leaves its thread, with a traceback."""
+    try:
+        function()
+    except HistoryError as error:
+        return error
+    return None
+
+
 def _in_real_thread(function: Any) -> None:
     """Call `function` off the event loop: in a thread of the operating system if gevent has patched threads, otherwise
     here, which is such a thread already."""
     monkey = sys.modules.get("gevent.monkey")
     if monkey is not None and monkey.is_module_patched("threading"):
-        _real_thread().apply(function)
+        error = _real_thread().apply(_error_of, (function,))
+        if error is not None:
+            raise error
     else:
         function()
 

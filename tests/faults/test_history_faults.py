@@ -8,6 +8,7 @@ import resource
 import signal
 import sqlite3
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -332,3 +333,17 @@ def test_retention_does_not_interrupt_streams(hub_factory: Callable[..., HubProc
             assert filtered.next()["missed"] is None  # the hub cannot know how many of the deleted events matched
         page = hub.get("/api/events", params={"after": first, "limit": 5})
         assert page["gap"]["reason"] == "retention"
+
+
+def test_an_error_of_a_checkpoint_leaves_no_traceback() -> None:
+    """It is raised where the hub waits for it, which logs one line; gevent would print it in its thread too."""
+    program = (
+        "from gevent import monkey; monkey.patch_all()\n"
+        "from event_hub.server.history import HistoryError\n"
+        "from event_hub.server.upkeep import _in_real_thread\n"
+        "def fail(): raise HistoryError('the disk is full')\n"
+        "try: _in_real_thread(fail)\n"
+        "except HistoryError as error: print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=PATIENCE)
+    assert (done.stdout, done.stderr) == ("the disk is full\n", "")

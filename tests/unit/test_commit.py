@@ -11,7 +11,7 @@ import pytest
 from event_hub.server.counters import Counters
 from event_hub.server.errors import RequestError
 from event_hub.server.filters import Filter
-from event_hub.server.history import Appended, Draft, HistoryError, Retention, Stored
+from event_hub.server.history import Appended, Draft, HistoryError, HistoryLost, Retention, Stored
 from event_hub.server.history.health import HistoryHealth
 from event_hub.server.history.memory import MemoryHistory
 from event_hub.server.streaming.broadcast import Broadcast
@@ -355,3 +355,41 @@ def test_the_end_of_a_leader_is_not_the_end_of_its_group(make: Callable[[MemoryH
         thread.join(30)
     assert sorted(outcomes) == ["internal", "killed", "stored"]  # the first; the leader of the others; the third
     assert len(parts.commit(3).appended) == 1
+
+
+class LosingHistory(NetworkHistory):
+    """Its server comes back empty."""
+
+    lost = False
+
+    def follow(self, delivered: Callable[[], int]) -> Iterator[Sequence[Stored]]:
+        if self.lost and self.epochs.current != "after":
+            self.epochs.update([("after", 1)])
+            raise HistoryLost(0, "lost")
+        if not self.lost:
+            until(lambda: self.lost or self.closed, "the loss")
+            return
+        yield [(offset, draft(100 + offset)) for offset in range(delivered() + 1, 10)]
+        until(lambda: self.closed, "the end")
+
+
+def test_what_was_lost_before_it_was_delivered_is_not_acknowledged_as_another_event(
+    make: Callable[[MemoryHistory], Parts],
+) -> None:
+    history = LosingHistory()
+    parts = make(history)
+    MemoryHistory.append(history, [draft(1), draft(2)], 1.0)  # by another hub; not delivered here yet
+    errors: list[RequestError] = []
+
+    def commit() -> None:
+        try:
+            parts.commit(3)
+        except RequestError as error:
+            errors.append(error)
+
+    thread = start(commit)
+    until(lambda: parts.delivery._waiting, "the commit to wait for those before it")
+    history.lost = True
+    thread.join(30)
+    assert [error.kind.code for error in errors] == ["history_unavailable"]
+    assert 3 not in parts.subscriber.numbers

@@ -11,6 +11,7 @@ from ..gap import Gap
 from .base import Epochs, History, HistoryError, HistoryPage
 
 _PATIENCE = 2.0
+_LONG_PATIENCE = 15.0
 _PAUSE = 0.002
 """Seconds that a reader waits for the follower, and between two looks."""
 
@@ -50,17 +51,30 @@ class HistoryReader:
         """The offset up to which retention has removed events."""
         return min(self._history.floor, self._log.head)
 
-    def catch_up(self) -> None:
+    def catch_up(self, offset: int = 0) -> None:
         """Wait until this hub has delivered what others have appended by now, and knows the current epoch, so that a client
         which moves from hub to hub finds what it has seen or published. Not for longer than a moment: a hub that is behind
-        answers all the same. Epochs can be others afterwards."""
+        answers all the same, except to a client that has seen `offset`. Raises `HistoryError` then. Epochs can be others
+        afterwards."""
         if not self._history.shared:
             return
-        newest, until = self._history.newest(), time.monotonic() + _PATIENCE
+        newest = self._history.newest()
+        # A browser does not come back to a stream that was refused, so a client that has seen more waits longer.
+        until = time.monotonic() + (_LONG_PATIENCE if newest.offset >= offset > self._log.head else _PATIENCE)
         while time.monotonic() < until:
             if self._log.head >= newest.offset and self._history.epochs.current == newest.epoch:
                 return
             time.sleep(_PAUSE)
+        if self._log.head < min(newest.offset, offset):
+            raise HistoryError("this hub is behind the others that share its history")
+
+    def survived(self, cursor: Cursor) -> tuple[int, bool] | None:
+        """As `Epochs.survived`; if this hub does not know the place yet, after it has caught up."""
+        found = self.epochs.survived(cursor)
+        if found is None or found[0] > self.head:
+            self.catch_up(cursor.offset)
+            found = self.epochs.survived(cursor)
+        return found
 
     def cursor(self, offset: int) -> Cursor:
         """The cursor that names `offset`."""

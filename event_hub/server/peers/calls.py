@@ -17,6 +17,7 @@ from ..history import HistoryError
 from ..history.valkey import ValkeyHistory
 from ..history.valkey.errors import explain
 from ..history.valkey.link import Link
+from .scripts import script
 
 logger = logging.getLogger(__name__)
 
@@ -116,9 +117,9 @@ class Calls:
     # -- inside --------------------------------------------------------------------------------------------------------
 
     def _post(self, peer: str, message: _Message) -> None:
+        # In one step: a process that was killed in between would leave an inbox for ever.
         inbox = self._history.key(f"inbox:{peer}")
-        self._history.call("RPUSH", inbox, _encode(message))
-        self._history.call("EXPIRE", inbox, _KEPT)
+        self._history.call("EVAL", script("post"), 1, inbox, _encode(message), _KEPT)
 
     def _loop(self) -> None:
         inbox = self._history.key(f"inbox:{self._name}")

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from ..counters import Counters
 from ..errors import RequestError
-from ..history import Appended, Draft, History, HistoryError, Stored
+from ..history import Appended, Draft, History, HistoryError, HistoryLost, Stored
 from ..history.health import HistoryHealth
 from .delivery import Delivery
 
@@ -183,10 +183,7 @@ class Committer:
         ends = list(accumulate(len(request.drafts) for request in group))
         results = [appended[begin:end] for begin, end in zip([0, *ends], ends, strict=False)]
         batches = [_stored(request.drafts, result) for request, result in zip(group, results, strict=True)]
-        try:
-            counts = self._delivery.deliver(batches)
-        except HistoryError as error:
-            raise self._health.cannot_be_read(error) from error
+        counts = self._deliver(batches)
         for request, result, notified in zip(group, results, counts, strict=True):
             request.committed = Committed(result, notified)
 
@@ -194,13 +191,19 @@ class Committer:
         """Commit a single request: the usual case, so on a short path."""
         appended = self._append(drafts)
         try:
-            (notified,) = self._delivery.deliver([_stored(drafts, appended)])
-        except HistoryError as error:
-            raise self._health.cannot_be_read(error) from error
+            (notified,) = self._deliver([_stored(drafts, appended)])
+        except RequestError:
+            raise
         except Exception:
             logger.exception("a commit failed")
             raise RequestError("internal", "the hub has failed; its log says why") from None
         return Committed(appended, notified)
+
+    def _deliver(self, batches: Sequence[Sequence[Stored]]) -> list[int]:
+        try:
+            return self._delivery.deliver(batches)
+        except HistoryLost as error:
+            raise self._health.cannot_be_read(error) from error
 
     def _append(self, drafts: Sequence[Draft]) -> list[Appended]:
         began = time.perf_counter()

@@ -87,20 +87,29 @@ class Delivery:
             self._thread.join(5)
 
     def deliver(self, batches: Sequence[Sequence[Stored]]) -> list[int]:
-        """Deliver consecutive batches of new events; returns for each how many subscribers its events were for."""
+        """Deliver consecutive batches of new events; returns for each how many subscribers its events were for. Raises
+        `HistoryLost` if the history has lost them since they were appended: their offsets are those of other events now."""
         log = self._broadcast.log
         first = next((batch[0][0] for batch in batches if batch), 0)
+        last = next((batch[-1][0] for batch in reversed(batches) if batch), 0)
+        epoch = self._history.epochs.of(last)
         if first > log.head + 1:
             if not self._history.shared:
                 self._catch_up(first - 1)
-            elif not self._wait_for_predecessors(batches, first):
+            elif not self._wait_for(first - 1):
+                self._check_epoch(last, epoch)
                 return [0] * len(batches)
         with self._broadcast.lock:
+            self._check_epoch(last, epoch)
             counts = [self._feed(batch) for batch in batches]
         self._broadcast.wake()
         if self._waiting:
             self._notify()
         return counts
+
+    def _check_epoch(self, offset: int, epoch: str) -> None:
+        if self._history.epochs.of(offset) != epoch:
+            raise HistoryLost(offset - 1, "lost")
 
     def _feed(self, events: Sequence[Stored]) -> int:
         """Append to the log what it does not have; returns how many subscribers the events are for. With the lock held."""
@@ -168,16 +177,6 @@ class Delivery:
         logger.error("%s", lost)
         self._restarted()
         self._notify()
-
-    def _wait_for_predecessors(self, batches: Sequence[Sequence[Stored]], first: int) -> bool:
-        """Wait for the events before `first`; False if that takes too long. Raises `HistoryError` if the history has lost
-        the events of `batches` meanwhile, and so has, or will have, others at their offsets."""
-        last = next(batch[-1][0] for batch in reversed(batches) if batch)
-        epoch = self._history.epochs.of(last)
-        there = self._wait_for(first - 1)
-        if self._history.epochs.of(last) != epoch:
-            raise HistoryError("the history has lost the events right after it had stored them")
-        return there
 
     def _wait_for(self, offset: int) -> bool:
         """Wait until the event at `offset` has been delivered; False if that takes too long."""

@@ -188,7 +188,7 @@ class Log:
         self.settled = head
         """The offset up to which every subscriber that can be written to has been served."""
         self.restarts = 0
-        """How often it was begun anew, because the history had lost events."""
+        """How often it began again, because the history had lost events."""
         self._ring = ring
         self._ring_bytes = ring_bytes
         self._clear()

@@ -83,10 +83,7 @@ def resume(text: str, filter: Filter, history: HistoryReader) -> Start:
     cursor = Cursor.parse(text)
     if cursor is None:
         return _start_with_gap(history, history.floor, None, "unknown_cursor")
-    survived = history.epochs.survived(cursor)
-    if survived is None or survived[0] > history.head:
-        history.catch_up()  # the client comes from a hub that was faster
-        survived = history.epochs.survived(cursor)
+    survived = history.survived(cursor)
     if survived is None:
         return _start_with_gap(history, history.floor, cursor, "unknown_epoch")
     offset, whole = survived

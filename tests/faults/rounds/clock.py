@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ...toolchain import library
+from .place import Place
 from .problems import Skipped
 from .scene import Scene
 
@@ -14,19 +15,21 @@ _FILE = "clock"
 
 
 @contextmanager
-def faked_clock(folder: Path) -> Iterator[dict[str, str]]:
+def faked_clock(folder: Path) -> Iterator[Place]:
     """The settings of a hub whose clock is the system's plus the seconds in a file."""
     found = library("libfaketime")
     if found is None:
         raise Skipped("libfaketime is not installed. To install it: apt install faketime")
     _set(folder, 0)
     try:
-        yield {
-            "LD_PRELOAD": found,
-            "FAKETIME_TIMESTAMP_FILE": str(folder / _FILE),
-            "FAKETIME_NO_CACHE": "1",
-            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        }
+        yield Place(
+            {
+                "LD_PRELOAD": found,
+                "FAKETIME_TIMESTAMP_FILE": str(folder / _FILE),
+                "FAKETIME_NO_CACHE": "1",
+                "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+            }
+        )
     finally:
         _clear_shared_memory()
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ...hubs import PATIENCE, until
+from .place import Place
 from .problems import Skipped
 from .resources import Resources
 from .scene import Scene
@@ -21,7 +22,7 @@ while another has a lock on it, because that would end the lock; it uses it agai
 
 
 @contextmanager
-def small_disk(folder: Path) -> Iterator[dict[str, str]]:
+def small_disk(folder: Path) -> Iterator[Place]:
     """Mount a file system for the history."""
     if os.geteuid() != 0:
         raise Skipped("needs root: mounts a small file system and fills it")
@@ -32,7 +33,7 @@ def small_disk(folder: Path) -> Iterator[dict[str, str]]:
     if done.returncode:
         raise Skipped(f"cannot mount here: {done.stderr.strip()}")
     try:
-        yield {"HUB_HISTORY": f"sqlite:///{disk}/hub.db"}
+        yield Place({"HUB_HISTORY": f"sqlite:///{disk}/hub.db"})
     finally:
         subprocess.run(["umount", "-l", str(disk)], capture_output=True, check=False, timeout=PATIENCE)
 
@@ -42,9 +43,9 @@ def disk_fills(scene: Scene) -> None:
     full = scene.folder / "disk" / "full"
     for _ in range(scene.rng.randrange(1, 3)):
         scene.progress()
-        refused = _refused(scene)
+        refused = scene.refused()
         with full.open("wb", buffering=0) as file:
-            until(lambda file=file, refused=refused: _fill(file) and _refused(scene) > refused, "the disk to be full")
+            until(lambda file=file, refused=refused: _fill(file) and scene.refused() > refused, "the disk to be full")
         scene.pause(2.0)
         if scene.rng.random() < 0.3:
             scene.hub.kill()
@@ -59,7 +60,3 @@ def _fill(file: object) -> bool:
         while file.write(b"x" * 4096):  # type: ignore[attr-defined]
             pass
     return True
-
-
-def _refused(scene: Scene) -> int:
-    return sum(publisher.refused for publisher in scene.publishers)

@@ -5,35 +5,32 @@ from __future__ import annotations
 import os
 import signal
 from collections import Counter, deque
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from ...hubs import PATIENCE, until
 from .agents import LAUNCHER, SCRIPTED, agent_killed
 from .clock import clock_jumps, faked_clock
 from .descriptors import descriptors_exhausted, few_descriptors
 from .disk import DEGRADED, disk_fills, small_disk
+from .links import link_cut, link_delayed, link_vanished
+from .place import Places, linked_valkey, one_valkey, plain, workers
+from .processes import peer_stopped, workers_killed, workers_rolled, workers_valkey_killed
 from .proxy import Network
 from .records import Gap
 from .resources import Resources
 from .scene import Scene
-
-Settings = Callable[[Path], AbstractContextManager[dict[str, str]]]
-
-
-def _nothing(_: Path) -> AbstractContextManager[dict[str, str]]:
-    return nullcontext({})
+from .valkey import valkey_full, valkey_killed, valkey_lost, valkey_restarted, valkey_stopped
 
 
 @dataclass(frozen=True)
 class Fault:
-    """`inflict` is the fault; `settings` prepares its place and gives the hub's settings for it. `size`: maximum size of
-    an event's filling in bytes."""
+    """`inflict` is the fault; `place` prepares what the hubs find. `hubs`: how many there are; None: as many as the command
+    says. `size`: maximum size of an event's filling in bytes."""
 
     inflict: Callable[[Scene], None]
-    settings: Settings = _nothing
+    place: Places = plain
+    hubs: int | None = None
     environ: dict[str, str] = field(default_factory=dict)
     size: int = 200
     preexec: Callable[[], None] | None = None
@@ -44,7 +41,7 @@ class Fault:
 
 def hub_killed(scene: Scene) -> None:
     """kill -9 of the hub with all its processes, one to three times."""
-    for _ in range(scene.rng.randrange(1, 4)):
+    for _ in range(scene.times(3)):
         scene.progress()
         scene.pause()
         hub = scene.rng.choice(scene.hubs)
@@ -55,7 +52,7 @@ def hub_killed(scene: Scene) -> None:
 
 def worker_killed(scene: Scene) -> None:
     """kill -9 of the process that serves: its master starts another."""
-    for _ in range(scene.rng.randrange(1, 4)):
+    for _ in range(scene.times(3)):
         scene.progress()
         scene.pause()
         hub = scene.rng.choice(scene.hubs)
@@ -141,17 +138,62 @@ def readers_stall(scene: Scene) -> None:
     scene.pause(2.0)
 
 
+def in_turn(faults: Mapping[str, Fault]) -> Callable[[Scene], None]:
+    """All of these in one round, in random order. A loss of events is last: what is acknowledged after it cannot be told
+    from what is not."""
+
+    def inflict(scene: Scene) -> None:
+        names = [name for name in faults if name != _LAST]
+        scene.rng.shuffle(names)
+        for name in [*names, _LAST] if _LAST in faults else names:
+            try:
+                faults[name].inflict(scene)
+            except AssertionError as error:
+                raise type(error)(f"{name}: {error}") from error
+
+    return inflict
+
+
+_LAST = "valkey-lost"
+
+SHARED: dict[str, Fault] = {
+    "valkey-killed": Fault(valkey_killed, one_valkey, 2),
+    "valkey-restarted": Fault(valkey_restarted, one_valkey, 2),
+    "valkey-stopped": Fault(valkey_stopped, one_valkey, 2),
+    "valkey-full": Fault(valkey_full, one_valkey, 2),
+    "valkey-lost": Fault(valkey_lost, one_valkey, 2),
+    "link-cut": Fault(link_cut, linked_valkey, 2),
+    "link-delayed": Fault(link_delayed, linked_valkey, 2),
+    "link-vanished": Fault(link_vanished, linked_valkey, 2),
+    "peer-killed": Fault(hub_killed, one_valkey, 2),
+    "peer-drained": Fault(hub_drained, one_valkey, 2),
+    "peer-stopped": Fault(peer_stopped, one_valkey, 2),
+}
+"""Those of two hubs that share a history."""
+
+WORKERS: dict[str, Fault] = {
+    "workers-killed": Fault(workers_killed, workers, 1),
+    "workers-rolled": Fault(workers_rolled, workers, 1),
+    "workers-valkey-killed": Fault(workers_valkey_killed, workers, 1),
+    "workers-hub-killed": Fault(hub_killed, workers, 1),
+}
+"""Those of one hub with two worker processes."""
+
 KINDS: dict[str, Fault] = {
     "hub-killed": Fault(hub_killed),
     "worker-killed": Fault(worker_killed),
     "hub-drained": Fault(hub_drained),
     "agent-killed": Fault(agent_killed, environ={"HUB_AGENT": SCRIPTED}, lasting=LAUNCHER),
-    "disk-full": Fault(disk_fills, small_disk, lasting=DEGRADED),
+    "disk-full": Fault(disk_fills, small_disk, 1, lasting=DEGRADED),
     "clock": Fault(clock_jumps, faked_clock, environ={"HUB_RETENTION": "1d,1GB"}),
     "descriptors": Fault(descriptors_exhausted, preexec=few_descriptors),
     "cut": Fault(cut_at_every_byte),
     "vanished": Fault(network_vanishes, size=2000),
     "delayed": Fault(bytes_delayed),
     "stalled": Fault(readers_stall, environ={"HUB_RING": "50", "HUB_STALL": "20s"}, size=4000),
+    **SHARED,
+    **WORKERS,
+    "shared-all": Fault(in_turn(SHARED), linked_valkey, 2),
+    "workers-all": Fault(in_turn(WORKERS), workers, 1),
 }
 """By name, in the order of rounds."""

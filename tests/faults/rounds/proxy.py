@@ -26,6 +26,8 @@ class Network:
     """Cut at that byte of the request instead."""
     held: float = 0.0
     hold: tuple[float, float] = (0.5, 2.0)
+    every: tuple[int, int] | None = None
+    """While set, each connection is cut after a random number of bytes from this range, counted both ways."""
     vanished: threading.Event = field(default_factory=threading.Event)
     """While set, existing connections pass on nothing, and new ones are accepted and pass on nothing."""
 
@@ -75,6 +77,7 @@ class Proxy:
         hub.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
         passed = {client: 0, hub: 0}
         limited = client if self.network.cut_requests else hub
+        budget: int | None = None
         try:
             hub.connect(("127.0.0.1", self._target))
             while not self._ended.is_set():
@@ -82,8 +85,11 @@ class Proxy:
                 if self.network.vanished.is_set():
                     self._vanish()
                     return self._reset(client, hub)  # long after the peers have given up, or at the end of the round
+                every = self.network.every
+                budget = None if every is None else budget if budget is not None else rng.randrange(*every)
                 for source in ready:
                     room = cut - passed[source] if cut is not None and source is limited else 65536
+                    room = room if budget is None else min(room, budget)
                     size = rng.randrange(1, 1400) if self.network.held else 65536
                     data = source.recv(min(room, size)) if room > 0 else b""
                     if not data and room > 0:
@@ -92,7 +98,8 @@ class Proxy:
                         self._ended.wait(rng.uniform(*self.network.hold))
                     (hub if source is client else client).sendall(data)
                     passed[source] += len(data)
-                    if cut is not None and source is limited and passed[source] >= cut:
+                    budget = None if budget is None else budget - len(data)
+                    if budget == 0 or (cut is not None and source is limited and passed[source] >= cut):
                         self.cut += 1
                         return self._reset(client, hub) if self.network.reset else None
         except OSError:

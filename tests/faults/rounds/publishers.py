@@ -28,6 +28,8 @@ class Publisher(threading.Thread):
         self.order: list[str] = []
         """Keys in the order of publication."""
         self.problems: list[str] = []
+        self.repeats = True
+        """Whether acknowledged POSTs are repeated."""
         self.refused = 0
         self.failures = 0
         self._label = name
@@ -57,7 +59,7 @@ class Publisher(threading.Thread):
                 if answer is None:
                     return
                 self._take(events, answer)
-                if self._random.random() < 0.02:
+                if self._random.random() < 0.02 and self.repeats:
                     again = self._acknowledged(events)
                     if again is not None:
                         self._repeated(events, again)

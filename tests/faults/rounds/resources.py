@@ -6,7 +6,7 @@ import os
 import re
 from collections import Counter
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
@@ -29,25 +29,33 @@ def observed(environ: dict[str, str], folder: Path) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Resources:
-    """What the serving process of a hub holds. `descriptors`: by kind; names of files are kept, numbers are not."""
+    """What the serving processes of a hub hold. `descriptors`: by kind; names of files are kept, numbers are not."""
 
     descriptors: Counter[str]
     threads: int
     greenlets: int
+    names: Counter[str] = field(default_factory=Counter)
+    """Where the greenlets began."""
 
     @classmethod
     def of(cls, hub: HubProcess) -> Resources:
-        pid = hub.worker_pid()
         kinds: Counter[str] = Counter()
-        for link in Path(f"/proc/{pid}/fd").iterdir():
-            with suppress(OSError):
-                kinds[_NUMBERED.sub("", os.readlink(link).rpartition("/")[2])] += 1
-        threads = len(list(Path(f"/proc/{pid}/task").iterdir()))
-        return cls(kinds, threads, _greenlets(hub, pid))
+        threads = 0
+        names: Counter[str] = Counter()
+        for pid in serving(hub):
+            for link in Path(f"/proc/{pid}/fd").iterdir():
+                with suppress(OSError):
+                    kinds[_NUMBERED.sub("", os.readlink(link).rpartition("/")[2])] += 1
+            threads += len(list(Path(f"/proc/{pid}/task").iterdir()))
+            names.update(_greenlets(hub, pid))
+        return cls(kinds, threads, names.total(), names)
 
     def __add__(self, other: Resources) -> Resources:
         return Resources(
-            self.descriptors + other.descriptors, self.threads + other.threads, self.greenlets + other.greenlets
+            self.descriptors + other.descriptors,
+            self.threads + other.threads,
+            self.greenlets + other.greenlets,
+            self.names + other.names,
         )
 
     def beyond(self, baseline: Resources) -> list[str]:
@@ -57,21 +65,48 @@ class Resources:
         more = [f"{n} × {kind}" for kind, n in (self.descriptors - known).items()]
         for name in ("threads", "greenlets"):
             if (difference := getattr(self, name) - getattr(baseline, name)) > 0:
-                more.append(f"{difference} {name}")
+                what = f" ({', '.join(self.names - baseline.names)})" if name == "greenlets" else ""
+                more.append(f"{difference} {name}{what}")
         return more
 
 
-def _greenlets(hub: HubProcess, pid: int) -> int:
+def _greenlets(hub: HubProcess, pid: int) -> list[str]:
     answer = Path(hub.environ["FAULTS_PROBE"]) / str(pid)
     answer.unlink(missing_ok=True)
     os.kill(pid, SIGNAL)
     until(answer.exists, "the hub to count its greenlets")
-    return int(answer.read_text())
+    return answer.read_text().splitlines()
+
+
+def serving(hub: HubProcess) -> list[int]:
+    """The processes of a hub that serve requests: its workers, or itself."""
+    assert hub.process is not None
+    return [pid for pid, valkey in _children(hub) if not valkey] or [hub.process.pid]
+
+
+def own_valkey(hub: HubProcess) -> int | None:
+    """The Valkey that a hub has started, if it runs."""
+    return next((pid for pid, valkey in _children(hub) if valkey), None)
+
+
+def _children(hub: HubProcess) -> list[tuple[int, bool]]:
+    """The processes that a hub has started and that run, and whether each is a Valkey."""
+    assert hub.process is not None
+    found = []
+    for child in psutil.Process(hub.process.pid).children():
+        with suppress(psutil.NoSuchProcess, FileNotFoundError):
+            if child.status() != psutil.STATUS_ZOMBIE:
+                found.append((child.pid, "valkey" in child.name()))
+    return found
 
 
 def children(hub: HubProcess) -> list[int]:
-    """The processes below a hub, other than its worker."""
+    """The processes below a hub, other than its workers."""
     assert hub.process is not None
-    worker = hub.worker_pid()
-    found = psutil.Process(hub.process.pid).children(recursive=True)
-    return [child.pid for child in found if child.pid != worker and child.status() != psutil.STATUS_ZOMBIE]
+    workers = serving(hub)
+    found = []
+    for child in psutil.Process(hub.process.pid).children(recursive=True):
+        with suppress(psutil.NoSuchProcess, FileNotFoundError):
+            if child.pid not in workers and child.status() != psutil.STATUS_ZOMBIE:
+                found.append(child.pid)
+    return found

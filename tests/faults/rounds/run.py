@@ -33,18 +33,18 @@ class Outcome:
     skipped: str = ""
 
 
-def play(kind: str, seed: int, store: Store, folder: Path) -> Outcome:
-    """One round in `folder`. Raises RoundFailed for what the checks find, Skipped if it cannot run here."""
+def play(kind: str, seed: int, store: Store, folder: Path, *, brief: bool = False) -> Outcome:
+    """One round in `folder`. `brief`: without what takes longest. Raises RoundFailed for what the checks find, Skipped if it cannot run here."""
     if sys.platform != "linux":
         raise Skipped("needs Linux: what processes hold is read from /proc")
     fault = KINDS[kind]
     begun = time.monotonic()
-    with fault.settings(folder) as settings:
-        if "HUB_HISTORY" in settings and store != Store():
-            raise Skipped("concerns SQLite's file")
-        environ = {**fault.environ, **settings}
-        options = {"size": fault.size, "lasting": fault.lasting, "preexec": fault.preexec}
-        with Scene(folder, f"{kind}-{seed}", store, environ=environ, **options) as scene:
+    with fault.place(folder) as place:
+        if "HUB_HISTORY" in place.environ and store != Store():
+            raise Skipped("has a history of its own")
+        options = {"size": fault.size, "lasting": fault.lasting, "preexec": fault.preexec, "brief": brief}
+        hubs = fault.hubs or store.hubs
+        with Scene(folder, f"{kind}-{seed}", store, place=place, environ=fault.environ, hubs=hubs, **options) as scene:
             try:
                 scene.start()
                 fault.inflict(scene)

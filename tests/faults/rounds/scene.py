@@ -4,25 +4,36 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 import psutil
+import requests
+
+from event_hub.sse import Cursor
 
 from ...hubs import PATIENCE, HubProcess, until
+from ...valkeys import ValkeyServer
+from .losses import lost_without_reason, stream_problems_after_loss
+from .place import Place
 from .problems import RoundFailed
 from .proxy import Network, Proxy
 from .publishers import Publisher
 from .records import Record, history_problems, stream_problems
-from .resources import Resources, children, observed
+from .resources import Resources, children, observed, serving
+from .sharing import Command, later, left_behind, shared_problems
 from .subscribers import Subscriber
 
 HEARTBEAT = 1.0
 """Seconds; a subscriber gives up a connection after three."""
 SETTLED = 10
 """Events that each publisher must get acknowledged after the fault."""
+
+_ALL_WORKERS = 5
+"""Answers in a row, each from any of the workers, after which all of them count as well."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +60,10 @@ class Scene:
         seed: str,
         store: Store,
         *,
+        place: Place,
         environ: dict[str, str],
+        hubs: int,
+        brief: bool = False,
         size: int,
         lasting: Resources,
         **options: Any,
@@ -59,8 +73,15 @@ class Scene:
         self.publishers: list[Publisher] = []
         self.subscribers: list[Subscriber] = []
         self.proxies: list[Proxy] = []
+        self.links: list[Proxy] = []
+        """Between each hub and the server of the history, if the place has such."""
         self.problems: list[str] = []
         self.history: list[Record] = []
+        self.saved: Collection[str] | None = None
+        """The keys that a fault has saved from the loss that it then causes; None: nothing may be lost."""
+        self.brief = brief
+        """Whether to leave out what takes longest."""
+        self._place = place
         self._size = size
         self._lasting = lasting
         self._seed = seed
@@ -70,17 +91,51 @@ class Scene:
             "HUB_AUTH": "open",
             **store.settings(folder),
             **environ,
+            **place.environ,
         }
         self.hubs: list[HubProcess] = []
-        for number in range(store.hubs):
-            place = folder / f"hub{number}"
-            place.mkdir()
-            self.hubs.append(HubProcess(place, **options, **observed(settings, place)))
+        for number in range(hubs):
+            own = folder / f"hub{number}"
+            own.mkdir()
+            self.hubs.append(HubProcess(own, **options, **observed(settings | self._link(number), own)))
         self._baselines: list[Resources] = []
+
+    def _link(self, number: int) -> dict[str, str]:
+        """The settings with which a hub reaches the server through a proxy."""
+        if not self._place.linked:
+            return {}
+        link = Proxy(self.server.port, f"{self._seed}-link{number}").__enter__()
+        self.links.append(link)
+        return {"HUB_HISTORY": f"redis://127.0.0.1:{link.port}"}
 
     @property
     def hub(self) -> HubProcess:
         return self.hubs[0]
+
+    @property
+    def server(self) -> ValkeyServer:
+        """The server that the hubs share."""
+        assert self._place.server is not None
+        return self._place.server
+
+    @property
+    def command(self) -> Command:
+        """Sends one command to the server of the history."""
+        assert self._place.command is not None
+        return self._place.command
+
+    @property
+    def staying(self) -> list[Subscriber]:
+        """Those that leave a hub only if they must."""
+        return [subscriber for subscriber in self.subscribers if not subscriber.moves]
+
+    def acknowledged(self) -> dict[str, str]:
+        """The id of each event that was acknowledged, by key."""
+        return {key: cursor for publisher in self.publishers for key, cursor in dict(publisher.acknowledged).items()}
+
+    def refused(self) -> int:
+        """POSTs that were refused for the moment."""
+        return sum(publisher.refused for publisher in self.publishers)
 
     def ports(self) -> list[int]:
         return [hub.port for hub in self.hubs]
@@ -135,9 +190,13 @@ class Scene:
 
         until(met, what, patience)
 
+    def times(self, most: int) -> int:
+        """How often to repeat the fault."""
+        return 1 if self.brief else self.rng.randrange(1, most + 1)
+
     def pause(self, most: float = 0.3) -> None:
         """Let the fault hit at a random moment."""
-        time.sleep(self.rng.uniform(0, most))
+        time.sleep(self.rng.uniform(0, min(most, 1.0) if self.brief else most))
 
     # -- the course of a round ---------------------------------------------------------------------------------------
 
@@ -148,13 +207,24 @@ class Scene:
             hub.wait_ready()
         for hub in self.hubs:
             self._warm_up(hub)
-        self._baselines = [Resources.of(hub) + self._lasting for hub in self.hubs]
+        self._together()
+        self._baselines = [Resources.of(hub) + self._lasting + later(hub) for hub in self.hubs]
         for _ in range(2):
             self.publish()
         self.subscribe()
         self.subscribe(kind="n")
         self.subscribe(slow=0.05)
+        if self._place.command is not None:
+            self.subscribe(moves=1.0)
+            self.subscribe(moves=0.3, kind="n")
         self.progress(5)
+
+    def _together(self) -> None:
+        """Wait until all processes know of each other."""
+        if self._place.command is not None:
+            number = sum(len(serving(hub)) for hub in self.hubs)
+            for hub in self.hubs:
+                until(lambda hub=hub: hub.get("/api/health")["processes"] == number, f"{number} processes")
 
     @staticmethod
     def _warm_up(hub: HubProcess) -> None:
@@ -174,20 +244,25 @@ class Scene:
             publisher.finish()
         self.history = self._read(self.hub)
         for other in self.hubs[1:]:
-            if self._read(other) != self.history:
-                self.problems.append(f"the hubs at {self.hub.port} and {other.port} show different histories")
+            self._same(other)
         self._compare()
         self._close()
         for hub, baseline in zip(self.hubs, self._baselines, strict=True):
             self._released(hub, baseline)
+        if self._place.command is not None:
+            self._together()
+            self.problems += shared_problems(self._place.command, self.hubs)
         for hub in self.hubs:
             self._ended(hub)
+        if self._place.server is not None:
+            self.problems += left_behind(self._place.server.command)
         if self.problems:
             raise RoundFailed("\n".join(self.problems))
 
     def _read(self, hub: HubProcess) -> list[Record]:
+        """What the hub has."""
         records: list[Record] = []
-        after = f"{hub.get('/api/health')['cursor'].partition('-')[0]}-0"
+        after = f"{self._well(hub)['cursor'].partition('-')[0]}-0"
         while True:
             page = hub.get("/api/events", params={"after": after, "limit": 1000})
             if page.get("gap"):
@@ -197,21 +272,53 @@ class Scene:
                 return records
             after = page["after"]
 
+    @staticmethod
+    def _well(hub: HubProcess) -> Any:
+        """The health of the hub, once that is well again, with all its workers."""
+        answers: list[requests.Response] = []
+
+        def well() -> bool:
+            answers.append(requests.get(f"{hub.url}/api/health", timeout=PATIENCE))
+            return all(answer.ok for answer in answers[-_ALL_WORKERS:]) and len(answers) >= _ALL_WORKERS
+
+        until(well, "the hub to be well again")
+        return answers[-1].json()
+
+    def _same(self, other: HubProcess) -> None:
+        """What one hub has acknowledged takes the others a moment to deliver."""
+        try:
+            until(lambda: self._read(other) == self.history, "the same history at another hub")
+        except AssertionError:
+            found = self._read(other)
+            pairs = (f"{a} and {b}" for a, b in zip_longest(self.history, found) if a != b)
+            self.problems.append(f"the hubs show different histories, the first {next(pairs, None)}")
+
     def _compare(self) -> None:
-        acknowledged = {key: cursor for publisher in self.publishers for key, cursor in publisher.acknowledged.items()}
+        acknowledged = self.acknowledged()
+        if self.saved is not None:
+            lost = lost_without_reason(self.history, acknowledged, self.saved)
+            self.problems += [f"{len(lost)} events lost that were not at risk, such as {lost[0]}"] if lost else []
+            stored = {record.key for record in self.history}
+            acknowledged = {key: cursor for key, cursor in acknowledged.items() if key in stored}
         self.problems += [problem for publisher in self.publishers for problem in publisher.problems]
-        self.problems += history_problems(self.history, acknowledged, [p.order for p in self.publishers])
-        head = self.history[-1].cursor.offset
+        orders = [publisher.order for publisher in self.publishers]
+        shared = self._place.command is not None
+        self.problems += history_problems(self.history, acknowledged, orders, epochs=shared)
+        head = self.history[-1].cursor
         for subscriber in self.subscribers:
             subscriber.hurry()
         for subscriber in self.subscribers:
             # With a filter, the heartbeat after the last match brings it to the head.
             try:
-                until(lambda s=subscriber: s.reached >= head or s.problems, "the head", 2 * PATIENCE)
+                until(lambda s=subscriber: _at(s, head) or s.problems, "the head", 2 * PATIENCE)
             except AssertionError:
                 self.problems.append(f"{subscriber.name} reached {subscriber.reached} of {head}")
         for subscriber in self.subscribers:
-            found = stream_problems(self.history, list(subscriber.seen), subscriber.matches, bool(subscriber.kind))
+            seen = list(subscriber.seen)
+            if self.saved is None:
+                found = stream_problems(self.history, seen, subscriber.matches, bool(subscriber.kind))
+            else:
+                found = stream_problems_after_loss(self.history, seen, subscriber.matches)
             self.problems += subscriber.problems + [f"{subscriber.name}: {problem}" for problem in found]
 
     def _released(self, hub: HubProcess, baseline: Resources) -> None:
@@ -233,7 +340,7 @@ class Scene:
     def _ended(self, hub: HubProcess) -> None:
         """The hub must end in order, with all its processes."""
         assert hub.process is not None
-        group = [psutil.Process(pid) for pid in (hub.worker_pid(), *children(hub))]
+        group = [psutil.Process(pid) for pid in (*serving(hub), *children(hub))]
         code = hub.terminate()
         if code:
             self.problems.append(f"the hub ended with {code}: {hub.output()[-2000:]}")
@@ -260,3 +367,10 @@ class Scene:
         for hub in self.hubs:
             if hub.process is not None:
                 hub.kill()
+        for link in self.links:
+            link.__exit__()
+
+
+def _at(subscriber: Subscriber, head: Cursor) -> bool:
+    reached = subscriber.reached
+    return reached.epoch == head.epoch and reached.offset >= head.offset

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import http.client
 import json
+import math
 import random
 import socket
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -20,7 +22,8 @@ from .records import HUB_ONLY, Gap, Item, Record
 class Subscriber(threading.Thread):
     """Reads `/api/stream` from the oldest event on until `finish`. `silence`: seconds without a byte after which the
     connection counts as dead (three heartbeats). `slow`: maximum seconds to pause after each read, with a small buffer. `stalls`: maximum seconds to
-    pause after one read in a hundred; between these, it reads fast."""
+    pause after one read in a hundred; between these, it reads fast. `moves`: maximum seconds until it leaves and goes on with
+    another connection, at any of the hubs."""
 
     def __init__(
         self,
@@ -32,11 +35,14 @@ class Subscriber(threading.Thread):
         silence: float,
         slow: float = 0.0,
         stalls: float = 0.0,
+        moves: float = 0.0,
     ) -> None:
         super().__init__(name=f"subscriber-{name}", daemon=True)
         self.seen: list[Item] = []
         self.opened = 0
         self.refused = 0
+        self.ends: list[str] = []
+        """How each stream ended."""
         self.problems: list[str] = []
         self.kind = kind
         """If not empty, only events of this type."""
@@ -46,22 +52,22 @@ class Subscriber(threading.Thread):
         self.slow = slow
         """Maximum seconds of a pause; `hurry` ends the pauses."""
         self._stalls = stalls
+        self.moves = moves
         self._done = threading.Event()
         self._last: str | None = None
         self._socket: socket.socket | None = None
 
     @property
-    def reached(self) -> int:
-        """The offset up to which the stream is known."""
-        cursor = Cursor.parse(self._last or "")
-        return cursor.offset if cursor else 0
+    def reached(self) -> Cursor:
+        """The place up to which the stream is known."""
+        return Cursor.parse(self._last or "") or Cursor("", 0)
 
     def matches(self, record: Record) -> bool:
         return self.kind in ("", record.type)
 
     def hurry(self) -> None:
         """Read without pauses from now on, over a new connection: the window of the small buffer allows a few kB a second."""
-        self._stalls = 0.0
+        self._stalls = self.moves = 0.0
         if self.slow:
             self.slow = 0.0
             self._disconnect()
@@ -83,8 +89,8 @@ class Subscriber(threading.Thread):
         while not self._done.is_set():
             try:
                 self._follow()
-            except (OSError, http.client.HTTPException):
-                pass
+            except (OSError, http.client.HTTPException) as error:
+                self.ends.append(repr(error))
             except Exception as error:  # reported by the round
                 self.problems.append(f"{self.name}: {error!r}")
                 return
@@ -115,13 +121,15 @@ class Subscriber(threading.Thread):
                 return
             self.opened += 1
             decoder = Decoder()
-            while not self._done.is_set() and (data := response.read1(65536)):
+            end = time.monotonic() + self._random.uniform(0, self.moves) if self.moves else math.inf
+            while time.monotonic() < end and not self._done.is_set() and (data := response.read1(65536)):
                 for message in decoder.feed(data):
                     self._take(message.id, json.loads(message.data))
                 if self.slow:
                     self._done.wait(self._random.uniform(0, self.slow))
                 if self._stalls and self._random.random() < 0.01:
                     self._done.wait(self._random.uniform(0, self._stalls))
+            self.ends.append("it left" if time.monotonic() >= end else "its end")
         finally:
             self._socket.close()
             connection.close()

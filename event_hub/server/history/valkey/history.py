@@ -47,7 +47,7 @@ _TRIM = 1_000
 _ID_BYTES = 100
 """Bytes that an event_id takes in the server."""
 _REWRITE = 60.0
-"""Seconds that a scrub waits for the server to write its file anew."""
+"""Seconds that a scrub waits for the server to rewrite its file."""
 _READERS = 4
 """Connections for reading."""
 
@@ -196,7 +196,11 @@ class ValkeyHistory(History):
 
     def _check_lost(self) -> None:
         if self._lost is not None:
-            raise HistoryError(f"{self.address.shown} has lost events: streams are being opened again, in a moment")
+            raise HistoryError(self._lost_events)
+
+    @property
+    def _lost_events(self) -> str:
+        return f"{self.address.shown} has lost events: streams are being opened again, in a moment"
 
     # -- following -----------------------------------------------------------------------------------------------------
 
@@ -329,7 +333,7 @@ class ValkeyHistory(History):
             self._change("erase", (self._events, self._meta, self._erased), *words)
 
     def scrub(self) -> None:
-        """What was erased is still in the server's append-only file until that is written anew."""
+        """What was erased is still in the server's append-only file until that is rewritten."""
         try:
             if b"aof_enabled:1" not in self.call("INFO", "persistence"):
                 return

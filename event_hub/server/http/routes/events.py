@@ -53,7 +53,7 @@ def events(hub: EventHub) -> Response:
 def _until(text: str, history: HistoryReader) -> int:
     """The offset of the last event before the cursor `text`."""
     cursor = Cursor.parse(text)
-    survived = history.epochs.survived(cursor) if cursor else None
+    survived = history.survived(cursor) if cursor else None
     if survived is None:
         raise RequestError("bad_cursor", "before must be the id of an event in this history", field="before")
     offset, whole = survived

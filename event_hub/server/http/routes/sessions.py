@@ -156,7 +156,7 @@ def _before(hub: EventHub, text: str) -> float:
     if not text:
         return float("inf")
     parsed = Cursor.parse(text)
-    survived = hub.history.epochs.survived(parsed) if parsed else None
+    survived = hub.history.survived(parsed) if parsed else None
     if survived is None:
         raise RequestError("bad_cursor", "before must be the `last` of a session in this list", field="before")
     return survived[0]
