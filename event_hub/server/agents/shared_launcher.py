@@ -173,7 +173,7 @@ class SharedLauncher(Launcher):
                 "agent_running", f"{running['agent_id']} ({_shown(key)}) runs at another hub", agent=running
             )
         try:
-            free = self._peers.lease(f"agent:{plan.mode}:{plan.room or ''}").take()
+            free = self._take_turn(key)
         except HistoryError as error:
             raise RequestError("history_unavailable", str(error)) from None
         if not free:
@@ -186,10 +186,21 @@ class SharedLauncher(Launcher):
 
     def _start_pending(self) -> None:
         """Only those that run nowhere: what HUB_AGENTS names at several hubs runs once, and elsewhere if that hub ends."""
-        elsewhere = [pending for pending in self._pending if self._elsewhere(pending.key) is not None]
+        elsewhere = [pending for pending in self._pending if not self._may_start(pending.key)]
         self._pending = [pending for pending in self._pending if pending not in elsewhere]
         super()._start_pending()
         self._pending += elsewhere
+
+    def _may_start(self, key: AutoStart) -> bool:
+        """Whether no other hub runs it, or is about to."""
+        try:
+            return self._elsewhere(key) is None and self._take_turn(key)
+        except HistoryError:
+            return False
+
+    def _take_turn(self, key: AutoStart) -> bool:
+        """Take the right to start it, for as long as the others need to see that it runs."""
+        return self._peers.lease(f"agent:{key.mode}:{key.room or ''}").take()
 
     def _pause(self) -> float | None:
         pause = super()._pause()

@@ -262,6 +262,8 @@ class ValkeyHistory(History):
 
     def newest(self) -> Cursor:
         epoch, head = self._read("HMGET", self._meta, "epoch", "head")
+        if epoch is None or epoch.decode() != self.epochs.current:
+            self._refresh(self._serving)
         return Cursor(epoch.decode() if epoch else self.epochs.current, int(head or 0))
 
     # -- reading -------------------------------------------------------------------------------------------------------
