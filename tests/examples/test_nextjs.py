@@ -102,8 +102,9 @@ def test_the_stream_through_next(mode: str, start: Callable[..., Site]) -> None:
 
         # More than the sockets' buffers hold: the rest waits until the client reads, and none of it is lost.
         hub.publish([{"type": "big", "n": n, "room": route, "text": "x" * 60_000} for n in range(120)])
+        opened = hub.metrics()["hub_subscribers_opened_total"]
         with site.get(route, f"?room={route}&since=all") as response:
-            hub.wait_count(1)
+            until(lambda opened=opened: hub.metrics()["hub_subscribers_opened_total"] > opened, "the stream")  # type: ignore[misc]
             stream = events(response)
             assert next(stream)["replayed"] == 120
             assert [next(stream)["n"] for _ in range(120)] == list(range(120))
