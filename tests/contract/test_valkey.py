@@ -172,6 +172,18 @@ def test_lost_events_stop_everything_until_the_log_begins_again(
     assert numbers(again.wait_for(1)) == [12]
 
 
+def test_a_history_whose_epochs_were_removed_is_opened_with_a_new_one(
+    valkey_server: ValkeyServer, opener: Opener, prefix: str
+) -> None:
+    a = opener()
+    a.append([draft(n) for n in range(3)], 1.0)
+    valkey_server.command("DEL", f"{{{prefix}}}:epochs")
+    b = opener()
+    assert b.append([draft(3)], 1.0) == [(4, False)]
+    assert b.epochs.survived(a.epochs.cursor(3)) is None
+    assert len(b.after(0, 4, Filter(), 10).records) == 4
+
+
 def test_a_follower_gets_tombstones_and_learns_of_retention(opener: Opener) -> None:
     a, b = opener(Retention(10, None)), opener(Retention(10, None))
     a.append([draft(n) for n in range(10)], 1.0)

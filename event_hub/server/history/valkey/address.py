@@ -9,6 +9,8 @@ absolute). `?prefix=` names the keys, so that several hubs can use one server fo
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
@@ -111,10 +113,13 @@ class ServerAddress:
         if self._scheme in ("unix", "valkey"):
             return redis.connection.UnixDomainSocketConnection, {**options, "path": self._path}
         host, port = self._server(redis)
-        options |= {"host": host, "port": port}
-        if self._tls:
-            return redis.connection.SSLConnection, {**options, **self._tls_options}
-        return redis.connection.Connection, options
+        return self._tcp(redis), {**options, "host": host, "port": port}
+
+    def _tcp(self, redis: Any) -> Callable[..., Any]:
+        """Makes a connection, with TLS if the URL says so."""
+        if not self._tls:
+            return redis.connection.Connection  # type: ignore[no-any-return]
+        return partial(redis.connection.SSLConnection, **self._tls_options)
 
     def _options(self, redis: Any, timeout: float) -> dict[str, Any]:
         # Without these, redis-py resends a command up to ten times, scripts that append included.
@@ -147,7 +152,7 @@ class ServerAddress:
         last: Exception = redis.exceptions.ConnectionError(f"no node of {self.shown} answers")
         options = self._options(redis, CONNECT_TIMEOUT)
         for host, port in self._hosts:
-            connection = redis.connection.Connection(**{**options, "host": host, "port": port, "db": 0})
+            connection = self._tcp(redis)(**{**options, "host": host, "port": port, "db": 0})
             try:
                 connection.send_command("CLUSTER", "KEYSLOT", f"{{{self.prefix}}}:events")
                 slot = connection.read_response()

@@ -107,9 +107,8 @@ class ValkeyHistory(History):
         """Learn epochs, head and floor on a new connection, and begin an epoch if the server has just started."""
         epoch, (known,) = transaction(call, ("HGET", self._meta, "epoch"), ("SCRIPT", "EXISTS", sha("append")))
         opening = ("EVAL", script("open"), 3, self._events, self._meta, self._epochs)
-        if epoch and known:
-            answer = call(*opening, "-", "")
-        else:
+        answer = call(*opening, "-", "") if epoch and known else None
+        if answer is None or not answer[3] or not answer[3][-1].endswith(b" " + answer[0]):  # the list was removed
             begin = (*opening, epoch or "", Epochs.new_name())
             answer, _ = transaction(call, begin, ("SCRIPT", "LOAD", script("append")))
         self._learn(*answer)
