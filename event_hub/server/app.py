@@ -132,7 +132,7 @@ class _Front:
         hub = self._app.opened
         if hub is None or not path.startswith("/api/"):
             return self._flask(environ, start_response)
-        if environ["REQUEST_METHOD"] == "GET" and path.startswith(_READS):
+        if environ["REQUEST_METHOD"] == "GET" and path.startswith(_READS) and principal.kind != "anonymous":
             try:
                 hub.history.catch_up()
             except HistoryError:

@@ -277,7 +277,11 @@ class EventHub:
     def _tell_erased(self, tombstones: Mapping[int, bytes]) -> None:
         """The other processes have the events in memory too."""
         assert self.peers is not None
-        self.peers.tell_all("erased", [[offset, data.decode()] for offset, data in tombstones.items()])
+        told = [[offset, data.decode()] for offset, data in tombstones.items()]
+        if silent := self.peers.tell_all("erased", told):
+            logger.error(
+                "%d other processes did not confirm that they forget what was erased: restart them", len(silent)
+            )
 
     def _erased_elsewhere(self, tombstones: list[tuple[int, str]]) -> None:
         self.eraser.replace_frames({offset: data.encode() for offset, data in tombstones})

@@ -17,6 +17,9 @@ from .facts import Facts, Watched
 from .leases import Lease
 from .membership import Membership
 
+_ATTEMPTS = 3
+_CONFIRM = 2.0
+"""How often, and for how many seconds each time, the others are asked to confirm what they were told."""
 _PAUSE = 0.05
 """Seconds between two looks at what siblings do."""
 
@@ -83,10 +86,14 @@ class Peers:
         """How many subscribers of others such events are for: (type, room, session) of each."""
         return self.membership.notified(events)
 
-    def tell_all(self, method: str, *arguments: Any) -> None:
-        """Call every other process without waiting."""
-        for name in self.others():
-            self.calls.tell(name, method, *arguments)
+    def tell_all(self, method: str, *arguments: Any) -> set[str]:
+        """Call every other process, again if one does not answer; returns those that still have not."""
+        waiting = set(self.others())
+        for _ in range(_ATTEMPTS):
+            if waiting:
+                waiting -= {name for name, _ in self.ask(waiting, method, *arguments, timeout=_CONFIRM)}
+                waiting &= set(self.others())
+        return waiting
 
     def ask(
         self, names: Iterable[str], method: str, *arguments: Any, timeout: float = TIMEOUT
