@@ -40,6 +40,7 @@ def workers_killed(scene: Scene) -> None:
         scene.pause()
         ended = scene.rng.choice(serving(scene.hub))
         os.kill(ended, signal.SIGKILL)
+        until(lambda ended=ended: ended not in serving(scene.hub), "the worker to end")
         if scene.rng.random() < 0.5:
             _replaced(scene.hub, ended)
     until(lambda: len(serving(scene.hub)) == 2, "new workers", 2 * PATIENCE)
