@@ -120,7 +120,7 @@ def test_percentiles_of_few_and_of_none() -> None:
 
 
 def test_the_prediction_is_close_to_the_measurement() -> None:
-    """Both are in the file that the last measurement has written; no load of it gives both a cost and the check."""
+    """Both are in the file that the last measurement has written. One cost is fitted to one worker; two are the check."""
     costs = ServiceTimes.load(FILE)
     for workers in (1, 2):
         assert simulate.predicted(costs, workers, 1) == pytest.approx(costs.measured_rooms[str(workers)], rel=0.35)

@@ -63,7 +63,7 @@ def test_costs_are_those_of_the_quietest_round() -> None:
     assert found.post == pytest.approx(80e-6)
     assert found.follow == pytest.approx(10e-6)
     assert found.delivery == pytest.approx(4e-6)
-    assert found.flush == pytest.approx(30e-6)
+    assert found.flush == pytest.approx(36e-6)
     assert found.append == pytest.approx(10e-6)
     assert found.read == pytest.approx(10e-6)
     assert found.measured_rooms == {"1": 500.0, "2": 900.0}
