@@ -280,8 +280,8 @@ def results(options: argparse.Namespace, costs: ServiceTimes) -> str:
     return "\n\n".join(
         [
             f"Costs of an event in µs, measured on {costs.date}, {costs.machine}: {micro}.",
-            f"Checked: {costs.rooms:,} rooms of one viewer, as many events as the hub takes. One cost is fitted to one worker; "
-            "two are the check.",
+            f"Checked: {costs.rooms:,} rooms of one viewer, as many events as the hub takes. One cost is fitted to one "
+            "worker; two are the check.",
             check(costs, options.seed),
             f"One history, if each event has {viewers} viewers and no part is above {options.load:.0%} of its core:",
             capacities(costs, viewers, options.load),
