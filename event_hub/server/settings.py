@@ -82,11 +82,7 @@ class Settings(BaseModel):
         "hubs can share (docs/scale.md); unset with HUB_WORKERS=2 or more: a Valkey that the hub starts itself",
     )
     workers: int = _setting(
-        "HUB_WORKERS",
-        1,
-        "server processes, which share a history (docs/scale.md); one serves 10,000 subscribers",
-        ge=1,
-        le=64,
+        "HUB_WORKERS", 1, "server processes that share a history; one serves 10,000 subscribers", ge=1, le=64
     )
     retention: Annotated[Retention, BeforeValidator(setting_values.retention)] | None = _setting(
         "HUB_RETENTION", None, "maximum age and size of the history; unset: `7d,1GB`, or `7d,64MB` in memory"
