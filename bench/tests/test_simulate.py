@@ -51,7 +51,7 @@ def test_the_same_seed_gives_the_same_times() -> None:
 
 
 def test_a_quiet_hub_adds_no_waiting() -> None:
-    """What is left is the service, once: here POST, append, flush and one delivery."""
+    """Nothing waits, so each service time counts once: POST, append, flush and one delivery."""
     rng = random.Random(7)
     hub = Simulation(COSTS, [[1]], lambda mean: mean, rng)
     hub.open_loop(1.0, 20.0)

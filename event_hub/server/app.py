@@ -91,7 +91,7 @@ class HubApp(Flask):
 
 
 _READS = ("/api/events", "/api/sessions", "/api/rooms")
-"""Whoever has published an event finds it here, at whichever hub that shares the history."""
+"""A publisher that reads these finds its own events, at any hub that shares the history."""
 
 
 class _Name(PathConverter):

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import msgspec
+
 from ...sse import Cursor
 from ..filters import Filter
 
@@ -33,6 +35,24 @@ class Draft(NamedTuple):
     event_id: str | None
     data: bytes
     """Its JSON, on one line, as it is broadcast."""
+
+
+class Names(msgspec.Struct):
+    """What filters need of an event."""
+
+    type: str
+    room: str | None = None
+    session: str | None = None
+
+
+names_of: Callable[[bytes], Names] = msgspec.json.Decoder(Names).decode
+"""The names in the JSON of an event."""
+
+
+def draft_of(data: bytes) -> Draft:
+    """A stored event as a draft, without its event_id."""
+    names = names_of(data)
+    return Draft(names.type, names.room, names.session, None, data)
 
 
 class Record(NamedTuple):
@@ -68,10 +88,10 @@ class HistoryError(RuntimeError):
 
 
 class HistoryLost(HistoryError):
-    """Events that this hub has delivered, or was about to, are gone. What it delivers next follows `through`, the newest
-    event: what is older is replayed from the history. `epochs`, `head` and `floor` are already those of the history as it is
-    now, so the log has to begin again at once. `reason`: `lost` (the server was restored from an older state) or `retention`
-    (this hub was too far behind)."""
+    """Events that this hub has delivered, or was about to deliver, are gone. The log restarts after `through`, the newest
+    event; older ones are replayed from the history. `epochs`, `head` and `floor` have already changed, so the restart must
+    follow at once. `reason`: `lost` (the server was restored from an older state) or `retention` (this hub was too far
+    behind)."""
 
     def __init__(self, through: int, reason: str) -> None:
         super().__init__(

@@ -183,7 +183,7 @@ class _Response:
 
 
 class StreamRequest(NamedTuple):
-    """A plain GET of the stream, whoever sends it. `environ`: all of it but for the client's address and connection."""
+    """A plain GET of the stream, from any client. `environ`: without the client's address and connection."""
 
     environ: dict[str, Any]
     keep_alive: bool

@@ -199,5 +199,5 @@ def find_server() -> str:
         pass
     found = shutil.which("valkey-server") or shutil.which("redis-server")
     if found is None:
-        raise HistoryError(f"there is no Valkey that the hub could start: {INSTALL}, or set HUB_HISTORY=redis://…")
+        raise HistoryError(f"no Valkey server is installed: {INSTALL}, or set HUB_HISTORY=redis://…")
     return found

@@ -12,11 +12,10 @@ import threading
 from collections.abc import Callable, Sequence
 from itertools import groupby
 
-import msgspec
-
 from ... import sse
 from ..filters import Filter
-from ..history import Draft, History, HistoryError, HistoryLost, Stored
+from ..history import History, HistoryError, HistoryLost, Stored
+from ..history.base import draft_of
 from ..history.health import HistoryHealth
 from .broadcast import Broadcast
 from .log import View
@@ -30,25 +29,10 @@ _RETRY = 1.0
 """Seconds between two attempts to follow a history that fails."""
 
 
-class _Names(msgspec.Struct):
-    type: str
-    room: str | None = None
-    session: str | None = None
-
-
-_decode = msgspec.json.Decoder(_Names).decode
-
-
 def _names(event: Stored) -> tuple[str, str | None, str | None]:
     """What filters look at: type, room and session."""
     _, (type, room, session, _, _) = event
     return type, room, session
-
-
-def _draft(data: bytes) -> Draft:
-    """The event `data` with what filters need of it."""
-    names = _decode(data)
-    return Draft(names.type, names.room, names.session, None, data)
 
 
 class Delivery:
@@ -143,7 +127,7 @@ class Delivery:
         log, history = self._broadcast.log, self._history
         while log.head < until:
             page = history.after(log.head, until, Filter(), PAGE)
-            events = [(offset, _draft(data)) for offset, data in page.records]
+            events = [(offset, draft_of(data)) for offset, data in page.records]
             with self._broadcast.lock:
                 self._feed(events)
                 log.head = max(log.head, page.through)

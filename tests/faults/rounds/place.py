@@ -16,7 +16,7 @@ from ...valkeys import ValkeyServer, command
 @dataclass
 class Place:
     """`environ`: settings of every hub. `server`: the Valkey that they share. `linked`: each hub reaches it through a proxy
-    of its own. `command`: sends one command to the Valkey that the hubs use, whoever started it."""
+    of its own. `command`: sends one command to the Valkey that the hubs use."""
 
     environ: dict[str, str] = field(default_factory=dict)
     server: ValkeyServer | None = None

@@ -46,7 +46,7 @@ def is_temporary(error: BaseException) -> bool:
 
 
 def asks_to_open(error: BaseException) -> bool:
-    """Whether the server has started since the history was opened, or another hub has begun an epoch."""
+    """Whether the history must be opened again: the server has restarted, or another hub has begun an epoch."""
     return isinstance(error, load_redis().exceptions.NoScriptError) or str(error).startswith(
         ("OTHEREPOCH", "NOHISTORY", "NOSCRIPT")
     )

@@ -147,7 +147,7 @@ class ValkeyHistory(History):
 
     def append(self, drafts: Sequence[Draft], at: float) -> list[Appended]:
         """As `History.append`. If it raises, the events may have been stored all the same: then `follow` yields them, and
-        a publisher that sends them again is told by their event_ids that they are duplicates."""
+        if they are sent again, they are recognized as duplicates by their event_ids."""
         if self._failure is not None:
             raise HistoryError(self._failure)
         self._check_lost()

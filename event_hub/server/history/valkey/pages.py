@@ -5,24 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-import msgspec
-
 from ...filters import Filter
-from ..base import PAGE_BYTES, SCAN, TOMBSTONE, Draft, HistoryPage, Record
+from ..base import PAGE_BYTES, SCAN, TOMBSTONE, Draft, HistoryPage, Names, Record, draft_of, names_of
 
 _READ = 500
 """Entries in one read: half a millisecond of work."""
 _FIRST = 50
 """Entries in the first read: their size, which is not known yet, can be 64 KiB each."""
-
-
-class _Names(msgspec.Struct):
-    type: str
-    room: str | None = None
-    session: str | None = None
-
-
-_names = msgspec.json.Decoder(_Names).decode
 
 
 class Entry(NamedTuple):
@@ -37,15 +26,14 @@ class Entry(NamedTuple):
         """The event with what filters need of it."""
         if self.erased:
             return Draft(TOMBSTONE, None, None, None, self.data)
-        names = _names(self.data)
-        return Draft(names.type, names.room, names.session, None, self.data)
+        return draft_of(self.data)
 
     def passes(self, filter: Filter) -> bool:
-        names = _names(self.data) if not self.erased else _ERASED
+        names = names_of(self.data) if not self.erased else _ERASED
         return filter.matches(names.type, names.room, names.session)
 
 
-_ERASED = _Names(TOMBSTONE)
+_ERASED = Names(TOMBSTONE)
 
 
 def entries_of(answer: list[Any]) -> list[Entry]:
