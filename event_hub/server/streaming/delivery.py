@@ -74,8 +74,11 @@ class Delivery:
         """Deliver consecutive batches of new events; returns for each how many subscribers its events were for. Raises
         `HistoryLost` if the history has lost them since they were appended: their offsets are those of other events now."""
         log = self._broadcast.log
-        first = next((batch[0][0] for batch in batches if batch), 0)
-        last = next((batch[-1][0] for batch in reversed(batches) if batch), 0)
+        if len(batches) == 1 and batches[0]:
+            first, last = batches[0][0][0], batches[0][-1][0]
+        else:
+            first = next((batch[0][0] for batch in batches if batch), 0)
+            last = next((batch[-1][0] for batch in reversed(batches) if batch), 0)
         epoch = self._history.epochs.of(last)
         if first > log.head + 1:
             if not self._history.shared:
@@ -98,6 +101,10 @@ class Delivery:
     def _feed(self, events: Sequence[Stored]) -> int:
         """Append to the log what it does not have; returns how many subscribers the events are for. With the lock held."""
         broadcast, log = self._broadcast, self._broadcast.log
+        if len(events) == 1 and events[0][0] == log.head + 1:  # the usual case, so on a short path
+            ((offset, (type, room, session, _, data)),) = events
+            frame = sse.frame(self._history.epochs.of(offset), offset, data)
+            return sum([len(view.subscribers) for view in broadcast.publish(offset, frame, type, room, session)])
         views: set[View] = set()
         known = 0
         while known < len(events) and events[known][0] <= log.head:
