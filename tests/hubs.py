@@ -75,7 +75,11 @@ class HubProcess:
         clean = {
             k: v for k, v in os.environ.items() if not k.startswith(("HUB_", "LIVEKIT_", "AGENT_", "OPENAI_", "PORT"))
         }
-        defaults = {"HUB_HISTORY": "memory:", "HUB_AGENT_STATE": str(folder / "agents")}
+        defaults = {
+            "HUB_HISTORY": "memory:",
+            "HUB_AGENT_STATE": str(folder / "agents"),
+            "HUB_RECORDINGS": str(folder / "recordings"),
+        }
         self.environ = {**clean, **defaults, **own, **environ, "PORT": str(self.port)}
         self.log = folder / f"hub-{self.port}.log"
         self.preexec = preexec

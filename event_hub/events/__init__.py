@@ -42,6 +42,7 @@ from .lifecycle import (
     UsageUpdated,
     UserStateChanged,
 )
+from .recordings import RecordingAvailable, TraceAvailable
 from .stream import Heartbeat, StreamClosing, StreamGap, StreamOpened
 
 __all__ = [
@@ -68,6 +69,7 @@ __all__ = [
     "LiveKitWebhook",
     "MetricsCollected",
     "OverlappingSpeech",
+    "RecordingAvailable",
     "SessionEnded",
     "SessionStarted",
     "SipDtmfReceived",
@@ -78,6 +80,7 @@ __all__ = [
     "ToolCallFinished",
     "ToolCallStarted",
     "ToolCallUpdated",
+    "TraceAvailable",
     "Transcript",
     "TurnMetrics",
     "UsageUpdated",

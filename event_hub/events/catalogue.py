@@ -10,6 +10,7 @@ from pydantic_core import SchemaValidator, core_schema
 
 from . import conversation as c
 from . import lifecycle as s
+from . import recordings as r
 from . import stream as h
 from .envelope import MILLISECONDS, Event
 from .structs import list_of_structs
@@ -46,6 +47,8 @@ _POSTED: tuple[type[Event], ...] = (
     s.AgentProcessStarted,
     s.AgentProcessExited,
     s.EventsDropped,
+    r.RecordingAvailable,
+    r.TraceAvailable,
 )
 _FROM_THE_HUB: tuple[type[Event], ...] = (
     h.Heartbeat, h.StreamOpened, h.StreamGap, h.StreamClosing, h.EventErased, h.EventsErased,

@@ -24,6 +24,18 @@ class SessionStarted(Event):
     type: Literal["session_started"]
     mode: Text | None = Field(None, description="how the agent was started")
     agent: Text | None = Field(None, description="the agent's name")
+    job: Name | None = Field(None, description="LiveKit's job")
+    primary: bool | None = Field(
+        None, description="it is the session of its job that LiveKit records; false: another one"
+    )
+    room_sid: Name | None = Field(
+        None, description="LiveKit's id of the room: a room's name can come again, this cannot"
+    )
+    agent_name: Text | None = Field(None, description="the name that the agent is dispatched by")
+    told: Text | None = Field(
+        None,
+        description="`afterwards`: the agent reported nothing itself, so this was made from its recording and spans",
+    )
 
 
 class SessionEnded(Event):

@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from .errors import RequestError
 from .history import HistoryError, open_history
 from .http.hang_up import UNREAD, ThenClose
 from .http.problems import check_encoding, refuse
-from .http.routes import data, docs, events, operations, page, room_transcript, sessions, webhook
+from .http.routes import data, docs, events, observability, operations, page, room_transcript, sessions, traces, webhook
 from .http.routes import stream as stream_route
 from .http.routes.agent import AgentRoutes
 from .http.routes.forget import ForgetRoute
@@ -195,6 +196,16 @@ def create_app(settings: Settings | None = None, *, static: Path | None = None) 
         view_func=lambda room, form: room_transcript.transcript(app.hub(), room, form),
         endpoint="room_transcript",
     )
+    for view in (traces.trace, traces.logs):
+        app.add_url_rule(
+            f"/api/sessions/<name:id>/{view.__name__}",
+            view_func=lambda id, view=view: view(app.hub(), id),
+            endpoint=view.__name__,
+        )
+    for signal, paths in observability.PATHS.items():
+        for path in paths:
+            route(path, partial(observability.take_otlp, signal=signal), "POST")
+    route(observability.RECORDINGS, observability.take_recording, "POST")
     route("/api/health", operations.health)
     app.add_url_rule("/api/health/live", "live", operations.live, methods=["GET"])
     route("/api/subscribers", operations.subscribers)

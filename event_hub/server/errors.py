@@ -29,8 +29,10 @@ _KINDS = (
     Kind("bad_filter", 400, "Invalid filter", "Use fewer or shorter rooms, types and sessions, or a pattern such as room=support-*."),
     Kind("bad_parameter", 400, "Invalid parameter", "Correct the parameter in `field`."),
     Kind("bad_request", 400, "Invalid request", "Send a valid HTTP request, in UTF-8."),
+    Kind("bad_recording", 422, "Invalid recording", "Upload OGG Opus with one or two channels, as LiveKit's agents record it."),
     Kind("bad_signature", 401, "Invalid signature", "Use the same LIVEKIT_API_KEY and LIVEKIT_API_SECRET for the LiveKit server and this hub."),
     Kind("unauthorized", 401, "Credential required", "Send a key: -H 'Authorization: Bearer KEY', or ?access_token=KEY for EventSource; on the page, sign in."),
+    Kind("recording_disabled", 401, "Recording disabled", "Nothing is to be uploaded: the operator has switched it off."),
     Kind("bad_credential", 401, "Invalid credential", "Use a key of this hub, or a token that is signed with its LIVEKIT_API_KEY and LIVEKIT_API_SECRET."),
     Kind("credential_expired", 401, "Credential expired", "Get a new token or link, or sign in again."),
     Kind("forbidden", 403, "Permission denied", "Ask the operator for a key with the required permission."),
@@ -38,6 +40,7 @@ _KINDS = (
     Kind("forbidden_address", 403, "Address not allowed", "Set HUB_CONTROL_KEYS on the hub to require keys, or HUB_AUTH=open if everyone who can reach its port may do everything."),
     Kind("not_found", 404, "Not found", "See /docs for the existing paths."),
     Kind("unknown_agent", 404, "Unknown agent", "See /api/agent/status for the existing agents."),
+    Kind("no_recording", 404, "No recording", "See `recording` and `trace` of /api/sessions/<id>: it has them once they were uploaded."),
     Kind("unknown_session", 404, "Unknown session", "See /api/sessions for the existing sessions. In a URL, names must be percent-encoded."),
     Kind("method_not_allowed", 405, "Method not allowed", "See /docs for the methods of this path."),
     Kind("body_timeout", 408, "Body timed out", "Send the whole body without pauses.", retry=True),
@@ -63,6 +66,7 @@ _KINDS = (
     Kind("agent_unavailable", 503, "Agent cannot be started", "The operator must fix HUB_AGENT or HUB_AGENT_STATE as `detail` says."),
     Kind("livekit_not_configured", 503, "LiveKit not configured", "Set the variables in `missing`, in the environment or in .env, and restart the hub."),
     Kind("history_unavailable", 503, "History unavailable", "Retry later. The operator must fix the problem in `detail`.", retry=True),
+    Kind("recordings_unavailable", 503, "Recordings cannot be kept", "Retry later. The operator must fix the problem in `detail`.", retry=True),
     Kind("draining", 503, "Hub is shutting down", "Retry in a moment, when the next hub is up.", retry=True),
 )  # fmt: skip
 

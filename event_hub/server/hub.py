@@ -31,6 +31,9 @@ from .forward.forwarding import DRAIN as FORWARD_DRAIN
 from .forward.forwarding import Forwarding
 from .history import Appended, Draft, History, HistoryError, HistoryReader
 from .history.health import HistoryHealth
+from .recordings.joining import Found
+from .recordings.recordings import Recordings
+from .recordings.store import Job, StoreError
 from .scoped_sessions import ScopedSessions
 from .settings import Settings
 from .streaming.broadcast import Broadcast
@@ -115,6 +118,9 @@ class EventHub:
             from .redacting import Redacting
 
             self.redacting = Redacting(settings.redact)
+        self.recordings = Recordings(
+            settings, lambda events: self.publish(events, batch=True), self._session_of_job, self.clock
+        )
         self._history = history
         self._delivery = Delivery(
             self.broadcast, history, self.history_health, self._history_restarted, self.forwarding.wake
@@ -151,6 +157,7 @@ class EventHub:
         self._delivery.start()
         self._upkeep.start()
         self.forwarding.start()
+        self.recordings.start()
         self.agents.open()
 
     def _peers(self, history: History) -> Peers | None:
@@ -248,6 +255,10 @@ class EventHub:
             with self.history_health.reading(), self.sessions.of(None).sessions() as (known, _):
                 sessions = known.find(selector.session, selector.room)
         erased = self.eraser.forget(Selection(selector, sessions), folder_of(self.settings).logs(), dry_run=dry_run)
+        jobs = self._uploads_of(selector, sessions)
+        erased = erased._replace(recordings=len(jobs))
+        if not dry_run:
+            self.recordings.erase(jobs)
         if erased.events and not dry_run:
             named = {"session": selector.session, "room": selector.room}
             event: dict[str, Any] = {
@@ -261,6 +272,16 @@ class EventHub:
         if not dry_run:
             self.eraser.scrub_now()
         return erased
+
+    def _uploads_of(self, selector: Selector, sessions: list[Session]) -> list[Job]:
+        """What agents uploaded of the selected sessions, or of the selected room. A recording is whole: a participant alone
+        is not erased from it."""
+        if selector.participant is not None or not (selector.session or selector.room):
+            return []
+        try:
+            return self.recordings.jobs_of([session.job for session in sessions], selector)
+        except StoreError as error:
+            raise RequestError("recordings_unavailable", str(error)) from None
 
     def _events_erased(self) -> None:
         """Some events of an erasure that is in progress are erased."""
@@ -290,6 +311,11 @@ class EventHub:
     def _clear_caches(self) -> None:
         self.sessions.clear()
         self.condensed.clear()
+
+    def _session_of_job(self, job: str) -> Found | None:
+        with self.history_health.reading(), self.sessions.of(None).sessions() as (known, _):
+            session = known.of_job(job)
+            return None if session is None else Found(session.room, session.session, session.id)
 
     # -- operators ---------------------------------------------------------------------------------------------------
 
@@ -362,6 +388,7 @@ class EventHub:
         self.forwarding.close()
         self.broadcast.stop()
         self._upkeep.stop()
+        self.recordings.stop()
         if self.peers is not None:
             self.peers.stop()
         try:

@@ -161,3 +161,9 @@ def keys_in(path: str) -> tuple[key_entries.KeyEntry, ...]:
 def keys_file(path: str) -> str:
     keys_in(path)
     return path
+
+
+def recordings(text: str) -> str:
+    if "://" in text or "\0" in text:
+        raise ValueError("is not a folder: write var/recordings, or off")
+    return text

@@ -9,10 +9,8 @@ from typing import Annotated, Any, Literal, Self, cast
 from dotenv import dotenv_values
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
     ConfigDict,
-    Field,
     PrivateAttr,
     SecretStr,
     ValidationError,
@@ -30,6 +28,8 @@ from .forward.internal_addresses import Internal, parse_internal
 from .forward.targets import WEBHOOK, Target
 from .forward.targets import parse as parse_targets
 from .history import OWN_VALKEY, Retention
+from .recording_settings import Duration, RecordingSettings, Size
+from .recording_settings import setting as _setting
 from .redaction_setting import Redaction
 from .setting_values import RoomRetention
 from .units import seconds as seconds
@@ -60,15 +60,7 @@ class SettingsError(ValueError):
     """Some settings are wrong; the text names each, on a line of its own."""
 
 
-Duration = Annotated[float, BeforeValidator(seconds), Field(gt=0)]
-Size = Annotated[int, BeforeValidator(size), Field(gt=0)]
-
-
-def _setting(name: str, default: Any, about: str, **limits: Any) -> Any:
-    return Field(default, alias=name, description=about, validate_default=True, **limits)
-
-
-class Settings(BaseModel):
+class Settings(RecordingSettings):
     """Every setting with its default. `Settings.load()` reads them."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", arbitrary_types_allowed=True)
@@ -393,7 +385,10 @@ class Settings(BaseModel):
     def table(cls) -> list[tuple[str, str, str]]:
         """Name, default and description of each setting, for `--help` and the README."""
         rows = []
-        for field in cls.model_fields.values():
+        fields = cls.model_fields
+        inherited = RecordingSettings.model_fields.keys()
+        for name in [*(name for name in fields if name not in inherited), *inherited]:
+            field = fields[name]
             default = "unset" if field.default in (None, "") else str(field.default)
             rows.append((str(field.alias), default, field.description or ""))
         return rows

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import functools
 import logging
-import sys
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
 
 from .erasure.eraser import Eraser
 from .history import History, HistoryError
 from .history.health import HistoryHealth
+from .real_thread import in_real_thread
 from .setting_values import RoomRetention
 
 logger = logging.getLogger(__name__)
@@ -56,7 +54,7 @@ class Upkeep:
         self._thread = threading.Thread(target=self._loop, name="hub-upkeep", daemon=True)
 
     def start(self) -> None:
-        _in_real_thread(lambda: None)  # the thread pool starts now, while descriptors are available
+        in_real_thread(lambda: None)  # the thread pool starts now, while descriptors are available
         self._thread.start()
 
     def stop(self) -> None:
@@ -134,33 +132,4 @@ class Upkeep:
             )
 
     def _checkpoint(self) -> None:
-        _in_real_thread(self._history.maintain)
-
-
-def _error_of(function: Any) -> HistoryError | None:
-    """The `HistoryError` that `function` raises: gevent would print one that leaves its thread, with a traceback."""
-    try:
-        function()
-    except HistoryError as error:
-        return error
-    return None
-
-
-def _in_real_thread(function: Any) -> None:
-    """Call `function` off the event loop: in a thread of the operating system if gevent has patched threads, otherwise
-    here, which is such a thread already."""
-    monkey = sys.modules.get("gevent.monkey")
-    if monkey is not None and monkey.is_module_patched("threading"):
-        error = _real_thread().apply(_error_of, (function,))
-        if error is not None:
-            raise error
-    else:
-        function()
-
-
-@functools.cache
-def _real_thread() -> Any:
-    """A pool of its own: gevent's default pool of ten also resolves host names, each of which can take a minute."""
-    from gevent.threadpool import ThreadPool
-
-    return ThreadPool(1)
+        in_real_thread(self._history.maintain)

@@ -33,6 +33,8 @@ class Sessions:
         self._named: dict[str, list[Session]] = {}
         self._run_by: dict[str, dict[Session, None]] = {}
         """The sessions that an agent process runs, by its id."""
+        self._of_job: dict[str, Session] = {}
+        """The session of each job: the one that its agent told, if it told any."""
         self._awake: dict[str, dict[_Key, Session]] = {}
         """By room, the sessions with an event since LiveKit last closed it: when it is closed again, these end."""
 
@@ -51,6 +53,10 @@ class Sessions:
             found += [nameless] if nameless else []
         found = [session for session in found if room is None or session.room == room]
         return sorted(found, key=lambda session: -session.last)
+
+    def of_job(self, job: str) -> Session | None:
+        """The session of LiveKit's job."""
+        return self._of_job.get(job)
 
     def forget_before(self, floor: int) -> None:
         """Forget the sessions that have no event after offset `floor`."""
@@ -72,6 +78,10 @@ class Sessions:
     def _give(self, session: Session, event: Event, offset: int) -> None:
         before = session.process
         session.take(event, offset)
+        if session.job is not None and event["type"] == "session_started":
+            known = self._of_job.get(session.job)
+            if known is None or known.told:
+                self._of_job[session.job] = session
         if session.process != before:
             self._leave(before, session)
             if session.process is not None:
@@ -163,6 +173,8 @@ class Sessions:
 
     def _forget(self, session: Session) -> None:
         self._leave(session.process, session)
+        if session.job is not None and self._of_job.get(session.job) is session:
+            del self._of_job[session.job]
         del self._sessions[session.room, session.session]
         self._sleep(session)
         if session.room is not None and self._latest.get(session.room) is session:

@@ -30,8 +30,9 @@ class Session:
 
     __slots__ = (
         "_samples", "agent", "agent_speaking", "agent_state", "began", "counts", "ended", "ended_at", "exits",
-        "first", "first_name", "items", "last", "mode", "nameless", "opened", "process", "reason", "room", "roomless",
-        "session", "since", "spoke", "started_at", "touched", "turns", "until", "updated_at", "usage",
+        "first", "first_name", "items", "job", "last", "mode", "nameless", "opened", "process", "reason", "recording",
+        "room", "room_sid", "roomless",
+        "session", "since", "spoke", "started_at", "told", "touched", "trace", "turns", "until", "updated_at", "usage",
         "user_speaking", "user_state", "utterances",
     )  # fmt: skip
 
@@ -51,6 +52,13 @@ class Session:
         self.agent: str | None = None
         self.mode: str | None = None
         self.reason: str | None = None
+        self.job: str | None = None
+        """LiveKit's job, of which this is the session that is recorded."""
+        self.room_sid: str | None = None
+        self.told = False
+        """Its events were made afterwards, from what its agent uploaded."""
+        self.recording: dict[str, Any] | None = None
+        self.trace: dict[str, Any] | None = None
         self.process: str | None = None
         """The id of the agent process that runs it, if a hub started that process."""
         self.exits: list[tuple[int, Event]] = []
@@ -135,6 +143,9 @@ class Session:
             "session": self.session,
             "agent": self.agent,
             "mode": self.mode,
+            "job": self.job,
+            "room_sid": self.room_sid,
+            "told": "afterwards" if self.told else None,
             "status": "ended" if self.ended else "live",
             "reason": self.reason if self.ended else None,
             "state": {
@@ -151,6 +162,8 @@ class Session:
             "speech": {"user": self.turns.user_seconds, "agent": self.turns.agent_seconds},
             "latency": self._samples.summary(),
             "usage": self.usage,
+            "recording": self.recording,
+            "trace": self.trace,
         }
 
     def document(self) -> dict[str, Any]:
@@ -216,6 +229,12 @@ class Session:
         models = event.get("model_usage")
         self.usage = models if isinstance(models, list) else []
 
+    def _recorded(self, event: Event) -> None:
+        self.recording = {key: event[key] for key in ("duration", "channels", "started", "url") if key in event}
+
+    def _traced(self, event: Event) -> None:
+        self.trace = {key: event[key] for key in ("complete", "url") if key in event}
+
     def _handoff(self, event: Event) -> None:
         self.counts["handoffs"] += 1
         self.agent = name(event, "new_agent") or self.agent
@@ -230,6 +249,10 @@ class Session:
         self.process = None
         self.agent = name(event, "agent") or self.agent
         self.mode = name(event, "mode") or self.mode
+        if event.get("primary") is not False:
+            self.job = name(event, "job") or self.job
+        self.room_sid = name(event, "room_sid") or self.room_sid
+        self.told = event.get("told") is not None
 
     def _ended(self, event: Event) -> None:
         self.settle()
@@ -282,6 +305,8 @@ _HANDLERS: dict[str, Callable[[Session, Event], None]] = {
     "events_dropped": Session._dropped,
     "usage_updated": Session._usage,
     "agent_handoff": Session._handoff,
+    "recording_available": Session._recorded,
+    "trace_available": Session._traced,
     "session_started": Session._started,
     "session_ended": Session._ended,
     "livekit_room_finished": Session.room_finished,

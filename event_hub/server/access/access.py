@@ -23,6 +23,7 @@ from .key_entries import SHORT, KeyEntry
 from .keys import KeyRing
 from .limits import Limits
 from .livekit import LiveKitTokens
+from .needs import Need, authorise
 from .principal import ANONYMOUS, KEY, LOCAL, Grant, Principal
 
 logger = logging.getLogger(__name__)
@@ -112,6 +113,20 @@ class Access:
         if text.count(".") == 2 and self._livekit is not None:
             return self._livekit.principal(text)
         raise RequestError(_BAD, "the credential is not a key of this hub")
+
+    def check_may_record(self, principal: Principal, authorization: str) -> None:
+        """Raise `RequestError` unless a request may upload recordings and traces: with LiveKit's own token for that, or as
+        one that may publish everything. `authorization`: its header."""
+        scheme, _, token = authorization.strip().partition(" ")
+        if self._livekit is not None and scheme.lower() == "bearer" and token.count(".") == 2:
+            if principal.refusal is None:
+                if self._livekit.may_record(token.strip()):
+                    return
+                raise RequestError(_BAD, "the token has no observability.write")
+        elif principal.grant.publish is None:
+            return
+        authorise(principal, Need.PUBLISH)
+        raise RequestError("forbidden", f"{principal.label} may publish for some rooms only, and so cannot upload")
 
     def of_cookie(self, text: str) -> Principal:
         """The principal of a sign-in cookie; raises `RequestError`."""

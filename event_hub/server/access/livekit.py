@@ -78,6 +78,11 @@ class LiveKitTokens:
             raise RequestError("bad_credential", "the LiveKit token is not for this hub's LIVEKIT_API_KEY")
         return claims
 
+    def may_record(self, token: str) -> bool:
+        """Whether a token lets its holder upload recordings and traces; raises `RequestError` if it is not valid."""
+        observability = self._claims(token).get("observability")
+        return isinstance(observability, dict) and observability.get("write") is True
+
 
 def _principal(claims: dict[str, Any]) -> Principal:
     """The principal of verified claims."""

@@ -28,7 +28,8 @@ _decode: Callable[[bytes], dict[str, Any]] = msgspec.json.Decoder().decode
 
 
 class Erased(NamedTuple):
-    """What was erased, or would be: `bytes` of events in the history, `lines` in `files` of forwarding targets. `receivers`:
+    """What was erased, or would be: `bytes` of events in the history, `lines` in `files` of forwarding targets,
+    `recordings` with their traces and logs. `receivers`:
     webhook receivers, which may have got the events. `agent_logs`: the folder of the agents' logs, which are not erased; or
     None."""
 
@@ -37,6 +38,7 @@ class Erased(NamedTuple):
     sessions: int
     lines: int
     files: int
+    recordings: int
     receivers: list[str]
     agent_logs: str | None
     dry_run: bool
@@ -102,7 +104,7 @@ class Eraser:
             if not dry_run and events:
                 lines += self._from_files(selection, dry_run=False).lines  # what was forwarded meanwhile
             receivers = [target.shown for target in self._targets if target.kind == WEBHOOK]
-            return Erased(events, size, len(sessions), lines, found.files, receivers, agent_logs, dry_run)
+            return Erased(events, size, len(sessions), lines, found.files, 0, receivers, agent_logs, dry_run)
 
     def _from_files(self, selection: Selection, *, dry_run: bool) -> ErasedLines:
         try:

@@ -105,6 +105,42 @@ def _deadline(seconds: float) -> Iterator[None]:
         timer.close()
 
 
+def pieces(environ: dict[str, Any], limit: int, timeout: float) -> Iterator[bytes]:
+    """The body piece by piece, at most `limit` bytes; raises `RequestError`. `timeout`: seconds to wait for each piece."""
+    declared = environ.get("CONTENT_LENGTH") or ""
+    if declared and not (declared.isascii() and declared.isdigit()):
+        raise RequestError("bad_body", "Content-Length is not a number")
+    if declared and int(declared) > limit:
+        raise RequestError("body_too_large", f"the body has {declared} bytes, the limit is {limit}", limit=limit)
+    if not declared and not environ.get("wsgi.input_terminated"):
+        return
+    source, connection = environ["wsgi.input"], environ.get("gunicorn.socket")
+    received = 0
+    try:
+        while not declared or received < int(declared):
+            if isinstance(connection, Metered):
+                connection.meter(_MOST_RECEIVED)
+            size = _PIECE if not declared else min(_PIECE, int(declared) - received)
+            with _deadline(timeout):
+                try:
+                    piece = source.read(size)
+                except RequestError:
+                    raise
+                except Exception as error:
+                    raise RequestError("bad_body", f"the body is incomplete or is not valid HTTP: {error!r}") from None
+            if not piece:
+                break
+            received += len(piece)
+            if received > limit:
+                raise RequestError("body_too_large", f"the body has more than {limit} bytes", limit=limit)
+            yield piece
+    finally:
+        if isinstance(connection, Metered):
+            connection.meter(None)
+    if declared and received < int(declared):
+        raise RequestError("bad_body", f"the body ended after {received} of {declared} bytes")
+
+
 def decode(body: bytes, content_type: str, most: int) -> tuple[list[Any], bool]:
     """The events in `body`, and whether they are a batch; raises `RequestError`. Decodes at most `most` + 1 lines."""
     kind, _, parameters = content_type.partition(";")

@@ -67,20 +67,20 @@ def rooms(hub: EventHub) -> Response:
 
 def session(hub: EventHub, id: str) -> Response:
     """One session: states, turns, conversation, and the cursor after which to resume the stream."""
-    with _found(hub, id) as (found, through):
-        _, inside = reader(hub).whole(found)
-        return _json(_about(hub, found, through)[:-1] + b"," + inside[1:])
+    with found(hub, id) as (chosen, through):
+        _, inside = reader(hub).whole(chosen)
+        return _json(_about(hub, chosen, through)[:-1] + b"," + inside[1:])
 
 
 def transcript(hub: EventHub, id: str, form: str) -> Response:
     """The transcript of one session, in one of the `FORMS`."""
     check_form(form)
     names = parse(TranscriptQuery, request.args).names()
-    with _found(hub, id) as (found, through):
+    with found(hub, id) as (chosen, through):
         if form in captions.FORMS:
-            text = captions.FORMS[form](cooperatively(captions.cues(reader(hub).spoken(found), names)))
+            text = captions.FORMS[form](cooperatively(captions.cues(reader(hub).spoken(chosen), names)))
             return file(text.encode(), form)
-        whole, _ = reader(hub).whole(found)
+        whole, _ = reader(hub).whole(chosen)
         document = whole.parts()
         document["conversation"] = list(cooperatively(document["conversation"]))
     if form == "md":
@@ -103,8 +103,8 @@ def reader(hub: EventHub) -> SessionReader:
     """The sessions that the current request may see: the same reader throughout the request, even if it is not kept."""
     if "session_reader" not in g:
         g.session_reader = hub.sessions.of(principal_of(request.environ).grant.subscribe)
-    found: SessionReader = g.session_reader
-    return found
+    kept: SessionReader = g.session_reader
+    return kept
 
 
 @contextmanager
@@ -116,7 +116,9 @@ def reading(hub: EventHub) -> Iterator[tuple[Sessions, int]]:
 
 
 @contextmanager
-def _found(hub: EventHub, id: str) -> Iterator[tuple[Session, int]]:
+def found(hub: EventHub, id: str) -> Iterator[tuple[Session, int]]:
+    """The session of this id that the current request may see, and the offset up to which its events are included; raises
+    `RequestError`."""
     query = parse(SessionQuery, request.args)
     with reading(hub) as (known, through):
         namesakes = known.find(id, query.room or None)

@@ -1,0 +1,17 @@
+"""The query parameters of what agents have uploaded."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from .queries import SessionQuery
+
+
+class SessionLogsQuery(SessionQuery):
+    level: Literal["trace", "debug", "info", "warning", "error", "critical"] = Field(
+        "info", description="the lowest level to list"
+    )
+    after: int = Field(0, ge=0, description="the `next` of the page before")
+    limit: int = Field(1000, ge=1, le=10_000, description="maximum number of lines")

@@ -1,0 +1,41 @@
+"""The settings of what agents upload: recordings, traces, logs."""
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from . import setting_values
+from .history import Retention
+from .units import seconds, size
+
+Duration = Annotated[float, BeforeValidator(seconds), Field(gt=0)]
+Size = Annotated[int, BeforeValidator(size), Field(gt=0)]
+
+
+def setting(name: str, default: Any, about: str, **limits: Any) -> Any:
+    """A field of the settings. `name`: of its environment variable."""
+    return Field(default, alias=name, description=about, validate_default=True, **limits)
+
+
+class RecordingSettings(BaseModel):
+    """The part of `Settings` that concerns recordings."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", arbitrary_types_allowed=True)
+
+    recordings: Annotated[str, AfterValidator(setting_values.recordings)] = setting(
+        "HUB_RECORDINGS",
+        "var/recordings",
+        "folder for what agents upload with LIVEKIT_OBSERVABILITY_URL: recordings, traces, logs; `off`: agents are told to "
+        "upload nothing",
+    )
+    recordings_retention: Annotated[Retention, BeforeValidator(setting_values.retention)] = setting(
+        "HUB_RECORDINGS_RETENTION", "30d,10GB", "maximum age and size of these"
+    )
+    max_recording: Size = setting(
+        "HUB_MAX_RECORDING", "512MiB", "maximum size of one upload; an hour takes about 54 MB"
+    )
+    trace_content: Annotated[bool, BeforeValidator(setting_values.switch)] = setting(
+        "HUB_TRACE_CONTENT",
+        "0",
+        "1: keep all attributes of spans and logs: prompts, whole contexts, exceptions, paths; 0: only figures and ids",
+    )
