@@ -7,7 +7,7 @@ subscribers. So only the developers' environment needs apispec."""
 from __future__ import annotations
 
 import re
-from typing import Any, NamedTuple
+from typing import Any
 
 from apispec import APISpec
 from pydantic import BaseModel
@@ -23,6 +23,10 @@ from .json_schema import COUNT, CURSOR, FLAG, REF, TEXT, array, or_null, record,
 from .openapi_access import SCHEMAS as ACCESS
 from .openapi_access import SCHEMES, security
 from .openapi_agents import SCHEMAS as AGENTS
+from .openapi_recordings import BODIES as UPLOADS
+from .openapi_recordings import ROWS as RECORDINGS
+from .openapi_recordings import SCHEMAS as RECORDING_SCHEMAS
+from .openapi_row import BODY_ERRORS, JSON, Row
 from .openapi_sessions import SCHEMAS as SESSIONS
 from .openapi_sessions import TRANSCRIPTS
 from .queries import (
@@ -41,119 +45,95 @@ from .queries import (
     TranscriptQuery,
 )
 
-_JSON = "application/json"
-
-
-class _Row(NamedTuple):
-    """One operation. `answers`: media type → schema of a successful response. `body`: the model of the request body."""
-
-    path: str
-    method: str
-    tag: str
-    summary: str
-    query: type[BaseModel] | None
-    answers: dict[str, Any]
-    errors: tuple[str, ...] = ()
-    success: tuple[str, ...] = ("200",)
-    body: type[BaseModel] | None = None
-
-
-_BODY_ERRORS = (
-    "bad_json",
-    "bad_body",
-    "body_timeout",
-    "body_too_large",
-    "unsupported_media_type",
-    "unsupported_encoding",
-)
-_TABLE: tuple[_Row, ...] = (
-    _Row(
+_TABLE: tuple[Row, ...] = (
+    Row(
         "/api/stream", "get", "stream", "Stream events live as Server-Sent Events", StreamQuery,
         {"text/event-stream": {"type": "string", "examples": ['id: 3f9ac0d1-42\ndata: {"type":"agent_ready"}\n\n']}},
         ("bad_cursor", "bad_filter", "bad_parameter", "too_many_filters", "too_many_streams", "too_many_subscribers", "history_unavailable", "draining"),
     ),
-    _Row(
+    Row(
         "/api/agent/data", "post", "publish", "Publish one event, an array of events, or NDJSON; atomic", None,
-        {_JSON: {"anyOf": [ref("Published"), ref("BatchPublished")]}},
-        (*_BODY_ERRORS, "event_too_large", "too_many_events", "bad_event", "hub_only_type", "history_unavailable", "draining"),
+        {JSON: {"anyOf": [ref("Published"), ref("BatchPublished")]}},
+        (*BODY_ERRORS, "event_too_large", "too_many_events", "bad_event", "hub_only_type", "history_unavailable", "draining"),
     ),
-    _Row(
+    Row(
         "/api/events", "get", "history", "Page through the history, or export it with Accept: application/x-ndjson", EventsQuery,
-        {_JSON: ref("EventsPage"), "application/x-ndjson": {"type": "string"}},
+        {JSON: ref("EventsPage"), "application/x-ndjson": {"type": "string"}},
         ("bad_cursor", "bad_filter", "bad_parameter", "history_unavailable"),
     ),
-    _Row(
+    Row(
         "/api/sessions", "get", "sessions", "List sessions, those with the newest events first", SessionsQuery,
-        {_JSON: ref("SessionsPage")}, ("bad_cursor", "bad_filter", "bad_parameter", "history_unavailable"),
+        {JSON: ref("SessionsPage")}, ("bad_cursor", "bad_filter", "bad_parameter", "history_unavailable"),
     ),
-    _Row(
+    Row(
         "/api/rooms", "get", "sessions", "Summarize the sessions of each room", RoomsQuery,
-        {_JSON: ref("RoomsPage")}, ("bad_cursor", "bad_filter", "bad_parameter", "history_unavailable"),
+        {JSON: ref("RoomsPage")}, ("bad_cursor", "bad_filter", "bad_parameter", "history_unavailable"),
     ),
-    _Row(
+    Row(
         "/api/sessions/{id}", "get", "sessions", "Get a session: states, turns, conversation, and where to resume the stream", SessionQuery,
-        {_JSON: ref("Session")}, ("unknown_session", "ambiguous_session", "bad_parameter", "history_unavailable"),
+        {JSON: ref("Session")}, ("unknown_session", "ambiguous_session", "bad_parameter", "history_unavailable"),
     ),
-    _Row(
+    Row(
         "/api/sessions/{id}/transcript.{form}", "get", "sessions", "Get the transcript of a session", TranscriptQuery,
-        {_JSON: ref("Transcript"), **TRANSCRIPTS},
+        {JSON: ref("Transcript"), **TRANSCRIPTS},
         ("not_found", "unknown_session", "ambiguous_session", "bad_parameter", "history_unavailable"),
     ),
-    _Row(
+    Row(
         "/api/rooms/{room}/transcript.{form}", "get", "sessions", "Get the transcript of a room: of all its sessions", SpeakersQuery,
-        {_JSON: ref("RoomTranscript"), **TRANSCRIPTS}, ("not_found", "bad_parameter", "history_unavailable"),
+        {JSON: ref("RoomTranscript"), **TRANSCRIPTS}, ("not_found", "bad_parameter", "history_unavailable"),
     ),
-    _Row(
-        "/api/agent/start", "post", "agents", "Start an agent; without a body, the mode depends on the settings", None, {_JSON: ref("AgentBrief")},
+    Row(
+        "/api/agent/start", "post", "agents", "Start an agent; without a body, the mode depends on the settings", None, {JSON: ref("AgentBrief")},
         (
-            *_BODY_ERRORS, "bad_field", "bad_parameter", "forbidden_origin", "agent_running", "agent_not_configured", "too_many_agents",
+            *BODY_ERRORS, "bad_field", "bad_parameter", "forbidden_origin", "agent_running", "agent_not_configured", "too_many_agents",
             "agent_unavailable", "draining",
         ),
         ("202",), StartBody,
     ),
-    _Row(
+    Row(
         "/api/agent/stop", "post", "agents", "Stop one agent, or all: 202 while one is stopping, 200 when none is running", StopQuery,
-        {_JSON: ref("AgentsStopped")}, (*_BODY_ERRORS, "bad_field", "bad_parameter", "forbidden_origin", "unknown_agent"),
+        {JSON: ref("AgentsStopped")}, (*BODY_ERRORS, "bad_field", "bad_parameter", "forbidden_origin", "unknown_agent"),
         ("200", "202"), StopBody,
     ),
-    _Row("/api/agent/status", "get", "agents", "List all agents, the newest first, including those that have ended", None, {_JSON: ref("AgentsStatus")}, ("bad_parameter",)),
-    _Row(
+    Row("/api/agent/status", "get", "agents", "List all agents, the newest first, including those that have ended", None, {JSON: ref("AgentsStatus")}, ("bad_parameter",)),
+    Row(
         "/api/agent/logs", "get", "agents", "Get the last lines of an agent's log", LogsQuery,
-        {"text/plain": {"type": "string"}, _JSON: ref("AgentLog"), "application/x-ndjson": {"type": "string"}},
+        {"text/plain": {"type": "string"}, JSON: ref("AgentLog"), "application/x-ndjson": {"type": "string"}},
         ("bad_parameter", "forbidden_origin", "unknown_agent"),
     ),
-    _Row(
-        "/api/token", "post", "livekit", "Create a token to join a room, in the format that LiveKit's clients expect", None, {_JSON: ref("Token")},
-        (*_BODY_ERRORS, "bad_field", "forbidden_origin", "livekit_not_configured"), ("201",), TokenBody,
+    Row(
+        "/api/token", "post", "livekit", "Create a token to join a room, in the format that LiveKit's clients expect", None, {JSON: ref("Token")},
+        (*BODY_ERRORS, "bad_field", "forbidden_origin", "livekit_not_configured"), ("201",), TokenBody,
     ),
-    _Row(
+    Row(
         "/api/livekit/webhook", "post", "livekit", "Receive LiveKit's signed webhooks and broadcast them as livekit_… events", None,
-        {_JSON: ref("WebhookTaken")},
+        {JSON: ref("WebhookTaken")},
         (
             "bad_json", "bad_body", "body_timeout", "body_too_large", "unsupported_encoding", "bad_field", "bad_signature",
             "event_too_large", "livekit_not_configured", "history_unavailable", "draining",
         ),
     ),
-    _Row(
-        "/api/sign-in", "post", "access", "Sign in a browser with a key: sets a cookie", None, {_JSON: ref("Access")},
-        (*_BODY_ERRORS, "bad_field", "bad_credential", "too_many_failures", "forbidden_origin"), ("200",), SignInBody,
+    Row(
+        "/api/sign-in", "post", "access", "Sign in a browser with a key: sets a cookie", None, {JSON: ref("Access")},
+        (*BODY_ERRORS, "bad_field", "bad_credential", "too_many_failures", "forbidden_origin"), ("200",), SignInBody,
     ),
-    _Row("/api/sign-out", "post", "access", "Sign out the browser: removes the cookie", None, {_JSON: ref("Access")}, ("forbidden_origin",)),
-    _Row(
-        "/api/share", "post", "access", "Make a read-only link to some rooms, or to one session", None, {_JSON: ref("Share")},
-        (*_BODY_ERRORS, "bad_field", "forbidden_origin", "unknown_session", "ambiguous_session", "access_not_configured", "history_unavailable"),
+    Row("/api/sign-out", "post", "access", "Sign out the browser: removes the cookie", None, {JSON: ref("Access")}, ("forbidden_origin",)),
+    Row(
+        "/api/share", "post", "access", "Make a read-only link to some rooms, or to one session", None, {JSON: ref("Share")},
+        (*BODY_ERRORS, "bad_field", "forbidden_origin", "unknown_session", "ambiguous_session", "access_not_configured", "history_unavailable"),
         ("200",), ShareBody,
     ),
-    _Row(
-        "/api/forget", "post", "access", "Erase events for good: of a session, a room, a participant, or before a time", None, {_JSON: ref("Erased")},
-        (*_BODY_ERRORS, "bad_field", "bad_cursor", "forbidden_origin", "history_unavailable", "draining"), ("200",), ForgetBody,
+    Row(
+        "/api/forget", "post", "access", "Erase events for good: of a session, a room, a participant, or before a time", None, {JSON: ref("Erased")},
+        (*BODY_ERRORS, "bad_field", "bad_cursor", "forbidden_origin", "history_unavailable", "draining"), ("200",), ForgetBody,
     ),
-    _Row("/api/health", "get", "operations", "Check whether the hub accepts events; 503 with the same fields if not", None,
-         {_JSON: ref("Health")}),
-    _Row("/api/health/live", "get", "operations", "Check whether the hub runs: 200 even while it accepts no events", None, {_JSON: ref("Live")}),
-    _Row("/api/subscribers", "get", "operations", "List open streams", SubscribersQuery, {_JSON: ref("Subscribers")}, ("bad_parameter",)),
-    _Row("/api/config", "get", "operations", "Get features, limits, retention and known event types", None, {_JSON: ref("Config")}),
-    _Row("/metrics", "get", "operations", "Get metrics in Prometheus' format", None, {"text/plain": {"type": "string"}}),
+    Row("/api/health", "get", "operations", "Check whether the hub accepts events; 503 with the same fields if not", None,
+         {JSON: ref("Health")}),
+    Row("/api/health/live", "get", "operations", "Check whether the hub runs: 200 even while it accepts no events", None, {JSON: ref("Live")}),
+    Row("/api/subscribers", "get", "operations", "List open streams", SubscribersQuery, {JSON: ref("Subscribers")}, ("bad_parameter",)),
+    Row("/api/config", "get", "operations", "Get features, limits, retention and known event types", None, {JSON: ref("Config")}),
+    Row("/metrics", "get", "operations", "Get metrics in Prometheus' format", None, {"text/plain": {"type": "string"}}),
+    *RECORDINGS,
 )  # fmt: skip
 
 _LINES = array(TEXT)
@@ -279,7 +259,15 @@ def describe() -> dict[str, Any]:
         info={"description": "Stream every event of your voice agents, live, to any number of subscribers."},
         servers=[{"url": "/"}],
     )
-    for name, schema in {**json_schemas(REF), **_inner(TokenBody), **_ANSWERS, **SESSIONS, **AGENTS, **ACCESS}.items():
+    for name, schema in {
+        **json_schemas(REF),
+        **_inner(TokenBody),
+        **_ANSWERS,
+        **SESSIONS,
+        **RECORDING_SCHEMAS,
+        **AGENTS,
+        **ACCESS,
+    }.items():
         spec.components.schema(name, schema)
     for name, scheme in SCHEMES.items():
         spec.components.security_scheme(name, scheme)
@@ -341,7 +329,7 @@ def _json_body(model: type[BaseModel]) -> dict[str, Any]:
     if model is TokenBody:
         schema = _with_both_spellings(schema)
     schema.pop("$defs", None)
-    return {"required": False, "content": {_JSON: {"schema": schema}}}
+    return {"required": False, "content": {JSON: {"schema": schema}}}
 
 
 def _inner(model: type[BaseModel]) -> dict[str, Any]:
@@ -370,7 +358,7 @@ def _events() -> dict[str, Any]:
     return {
         "required": True,
         "content": {
-            _JSON: {"schema": {"anyOf": [event, array(event)]}, "examples": examples},
+            JSON: {"schema": {"anyOf": [event, array(event)]}, "examples": examples},
             "application/x-ndjson": {"schema": TEXT},
         },
     }
@@ -386,4 +374,4 @@ def _problems(codes: tuple[str, ...]) -> dict[str, Any]:
     }
 
 
-_bodies = {"/api/agent/data": _events(), "/api/livekit/webhook": _webhook()}
+_bodies = {"/api/agent/data": _events(), "/api/livekit/webhook": _webhook(), **UPLOADS}

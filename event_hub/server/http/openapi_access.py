@@ -27,6 +27,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         sessions={**COUNT, "description": "sessions that they were of"},
         lines={**COUNT, "description": "lines in files of forwarding targets"},
         files=COUNT,
+        recordings={**COUNT, "description": "jobs whose recording, trace and logs were erased"},
         receivers={**array(TEXT), "description": "webhook receivers, which may have got the events"},
         agent_logs={
             **or_null(TEXT),

@@ -7,6 +7,7 @@ from typing import Any
 from ...sessions.latency import FIGURES, PARTS
 from ...sessions.session import COUNTS
 from .json_schema import COUNT, CURSOR, FLAG, SECONDS, TEXT, TIMESTAMP, array, or_null, record, ref
+from .openapi_recordings import RECORDING, TRACE
 
 _statistics = record(count=COUNT, **dict.fromkeys(("min", "median", "p95", "max", "mean"), SECONDS))
 _figures = record("all", **dict.fromkeys(FIGURES, _statistics))
@@ -23,6 +24,9 @@ _summary: dict[str, Any] = {
     "session": or_null(TEXT),
     "agent": or_null(TEXT),
     "mode": or_null(TEXT),
+    "job": {**or_null(TEXT), "description": "LiveKit's job"},
+    "room_sid": {**or_null(TEXT), "description": "LiveKit's id of the room"},
+    "told": {"enum": ["afterwards", None], "description": "`afterwards`: made from what its agent uploaded"},
     "status": {"enum": ["live", "ended"]},
     "reason": {**or_null(TEXT), "description": "why it ended"},
     "state": {
@@ -37,6 +41,8 @@ _summary: dict[str, Any] = {
     "speech": {**_speech, "description": "how long each side was audible"},
     "latency": {**_figures, "description": "statistics of each figure that was measured"},
     "usage": array({"type": "object"}, "per model, with LiveKit's field names"),
+    "recording": RECORDING,
+    "trace": TRACE,
 }
 _said = record(
     "all", text=TEXT, participant=TEXT, speaker_id=TEXT, started=TIMESTAMP, stopped=TIMESTAMP, typed=FLAG, final=FLAG,
