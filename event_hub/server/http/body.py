@@ -25,15 +25,8 @@ def read(environ: dict[str, Any], limit: int, timeout: float) -> bytes:
     """The whole body, at most `limit` bytes, within `timeout` seconds (under gevent only); raises `RequestError`."""
     if environ.get("HTTP_CONTENT_ENCODING", "identity").lower() not in ("", "identity"):
         raise RequestError("unsupported_encoding", f"Content-Encoding is {environ['HTTP_CONTENT_ENCODING']}")
-    declared = environ.get("CONTENT_LENGTH")
-    length: int | None = None
-    if declared:
-        if not (declared.isascii() and declared.isdigit()):
-            raise RequestError("bad_body", "Content-Length is not a number")
-        length = int(declared)
-        if length > limit:
-            raise RequestError("body_too_large", f"the body has {length} bytes, the limit is {limit}", limit=limit)
-    elif not environ.get("wsgi.input_terminated"):
+    length = declared_length(environ, limit)
+    if length is None and not environ.get("wsgi.input_terminated"):
         return b""
     if length is not None and environ.get(RECEIVED):
         whole: bytes = environ["wsgi.input"].read(length)
@@ -105,22 +98,31 @@ def _deadline(seconds: float) -> Iterator[None]:
         timer.close()
 
 
+def declared_length(environ: dict[str, Any], limit: int) -> int | None:
+    """The length that a request declares for its body, None if it declares none; raises `RequestError`."""
+    declared = environ.get("CONTENT_LENGTH")
+    if not declared:
+        return None
+    if not (declared.isascii() and declared.isdigit()):
+        raise RequestError("bad_body", "Content-Length is not a number")
+    length = int(declared)
+    if length > limit:
+        raise RequestError("body_too_large", f"the body has {length} bytes, the limit is {limit}", limit=limit)
+    return length
+
+
 def pieces(environ: dict[str, Any], limit: int, timeout: float) -> Iterator[bytes]:
     """The body piece by piece, at most `limit` bytes; raises `RequestError`. `timeout`: seconds to wait for each piece."""
-    declared = environ.get("CONTENT_LENGTH") or ""
-    if declared and not (declared.isascii() and declared.isdigit()):
-        raise RequestError("bad_body", "Content-Length is not a number")
-    if declared and int(declared) > limit:
-        raise RequestError("body_too_large", f"the body has {declared} bytes, the limit is {limit}", limit=limit)
-    if not declared and not environ.get("wsgi.input_terminated"):
+    length = declared_length(environ, limit)
+    if length is None and not environ.get("wsgi.input_terminated"):
         return
     source, connection = environ["wsgi.input"], environ.get("gunicorn.socket")
     received = 0
     try:
-        while not declared or received < int(declared):
+        while length is None or received < length:
             if isinstance(connection, Metered):
                 connection.meter(_MOST_RECEIVED)
-            size = _PIECE if not declared else min(_PIECE, int(declared) - received)
+            size = _PIECE if length is None else min(_PIECE, length - received)
             with _deadline(timeout):
                 try:
                     piece = source.read(size)
@@ -137,8 +139,8 @@ def pieces(environ: dict[str, Any], limit: int, timeout: float) -> Iterator[byte
     finally:
         if isinstance(connection, Metered):
             connection.meter(None)
-    if declared and received < int(declared):
-        raise RequestError("bad_body", f"the body ended after {received} of {declared} bytes")
+    if length is not None and received < length:
+        raise RequestError("bad_body", f"the body ended after {received} of {length} bytes")
 
 
 def decode(body: bytes, content_type: str, most: int) -> tuple[list[Any], bool]:
