@@ -342,6 +342,8 @@ const HANDLERS = {
     session.agent = event.new_agent;
     state.note(session, event);
   },
+  recording_available: (state, session, event) => void state.note(session, event),
+  trace_available() {},
   agent_error: (state, session, event) => void state.note(session, event, "error"),
   session_started(state, session, event) {
     if (session.ended || session.spoke) {

@@ -1,4 +1,4 @@
-// One session in figures, over the log: latencies and turns as the hub computes them, and links to its transcript.
+// One session in figures, over the log: latencies and turns as the hub computes them, its recording, and links to its transcript.
 
 import { button, byId, el, link, text } from "./dom.js";
 import { duration, plural } from "../words/format.js";
@@ -6,9 +6,10 @@ import { FORMS, explain, facts, leftOut, legend, longest, parts, pathOf, roomTra
 
 const SHOWN = 200; // turns, the newest ones
 const PAUSE = 1000; // ms between two requests
+const BEFORE = 0.2; // seconds that are heard before a turn: its events come up to 0.1 s late
 const RELEVANT = new Set([
   "transcript", "turn_metrics", "tool_call_finished", "agent_error", "session_ended", "session_started", "agent_speech_finished", "agent_text_unsaid",
-  "livekit_room_finished",
+  "livekit_room_finished", "recording_available", "trace_available",
 ]);
 
 export class SessionPanel {
@@ -30,12 +31,15 @@ export class SessionPanel {
     this.problem = el("p", "bad");
     this.problem.setAttribute("role", "alert");
     this.facts = el("dl");
+    this.audio = Object.assign(el("audio"), { controls: true, preload: "none" });
+    this.audio.ariaLabel = "Recording: the user left, the agent right";
+    this.heard = ""; // the address of the recording
     this.table = el("table");
     this.turns = el("ol");
     this.turns.setAttribute("role", "list");
     this.legend = el("p", "legend");
     const close = button("Close", () => this.show(false));
-    this.pane.append(el("div", "head", this.title, close), this.problem, this.facts, this.links, this.table, this.legend, this.turns);
+    this.pane.append(el("div", "head", this.title, close), this.problem, this.facts, this.audio, this.links, this.table, this.legend, this.turns);
   }
 
   /** Open or close it. */
@@ -60,6 +64,7 @@ export class SessionPanel {
       return;
     }
     this.pane.hidden = !this.open;
+    this.#hear(null);
     this.#clear();
     this.#load();
   }
@@ -98,6 +103,7 @@ export class SessionPanel {
 
   #fill(found) {
     this.#clear();
+    this.#hear(found.recording);
     this.facts.append(...facts(found).flatMap(([name, value]) => [el("dt", "", name), el("dd", "", value)]));
     const { room } = this.session;
     this.#link("Transcript: ", (form) => pathOf(this.session, `/transcript.${form}`));
@@ -107,10 +113,11 @@ export class SessionPanel {
       const head = el("tr", "", ...["Latency", "median", "p95", "max", "count"].map((name) => el("th", "", name)));
       this.table.append(el("thead", "", head), el("tbody", "", ...table.map((row) => this.#row(row))));
     }
+    if (found.trace) this.links.append(this.#uploads(found.trace));
     const newest = found.turns.slice(-SHOWN);
     const most = longest(newest);
     const hidden = found.counts.turns - newest.length;
-    this.turns.append(...newest.map((turn) => this.#turn(turn, most)).reverse());
+    this.turns.append(...newest.map((turn) => this.#turn(turn, most, found.recording)).reverse());
     if (hidden > 0) this.turns.append(el("li", "aside", `${plural(hidden, "older turn is", "older turns are")} not shown.`));
     this.legend.append(...legend(newest).flatMap(([name, label]) => [el("i", `part ${name}`), `${label} `]));
   }
@@ -119,16 +126,41 @@ export class SessionPanel {
     this.links.append(el("p", "", label, ...FORMS.map((form) => link(form, this.api.address(path(form))))));
   }
 
+  /** Offer the recording; one that is playing goes on. */
+  #hear(recording) {
+    const url = recording ? this.api.address(recording.url) : "";
+    this.audio.hidden = !url;
+    if (url === this.heard) return;
+    this.heard = url;
+    if (url) this.audio.src = url;
+    else this.audio.removeAttribute("src");
+  }
+
+  #uploads({ url }) {
+    const logs = url.replace(/trace$/, "logs");
+    return el("p", "", "Uploaded by the agent: ", link("spans", this.api.address(url)), link("log", this.api.address(logs)));
+  }
+
+  /** A button that plays the recording from `at`, epoch seconds. */
+  #playFrom(at, recording) {
+    const offset = at - recording.started - BEFORE;
+    return button("▶", () => {
+      this.audio.currentTime = Math.max(0, offset);
+      this.audio.play();
+    }, "Play from here");
+  }
+
   #row([words, name, ...values]) {
     const made = el("tr", "", el("th", "", words), ...values.map((value) => el("td", "", value)));
     made.title = name;
     return made;
   }
 
-  #turn(turn, most) {
+  #turn(turn, most, recording) {
     const { user, agent, latency } = turn;
     const total = latency?.total === undefined ? "" : duration(latency.total);
     const head = el("div", "head", el("span", "n", String(turn.number)), el("span", "words", user?.text || (agent ? "(no question)" : "(not understood)")), el("b", "", total));
+    if (recording?.started !== undefined && turn.began !== undefined) head.prepend(this.#playFrom(turn.began, recording));
     const answer = el("p", "answer", agent?.text ?? "");
     if (agent?.interrupted) answer.append(" ", el("span", "mark", "cut off"));
     const bar = el("div", "bar", ...parts(turn).map(({ name, label, seconds }) => this.#part(name, label, seconds / most)));

@@ -19,6 +19,7 @@ const NOTES = {
   agent_ready: (e) => ({ title: "Agent ready", text: text(e.message), ...(isWebAddress(e.address) && { address: e.address }) }),
   session_started: (e) => ({ title: "Session started", text: join(text(e.agent), text(e.mode)) }),
   session_ended: (e) => ({ title: "Session ended", text: text(e.reason) }),
+  recording_available: (e) => ({ title: "Recording", text: `${duration(e.duration)}, in the session's panel` }),
   agent_handoff: (e) => ({ title: "Handoff", text: `${text(e.old_agent) || "…"} → ${text(e.new_agent)}` }),
   agent_false_interruption: (e) => ({
     title: "False interruption",

@@ -26,6 +26,8 @@ const LINES = {
     `${json(e.name ?? e.call_id)} → ${e.is_error ? "failed " : ""}${json(e.output)}${tail(Number.isFinite(e.duration) && duration(e.duration))}`,
   turn_metrics: (e) => latencies(e)?.long.replace(/: [^\n]*/g, "").replaceAll("\n", " · ") ?? "",
   usage_updated: (e) => e.model_usage.map(({ model, input_tokens, output_tokens }) => `${json(model)} ${input_tokens ?? 0} in, ${output_tokens ?? 0} out`).join(" · "),
+  recording_available: (e) => duration(e.duration),
+  trace_available: (e) => (e.complete ? "complete" : "the first spans"),
   heartbeat: () => "",
 };
 
