@@ -57,6 +57,7 @@ def _kinds(transcripts_only: bool = False) -> st.SearchStrategy[Event]:
         event("session_started", mode=st.just("room"), agent=st.sampled_from(["Weather", None])),
         event("session_ended", reason=st.just("user_initiated")),
         event("agent_handoff", new_agent=st.just("Billing")),
+        event("recording_available", duration=_SECONDS, channels=st.just(2), url=st.just("/api/sessions/s/audio")),
         event("agent_error", message=_WORDS, recoverable=_MAYBE),
         event("agent_ready", agent_id=st.sampled_from(["ag_1", None])),
         event("agent_process_exited", agent=st.just("ag_1")),

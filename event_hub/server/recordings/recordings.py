@@ -59,7 +59,6 @@ class Recordings:
 
     def start(self) -> None:
         if self.enabled:
-            remove_leftovers(self.folder / "incoming", self._clock() - _LEFTOVER)
             self._thread.start()
 
     def stop(self) -> None:
@@ -210,6 +209,16 @@ class Recordings:
             if not oldest or not self.erase(oldest):
                 break
 
+    def remove_strays(self) -> None:
+        """Remove what a kill -9 left: beginnings of uploads, and recordings that no job knows of."""
+        old = time.time() - _LEFTOVER
+        remove_leftovers(self.folder / "incoming", old)
+        known = {path for job in self.store.names() for path in self.files_of(job)}
+        for path in (self.folder / "audio").glob("*"):
+            with suppress(FileNotFoundError):
+                if path not in known and path.stat().st_mtime < old:
+                    path.unlink()
+
     # -- inside --------------------------------------------------------------------------------------------------------
 
     def _keep(self, keep: Callable[[], object]) -> None:
@@ -226,13 +235,16 @@ class Recordings:
         self._complaint = text
 
     def _loop(self) -> None:
-        due = time.monotonic() + _RETENTION
+        due = strays = time.monotonic() + _RETENTION
         while not self._stopped.wait(_ROUND):
             try:
                 self._joining.step()
                 if time.monotonic() >= due and self.store.exists:
                     due = time.monotonic() + _RETENTION
                     self.apply_retention()
+                if time.monotonic() >= strays and self.store.exists:
+                    strays = time.monotonic() + _LEFTOVER
+                    self.remove_strays()
                 self._complaint = ""
             except (StoreError, RequestError, OSError) as error:
                 self.complain(f"recordings: {error}")

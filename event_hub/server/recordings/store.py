@@ -274,6 +274,12 @@ class Store:
         """What is kept of one job."""
         return next(iter(self._jobs("job = ?", job)), None)
 
+    def names(self) -> list[str]:
+        """All jobs of which something is kept."""
+        if not self.exists:
+            return []
+        return [job for (job,) in self._read(lambda db: db.execute("SELECT job FROM jobs").fetchall())]
+
     def pending(self) -> list[Job]:
         """The jobs with something that has not been told yet."""
         return self._jobs("pending")
