@@ -31,9 +31,10 @@ from .forward.forwarding import DRAIN as FORWARD_DRAIN
 from .forward.forwarding import Forwarding
 from .history import Appended, Draft, History, HistoryError, HistoryReader
 from .history.health import HistoryHealth
+from .recordings.jobs import Job
 from .recordings.joining import Found
 from .recordings.recordings import Recordings
-from .recordings.store import Job, StoreError
+from .recordings.store_file import StoreError
 from .scoped_sessions import ScopedSessions
 from .settings import Settings
 from .streaming.broadcast import Broadcast

@@ -332,9 +332,14 @@ def _put(item: _Item, delta: str, offset: int | None) -> None:
 
 _NOTED = frozenset(
     {
-        "session_started", "session_ended", "agent_ready", "agent_handoff", "agent_error", "events_dropped",
+        "session_started",
+        "session_ended",
+        "agent_ready",
+        "agent_handoff",
+        "agent_error",
+        "events_dropped",
         "recording_available",
-    }  # fmt: skip
+    }
 )
 _AGENT: dict[str, Callable[[Items, Event, AgentUtterance], None]] = {
     "transcript": Items._agent_said,

@@ -9,8 +9,9 @@ import pytest
 
 from event_hub.events import check
 from event_hub.server.recordings import otlp, report
+from event_hub.server.recordings.jobs import Audio
 from event_hub.server.recordings.joining import LOST, WAIT, Found, Joining
-from event_hub.server.recordings.store import Audio, Store
+from event_hub.server.recordings.store import Store
 from event_hub.sessions import Sessions
 
 from .uploads import CALL, JOB, REQUESTS

@@ -12,8 +12,8 @@ from typing import Any
 
 import msgspec
 
+from .jobs import Job
 from .spans import Span
-from .store import Job
 
 TOLD = "afterwards"
 _LONGEST = 16_000

@@ -16,8 +16,9 @@ import msgspec
 from filelock import FileLock, Timeout
 
 from . import afterwards
+from .jobs import Job
 from .spans import Span
-from .store import Job, Store
+from .store import Store
 
 logger = logging.getLogger(__name__)
 

@@ -18,8 +18,10 @@ from ..filters import Filter
 from ..real_thread import in_real_thread
 from ..settings import Settings
 from . import chat_log, ogg, otlp
+from .jobs import Audio, Job
 from .joining import Found, Joining
-from .store import Audio, Job, Store, StoreError
+from .store import Store
+from .store_file import StoreError
 from .upload import AUDIO, CHAT, HEADER, Upload, remove_leftovers
 
 logger = logging.getLogger(__name__)

@@ -14,86 +14,23 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
 from ..cooperate import TimeSlice
-from ..private_files import create_private
+from .jobs import Audio, Job, job_of
+from .log_lines import line_of
 from .otlp import JobIds, LogRecord
-from .spans import Span, kept
+from .spans import Span
+from .store_file import StoreError, connect, patiently
 
 _T = TypeVar("_T")
-SCHEMA = 1
-_TABLES = """
-CREATE TABLE jobs (
-    job TEXT PRIMARY KEY,
-    room_sid TEXT, agent_name TEXT,
-    room TEXT, session TEXT,
-    began REAL NOT NULL, changed REAL NOT NULL,
-    over INTEGER NOT NULL DEFAULT 0,
-    told INTEGER NOT NULL DEFAULT 0,
-    pending INTEGER NOT NULL DEFAULT 1,
-    report TEXT, chat TEXT, audio TEXT
-) WITHOUT ROWID;
-CREATE INDEX jobs_pending ON jobs (pending) WHERE pending;
-CREATE INDEX jobs_by_room ON jobs (room);
-CREATE TABLE traces (trace TEXT PRIMARY KEY, job TEXT NOT NULL) WITHOUT ROWID;
-CREATE INDEX traces_by_job ON traces (job);
-CREATE TABLE spans (
-    trace TEXT NOT NULL, id TEXT NOT NULL, at REAL NOT NULL, data TEXT NOT NULL, PRIMARY KEY (trace, id)
-) WITHOUT ROWID;
-CREATE INDEX spans_by_time ON spans (at);
-CREATE TABLE logs (
-    number INTEGER PRIMARY KEY, job TEXT NOT NULL, digest BLOB NOT NULL, at REAL NOT NULL, level INTEGER NOT NULL,
-    data TEXT NOT NULL
-);
-CREATE UNIQUE INDEX logs_by_digest ON logs (job, digest);
-"""
-_BUSY = 0.002
-"""Seconds that SQLite itself waits for another process: no request is served meanwhile."""
-_PATIENCE = 10.0
-"""Seconds until a file that another process has locked counts as unavailable."""
 _ROWS = 200
 """Rows written, or read, between two pauses."""
 MOST_SPANS = 50_000
 """Spans of one job that are kept, the first: a day's call has about as many."""
 MOST_LOGS = 50_000
-_LONGEST_LINE = 8_192
-
-
-class Audio(msgspec.Struct, omit_defaults=True):
-    """What is known of a recording. `started`: when its first sample was taken, in epoch seconds; None: not known."""
-
-    duration: float
-    channels: int
-    bytes: int
-    digest: str
-    started: float | None = None
-
-
-class Job(NamedTuple):
-    """One job, as it is kept. `report`: the session summary of its recording; `chat`: the items of its chat history, in
-    JSON. `over`: it has ended. `told`: its session is told from its uploads, because no events of it came.
-    `began`, `changed`: when its first and its newest upload came, in epoch seconds."""
-
-    job: str
-    room_sid: str | None
-    agent_name: str | None
-    room: str | None
-    session: str | None
-    began: float
-    changed: float
-    over: bool
-    told: int
-    pending: int
-    report: dict[str, Any] | None
-    chat: list[dict[str, Any]] | None
-    audio: Audio | None
-
-
-class StoreError(RuntimeError):
-    """The store cannot be read or written. The text is one sentence for the operator."""
 
 
 _COLUMNS = ", ".join(Job._fields)
@@ -165,7 +102,7 @@ class Store:
             jobs[ids.job] = ids
             if not record.scope:  # it says only that there is a job
                 continue
-            line = _line(record, content)
+            line = line_of(record, content)
             digest = blake2b(
                 _encode([record.at, record.level, record.scope, str(record.body)]), digest_size=12
             ).digest()
@@ -347,15 +284,15 @@ class Store:
         if not self.exists:
             return []
         rows = self._read(lambda db: db.execute(f"SELECT {_COLUMNS} FROM jobs WHERE {where}", values).fetchall())
-        return [_job(row) for row in rows]
+        return [job_of(row) for row in rows]
 
     def _read(self, read: Callable[[sqlite3.Connection], _T]) -> _T:
         with self._open() as db:
-            return _patiently(lambda: read(db))
+            return patiently(lambda: read(db))
 
     def _write(self, write: Callable[[sqlite3.Connection], _T]) -> _T:
         with self._open() as db:
-            _patiently(lambda: db.execute("BEGIN IMMEDIATE"))
+            patiently(lambda: db.execute("BEGIN IMMEDIATE"))
             try:
                 result = write(db)
                 db.execute("COMMIT")
@@ -371,80 +308,7 @@ class Store:
         with self._lock:
             try:
                 if self._db is None:
-                    self._db = _connect(self.path)
+                    self._db = connect(self.path)
                 yield self._db
             except (sqlite3.Error, OSError) as error:
                 raise StoreError(f"{self.path} cannot be used: {error}") from error
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    create_private(path)
-    db = sqlite3.connect(path, timeout=_BUSY, isolation_level=None, check_same_thread=False)
-    try:
-        for pragma in ("auto_vacuum=INCREMENTAL", "journal_mode=WAL", "synchronous=NORMAL", "secure_delete=FAST"):
-            _patiently(lambda pragma=pragma: db.execute(f"PRAGMA {pragma}"))  # type: ignore[misc]
-        _patiently(lambda: db.execute("BEGIN IMMEDIATE"))
-        if db.execute("PRAGMA user_version").fetchone() == (0,):
-            for statement in _TABLES.split(";\n"):
-                db.execute(statement)
-            db.execute(f"PRAGMA user_version={SCHEMA}")
-        (version,) = db.execute("PRAGMA user_version").fetchone()
-        db.execute("COMMIT")
-        if version != SCHEMA:
-            raise StoreError(
-                f"{path} was written by another version of the hub (layout {version}, this hub uses {SCHEMA}): set another "
-                "folder in HUB_RECORDINGS"
-            )
-    except BaseException:
-        db.close()
-        raise
-    return db
-
-
-def _patiently(do: Callable[[], _T]) -> _T:
-    """Wait for a lock of another process without holding up this one."""
-    end = time.monotonic() + _PATIENCE
-    while True:
-        try:
-            return do()
-        except sqlite3.OperationalError as error:
-            if not getattr(error, "sqlite_errorname", "").startswith("SQLITE_BUSY") or time.monotonic() > end:
-                raise
-            time.sleep(0.005)
-
-
-def _job(row: Sequence[Any]) -> Job:
-    job = Job(*row)
-    return job._replace(
-        over=bool(job.over),
-        report=msgspec.json.decode(row[10]) if row[10] else None,
-        chat=msgspec.json.decode(row[11]) if row[11] else None,
-        audio=msgspec.json.decode(row[12], type=Audio) if row[12] else None,
-    )
-
-
-def _line(record: LogRecord, content: bool) -> dict[str, Any]:
-    """A log record as it is kept: without stack traces, exception texts and paths, unless content is kept."""
-    body = record.body if isinstance(record.body, str) else _encode(record.body).decode()
-    line: dict[str, Any] = {
-        "at": record.at,
-        "level": level_name(record.level),
-        "logger": record.scope,
-        "message": body if len(body) <= _LONGEST_LINE else body[: _LONGEST_LINE - 1] + "…",
-    }
-    if exception := record.attributes.get("exception.type"):
-        line["exception"] = str(exception)[:128]
-    if record.trace is not None:
-        line["trace"] = record.trace
-    if content and (rest := kept(record.attributes.items(), True)):
-        line["attributes"] = rest
-    return line
-
-
-LEVELS = {"trace": 1, "debug": 5, "info": 9, "warning": 13, "error": 17, "critical": 21}
-"""The lowest severity number of each level (https://opentelemetry.io/docs/specs/otel/logs/data-model/)."""
-
-
-def level_name(number: int) -> str:
-    """The level of a severity number; 0, which is unspecified, counts as info."""
-    return next((name for name, lowest in reversed(LEVELS.items()) if number >= lowest), "info")

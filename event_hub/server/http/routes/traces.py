@@ -10,7 +10,9 @@ from flask import Response, request
 from ...cooperate import cooperatively
 from ...errors import RequestError
 from ...hub import EventHub
-from ...recordings.store import LEVELS, Job, StoreError
+from ...recordings.jobs import Job
+from ...recordings.log_lines import LEVELS
+from ...recordings.store_file import StoreError
 from ..queries import parse
 from ..recording_queries import SessionLogsQuery
 from .sessions import found as found_session
