@@ -249,10 +249,9 @@ def test_a_full_disk_is_503_and_the_stream_goes_on(hub_factory: Make) -> None:
         assert status.details[0].Unpack(info)
         assert info.retry_delay.seconds > 0
         filler = small / "filler"
-        with open(filler, "wb") as file, pytest.raises(OSError):
+        with open(filler, "wb", buffering=0) as file, pytest.raises(OSError):
             while True:
                 file.write(bytes(4096))
-                file.flush()
         answer = post(hub, TRACES, TRACE)
         assert answer.status_code == 503
         assert int(answer.headers["Retry-After"]) > 0

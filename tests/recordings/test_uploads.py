@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 import requests
 
+from ..conftest import outliving
 from ..hubs import HubProcess, until
 from . import uploads
 from .uploads import JOB, LIVEKIT, LOGS, RECORDINGS, REQUESTS, TRACES, post, send, send_all, session, token
@@ -25,6 +26,20 @@ def hub(hub_factory: Make) -> HubProcess:
     return hub_factory(**LIVEKIT).start()
 
 
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubProcess]:
+    """A hub that has told the session of the call from its uploads."""
+    with outliving() as keep:
+        hub = HubProcess(tmp_path_factory.mktemp("told"), **LIVEKIT).start()
+        keep()
+        try:
+            send_all(hub)
+            session(hub, JOB, complete)
+            yield hub
+        finally:
+            hub.stop()
+
+
 def complete(document: dict[str, Any]) -> bool:
     return bool(document["recording"] and document["trace"] and document["trace"]["complete"])
 
@@ -34,32 +49,35 @@ def events_of(hub: HubProcess, session: str) -> list[dict[str, Any]]:
     return [event.get("event", event) for event in answer["events"]]
 
 
-def test_without_attach_the_session_is_told_from_its_uploads(hub: HubProcess) -> None:
+def test_without_attach_the_session_is_told_from_its_uploads(told: HubProcess) -> None:
     """Issue 18: transcript, latencies and tool calls come from chat history and spans, with LiveKit's own figures."""
-    send_all(hub)
-    told = session(hub, JOB, complete)
-    assert (told["told"], told["status"], told["reason"]) == ("afterwards", "ended", "participant_disconnected")
-    assert (told["room"], told["agent"], told["job"]) == ("call-1", "weather", JOB)
-    texts = [(item["role"], item["text"]) for item in told["conversation"] if item["kind"] == "said"]
+    document = session(told, JOB, complete)
+    assert (document["told"], document["status"], document["reason"]) == (
+        "afterwards",
+        "ended",
+        "participant_disconnected",
+    )
+    assert (document["room"], document["agent"], document["job"]) == ("call-1", "weather", JOB)
+    texts = [(item["role"], item["text"]) for item in document["conversation"] if item["kind"] == "said"]
     assert texts[:3] == [
         ("agent", "Hello, how can I help you today?"),
         ("user", "what is the weather in paris"),
         ("agent", "Let me look."),
     ]
-    assert told["counts"]["tool_calls"] == 1
-    assert told["counts"]["user_transcripts"] == 3
-    figures = told["latency"]["e2e_latency"]
+    assert document["counts"]["tool_calls"] == 1
+    assert document["counts"]["user_transcripts"] == 3
+    figures = document["latency"]["e2e_latency"]
     ours = [e["e2e_latency"] for e in EVENTS if e["type"] == "turn_metrics" and "e2e_latency" in e]
     assert figures["count"] == len(ours)
     assert (figures["min"], figures["max"]) == (pytest.approx(min(ours)), pytest.approx(max(ours)))
-    assert told["recording"] == {
+    assert document["recording"] == {
         "duration": 23.587,
         "channels": 2,
         "started": 1795649496.5809205,
         "url": f"/api/sessions/{JOB}/audio",
     }
     assert all(
-        event["told"] == "afterwards" for event in events_of(hub, JOB) if not event["type"].endswith("available")
+        event["told"] == "afterwards" for event in events_of(told, JOB) if not event["type"].endswith("available")
     )
 
 
@@ -83,11 +101,9 @@ def test_with_attach_it_is_one_session_and_the_figures_agree(hub: HubProcess) ->
     assert measured == sorted(e["e2e_latency"] for e in EVENTS if "e2e_latency" in e)
 
 
-def test_the_trace_has_figures_and_no_content(hub: HubProcess) -> None:
+def test_the_trace_has_figures_and_no_content(told: HubProcess) -> None:
     """Issue 18: attributes are kept by an allow-list; prompts, transcripts, paths and whole contexts are not."""
-    send_all(hub)
-    session(hub, JOB, complete)
-    text = requests.get(f"{hub.url}/api/sessions/{JOB}/trace", timeout=30).text
+    text = requests.get(f"{told.url}/api/sessions/{JOB}/trace", timeout=30).text
     for content in ("sunny", "short spoken assistant", "/app", "lk.pii", "chat_ctx", "gen_ai.input", "tell me a long"):
         assert content not in text
     spans = {span["id"]: span for span in json.loads(text)["spans"]}
@@ -104,11 +120,9 @@ def test_content_is_kept_if_the_operator_asks_for_it(hub_factory: Make) -> None:
     assert "sunny" in requests.get(f"{hub.url}/api/sessions/{JOB}/trace", timeout=30).text
 
 
-def test_log_lines_are_filtered_by_level_and_paged(hub: HubProcess) -> None:
+def test_log_lines_are_filtered_by_level_and_paged(told: HubProcess) -> None:
     """Issue 18: the agent's own log lines, without paths, and without the records that carry the chat history."""
-    send_all(hub)
-    session(hub, JOB, complete)
-    url = f"{hub.url}/api/sessions/{JOB}/logs"
+    url = f"{told.url}/api/sessions/{JOB}/logs"
     whole = requests.get(url, timeout=30).json()
     assert not whole["more"]
     assert {line["logger"] for line in whole["logs"]} == {"livekit.agents", "livekit", "httpx2"}
@@ -120,19 +134,18 @@ def test_log_lines_are_filtered_by_level_and_paged(hub: HubProcess) -> None:
     assert first["logs"] + rest["logs"] == whole["logs"]
 
 
-def test_repeated_uploads_change_nothing(hub: HubProcess) -> None:
+def test_repeated_uploads_change_nothing(told: HubProcess) -> None:
     """Issue 18: exporters repeat byte for byte what was not answered."""
-    send_all(hub)
-    before = session(hub, JOB, complete)
-    trace = requests.get(f"{hub.url}/api/sessions/{JOB}/trace", timeout=30).json()
-    logs = requests.get(f"{hub.url}/api/sessions/{JOB}/logs", timeout=30).json()
-    events = events_of(hub, JOB)
-    send_all(hub)
-    until(lambda: requests.get(f"{hub.url}/api/health", timeout=30).json()["status"] == "ok", "health")
-    assert requests.get(f"{hub.url}/api/sessions/{JOB}/trace", timeout=30).json() == trace
-    assert requests.get(f"{hub.url}/api/sessions/{JOB}/logs", timeout=30).json() == logs
-    assert events_of(hub, JOB) == events
-    assert session(hub, JOB)["counts"] == before["counts"]
+    before = session(told, JOB, complete)
+    trace = requests.get(f"{told.url}/api/sessions/{JOB}/trace", timeout=30).json()
+    logs = requests.get(f"{told.url}/api/sessions/{JOB}/logs", timeout=30).json()
+    events = events_of(told, JOB)
+    send_all(told)
+    until(lambda: requests.get(f"{told.url}/api/health", timeout=30).json()["status"] == "ok", "health")
+    assert requests.get(f"{told.url}/api/sessions/{JOB}/trace", timeout=30).json() == trace
+    assert requests.get(f"{told.url}/api/sessions/{JOB}/logs", timeout=30).json() == logs
+    assert events_of(told, JOB) == events
+    assert session(told, JOB)["counts"] == before["counts"]
 
 
 def test_a_job_that_was_killed_leaves_orphans_and_its_session_is_told(hub_factory: Make) -> None:

@@ -6,6 +6,7 @@ import os
 import secrets
 from collections.abc import Callable, Iterable
 from hashlib import blake2b
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self, TypeVar
@@ -58,36 +59,29 @@ class Upload:
         """Read the whole body; raises `RequestError`, or OSError if it cannot be written. The audio is on disk afterwards,
         through a power failure too."""
         decoder = MultipartDecoder(boundary(content_type), max_form_memory_size=max(_LIMITS.values()), max_parts=_PARTS)
-        part: list[bytes] | None = None
-        name, size, ended = "", 0, False
+        name, size = "", 0
+        part: list[bytes] = []
         try:
-            for piece in pieces:
+            for piece in chain(pieces, (None,)):  # None: its end
                 decoder.receive_data(piece)
-                while not isinstance(event := decoder.next_event(), NeedData):
-                    if isinstance(event, Epilogue):
-                        ended = True
-                        break
+                while not isinstance(event := decoder.next_event(), NeedData | Epilogue):
                     if isinstance(event, Field | File):
                         name, size, part = event.name, 0, []
                     elif isinstance(event, Data):
                         size += len(event.data)
                         if name == AUDIO:
                             self._write(event.data)
-                        elif size > _LIMITS.get(name, 0):
-                            if name in _LIMITS:
-                                raise RequestError(
-                                    "body_too_large", f"the part {name} has more than {_LIMITS[name]} bytes"
-                                )
-                        elif part is not None:
-                            part.append(event.data)
-                        if not event.more_data and name in _LIMITS and part is not None:
-                            self.parts[name] = b"".join(part)
+                        elif name in _LIMITS:
+                            if size > _LIMITS[name]:
+                                text = f"the part {name} has more than {_LIMITS[name]} bytes"
+                                raise RequestError("body_too_large", text)
+                            part.append(bytes(event.data))
+                            if not event.more_data:
+                                self.parts[name] = b"".join(part)
         except RequestEntityTooLarge:
             raise RequestError("body_too_large", f"the body has more than {_PARTS} parts, or a long one") from None
         except ValueError as error:
-            raise RequestError("bad_body", f"the body is not multipart/form-data: {error}") from None
-        if not ended:
-            raise RequestError("bad_body", "the body ended before its last boundary")
+            raise RequestError("bad_body", f"the body is not multipart/form-data, or is cut off: {error}") from None
         if self._file is not None:
             file = self._file
             self._in_thread(lambda: _flush(file))

@@ -67,7 +67,7 @@ def rooms(hub: EventHub) -> Response:
 
 def session(hub: EventHub, id: str) -> Response:
     """One session: states, turns, conversation, and the cursor after which to resume the stream."""
-    with found(hub, id) as (chosen, through):
+    with found(hub, id, parse(SessionQuery, request.args)) as (chosen, through):
         _, inside = reader(hub).whole(chosen)
         return _json(_about(hub, chosen, through)[:-1] + b"," + inside[1:])
 
@@ -75,8 +75,9 @@ def session(hub: EventHub, id: str) -> Response:
 def transcript(hub: EventHub, id: str, form: str) -> Response:
     """The transcript of one session, in one of the `FORMS`."""
     check_form(form)
-    names = parse(TranscriptQuery, request.args).names()
-    with found(hub, id) as (chosen, through):
+    query = parse(TranscriptQuery, request.args)
+    names = query.names()
+    with found(hub, id, query) as (chosen, through):
         if form in captions.FORMS:
             text = captions.FORMS[form](cooperatively(captions.cues(reader(hub).spoken(chosen), names)))
             return file(text.encode(), form)
@@ -116,10 +117,9 @@ def reading(hub: EventHub) -> Iterator[tuple[Sessions, int]]:
 
 
 @contextmanager
-def found(hub: EventHub, id: str) -> Iterator[tuple[Session, int]]:
+def found(hub: EventHub, id: str, query: SessionQuery) -> Iterator[tuple[Session, int]]:
     """The session of this id that the current request may see, and the offset up to which its events are included; raises
     `RequestError`."""
-    query = parse(SessionQuery, request.args)
     with reading(hub) as (known, through):
         namesakes = known.find(id, query.room or None)
         if not namesakes:

@@ -13,16 +13,16 @@ from ...hub import EventHub
 from ...recordings.jobs import Job
 from ...recordings.log_lines import LEVELS
 from ...recordings.store_file import StoreError
-from ..queries import parse
+from ..queries import SessionQuery, parse
 from ..recording_queries import SessionLogsQuery
 from .sessions import found as found_session
 
 _NO_STORE = {"Cache-Control": "no-store"}
 
 
-def job_of(hub: EventHub, id: str) -> Job:
+def job_of(hub: EventHub, id: str, query: SessionQuery) -> Job:
     """What is kept of the job of a session that the current request may see; raises `RequestError`."""
-    with found_session(hub, id) as (session, _):
+    with found_session(hub, id, query) as (session, _):
         job = session.job
     try:
         kept = hub.recordings.store.job(job) if job is not None else None
@@ -39,7 +39,7 @@ def job_of(hub: EventHub, id: str) -> Job:
 
 def trace(hub: EventHub, id: str) -> Response:
     """The spans of a session, earliest first. `complete`: its job has ended."""
-    job = job_of(hub, id)
+    job = job_of(hub, id, parse(SessionQuery, request.args))
     head = msgspec.json.encode({"job": job.job, "room_sid": job.room_sid, "complete": job.over, "report": job.report})
 
     def pieces() -> Iterator[bytes]:
@@ -54,7 +54,7 @@ def trace(hub: EventHub, id: str) -> Response:
 def logs(hub: EventHub, id: str) -> Response:
     """The log lines of a session's agent, oldest first."""
     query = parse(SessionLogsQuery, request.args)
-    job = job_of(hub, id)
+    job = job_of(hub, id, query)
     found = hub.recordings.store.logs(job.job, LEVELS[query.level], query.after, query.limit + 1)
     listed = found[: query.limit]
     body = b'{"job":%b,"logs":[%b],"more":%b,"next":%b}\n' % (
