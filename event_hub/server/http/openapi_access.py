@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from ..access.limits import FREE
@@ -62,15 +63,13 @@ _ERRORS = (
 
 def security(method: str, path: str) -> tuple[dict[str, Any], tuple[str, ...]]:
     """The `security` and `x-needs` of an operation, and the errors that they bring. `path`: as OpenAPI writes it."""
-    need = need_of(method.upper(), _RULES.get(path, path))
+    need = need_of(method.upper(), _rule(path))
     if need is Need.NOTHING:
         counted = path.startswith("/api/") and path not in FREE
         return {"security": []}, ("rate_limited",) if counted else ()
     return {"security": [{name: []} for name in SCHEMES], "x-needs": str(need)}, _ERRORS
 
 
-_RULES = {
-    "/api/sessions/{id}": "/api/sessions/<name:id>",
-    "/api/sessions/{id}/transcript.{form}": "/api/sessions/<name:id>/transcript.<form>",
-    "/api/rooms/{room}/transcript.{form}": "/api/rooms/<name:room>/transcript.<form>",
-}
+def _rule(path: str) -> str:
+    """The rule of the route at `path`: ids and names are the hub's own converter."""
+    return re.sub(r"\{(id|room)\}", r"<name:\1>", path).replace("{form}", "<form>")
