@@ -23,7 +23,19 @@ from .errors import RequestError
 from .history import HistoryError, open_history
 from .http.hang_up import UNREAD, ThenClose
 from .http.problems import check_encoding, refuse
-from .http.routes import data, docs, events, observability, operations, page, room_transcript, sessions, traces, webhook
+from .http.routes import (
+    audio,
+    data,
+    docs,
+    events,
+    observability,
+    operations,
+    page,
+    room_transcript,
+    sessions,
+    traces,
+    webhook,
+)
 from .http.routes import stream as stream_route
 from .http.routes.agent import AgentRoutes
 from .http.routes.forget import ForgetRoute
@@ -196,12 +208,16 @@ def create_app(settings: Settings | None = None, *, static: Path | None = None) 
         view_func=lambda room, form: room_transcript.transcript(app.hub(), room, form),
         endpoint="room_transcript",
     )
-    for view in (traces.trace, traces.logs):
-        app.add_url_rule(
-            f"/api/sessions/<name:id>/{view.__name__}",
-            view_func=lambda id, view=view: view(app.hub(), id),
-            endpoint=view.__name__,
-        )
+    for path, view in (
+        ("trace", traces.trace),
+        ("logs", traces.logs),
+        ("audio", audio.audio),
+        ("audio.wav", audio.wav),
+        ("audio/peaks", audio.peaks),
+        ("audio/marks", audio.marks),
+    ):
+        rule = f"/api/sessions/<name:id>/{path}"
+        app.add_url_rule(rule, view_func=lambda id, view=view: view(app.hub(), id), endpoint=rule)
     for signal, paths in observability.PATHS.items():
         for path in paths:
             route(path, partial(observability.take_otlp, signal=signal), "POST")

@@ -66,6 +66,7 @@ _KINDS = (
     Kind("agent_unavailable", 503, "Agent cannot be started", "The operator must fix HUB_AGENT or HUB_AGENT_STATE as `detail` says."),
     Kind("livekit_not_configured", 503, "LiveKit not configured", "Set the variables in `missing`, in the environment or in .env, and restart the hub."),
     Kind("history_unavailable", 503, "History unavailable", "Retry later. The operator must fix the problem in `detail`.", retry=True),
+    Kind("recording_in_progress", 503, "Recording is being decoded", "Retry after the time in Retry-After.", retry=True),
     Kind("recordings_unavailable", 503, "Recordings cannot be kept", "Retry later. The operator must fix the problem in `detail`.", retry=True),
     Kind("draining", 503, "Hub is shutting down", "Retry in a moment, when the next hub is up.", retry=True),
 )  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -114,6 +114,19 @@ class Captions(NamedTuple):
     def cues(self) -> list[Cue]:
         """The cues, in the order of their start."""
         return together([self])
+
+    def speech(self) -> Iterator[dict[str, Any]]:
+        """What was audible, utterance by utterance: `role`, `utterance`, `text`, and when its speech `began` and `stopped`
+        (epoch seconds; None: nothing reports that)."""
+        for line in sorted(self.lines, key=lambda line: (line.start or 0.0, line.order)):
+            stretch = line.stretch
+            yield {
+                "role": line.utterance.role,
+                "utterance": line.utterance.name,
+                "text": line.text,
+                "began": line.start if stretch is None else stretch.started,
+                "stopped": line.stopped if stretch is None else stretch.stopped,
+            }
 
 
 def captions(events: Iterable[Any], names: Mapping[str, str] | None = None) -> Captions:

@@ -9,6 +9,14 @@ from pydantic import Field
 from .queries import SessionQuery
 
 
+class PeaksQuery(SessionQuery):
+    points: int = Field(2000, ge=1, le=50_000, description="maximum number of peaks for each channel")
+
+
+class WavQuery(SessionQuery):
+    channel: Literal["user", "agent"] = Field("user", description="the side to hear")
+
+
 class SessionLogsQuery(SessionQuery):
     level: Literal["trace", "debug", "info", "warning", "error", "critical"] = Field(
         "info", description="the lowest level to list"

@@ -18,6 +18,7 @@ from ..filters import Filter
 from ..real_thread import in_real_thread
 from ..settings import Settings
 from . import chat_log, ogg, otlp
+from .decoding import Decoding, levels_path
 from .jobs import Audio, Job
 from .joining import Found, Joining
 from .store import Store
@@ -55,6 +56,7 @@ class Recordings:
         self.folder = Path(settings.recordings if self.enabled else "var/recordings")
         self.store = Store(self.folder, clock)
         self._joining = Joining(self.store, publish, session_of, clock)
+        self.decoding = Decoding(self.audio_path)
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="hub-recordings", daemon=True)
         self._complaint = ""
@@ -67,6 +69,7 @@ class Recordings:
         self._stopped.set()
         if self._thread.is_alive():
             self._thread.join(5)
+        self.decoding.stop()
         self._joining.close()
         self.store.close()
 
@@ -126,6 +129,8 @@ class Recordings:
             if header.redacted:
                 chat = self._redacted(chat)
             self.store.add_recording(header.ids, header.room, header.report, chat, audio)
+            if is_new and audio is not None:
+                self.decoding.want(job)
             if refused is not None:
                 raise RequestError("bad_recording", f"the part {AUDIO} is not OGG Opus: {refused}. The rest was kept")
         return is_new
@@ -177,6 +182,7 @@ class Recordings:
         """Erase all that is kept of these jobs; returns how many there were."""
         chosen = [job.job for job in jobs]
         for job in chosen:
+            self.decoding.forget(job)
             for path in self.files_of(job):
                 with suppress(FileNotFoundError):
                     path.unlink()
@@ -192,7 +198,7 @@ class Recordings:
     def files_of(self, job: str) -> list[Path]:
         """The recording and what is derived from it."""
         audio = self.audio_path(job)
-        return [audio, audio.with_suffix(".peaks")]
+        return [audio, levels_path(audio)]
 
     def apply_retention(self) -> None:
         """Erase the oldest jobs until the rest is within its retention, and those of rooms whose own is shorter."""

@@ -24,6 +24,11 @@ def job_of(hub: EventHub, id: str, query: SessionQuery) -> Job:
     """What is kept of the job of a session that the current request may see; raises `RequestError`."""
     with found_session(hub, id, query) as (session, _):
         job = session.job
+    return kept_of(hub, id, job)
+
+
+def kept_of(hub: EventHub, id: str, job: str | None) -> Job:
+    """What is kept of the job of session `id`; raises `RequestError`."""
     try:
         kept = hub.recordings.store.job(job) if job is not None else None
     except StoreError as error:
