@@ -320,7 +320,10 @@ def _parameters(query: type[BaseModel]) -> list[dict[str, Any]]:
     return parameters
 
 
-_SUCCESS = {"200": "OK", "201": "Created", "202": "Accepted: in progress"}
+_SUCCESS = {
+    "200": "OK", "201": "Created", "202": "Accepted: in progress", "206": "The part that Range asks for",
+    "304": "Not modified", "416": "Range is beyond the end",
+}  # fmt: skip
 
 
 def _json_body(model: type[BaseModel]) -> dict[str, Any]:

@@ -7,8 +7,9 @@ from typing import Any
 from .json_schema import COUNT, FLAG, SECONDS, TEXT, TIMESTAMP, array, or_null, record, ref
 from .openapi_row import BODY_ERRORS, JSON, Row
 from .queries import SessionQuery
-from .recording_queries import SessionLogsQuery
+from .recording_queries import PeaksQuery, SessionLogsQuery, WavQuery
 
+_BINARY = {"type": "string", "format": "binary"}
 _PROTOBUF = "application/x-protobuf"
 _OTLP_ERRORS = (*BODY_ERRORS, "bad_signature", "recording_disabled", "recordings_unavailable", "draining")
 _SESSION_ERRORS = (
@@ -30,6 +31,22 @@ ROWS: tuple[Row, ...] = (
     Row(
         "/api/sessions/{id}/logs", "get", "recordings", "Get the log lines of a session's agent, oldest first",
         SessionLogsQuery, {JSON: ref("SessionLogs")}, _SESSION_ERRORS,
+    ),
+    Row(
+        "/api/sessions/{id}/audio", "get", "recordings", "Get the recording of a session: OGG Opus; with Range and ETag", SessionQuery,
+        {"audio/ogg": _BINARY}, (*_SESSION_ERRORS, "bad_recording"), ("200", "206", "304", "416"),
+    ),
+    Row(
+        "/api/sessions/{id}/audio.wav", "get", "recordings", "Get one channel of the recording as WAV: mono, 24 kHz, 16 bit", WavQuery,
+        {"audio/wav": _BINARY}, (*_SESSION_ERRORS, "recording_in_progress"),
+    ),
+    Row(
+        "/api/sessions/{id}/audio/peaks", "get", "recordings", "Get the waveform of the recording", PeaksQuery,
+        {JSON: ref("Peaks")}, (*_SESSION_ERRORS, "bad_recording", "recording_in_progress"),
+    ),
+    Row(
+        "/api/sessions/{id}/audio/marks", "get", "recordings", "Get where each utterance is in the recording", SessionQuery,
+        {JSON: ref("Marks")}, (*_SESSION_ERRORS, "bad_recording", "recording_in_progress"),
     ),
     Row(
         "/observability/recordings/v0", "post", "recordings", "Receive the recording of a LiveKit job",
@@ -60,6 +77,32 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         report={**or_null({"type": "object"}), "description": "LiveKit's report of the session, if a recording came"},
         spans=array(_span),
     ),
+    "Peaks": record(
+        duration=SECONDS,
+        channels=COUNT,
+        per_second={"type": "number", "description": "peaks for each second"},
+        peaks=array(array({"type": "number"}), "for each channel, from 0 to 1"),
+    ),
+    "Marks": record(
+        started={**TIMESTAMP, "description": "when the first sample was taken"},
+        duration=SECONDS,
+        marks=array(
+            record(
+                "end",
+                "utterance",
+                role={"enum": ["user", "agent"]},
+                utterance=or_null(TEXT),
+                text=TEXT,
+                began=TIMESTAMP,
+                offset={
+                    "type": "number",
+                    "description": "seconds in the recording at which its event says that it begins",
+                },
+                heard={**or_null(SECONDS), "description": "where it is first heard; null: nothing is heard near it"},
+                end={"type": "number", "description": "where it ends, as its events say"},
+            )
+        ),
+    ),
     "SessionLogs": record(
         job=TEXT,
         logs=array(_line),
@@ -80,7 +123,7 @@ RECORDING = or_null(
     }
 )
 TRACE = or_null({**record(complete=FLAG, url=TEXT), "description": "the spans, once some were uploaded"})
-_binary = {"schema": {"type": "string", "format": "binary"}}
+_binary = {"schema": _BINARY}
 BODIES: dict[str, dict[str, Any]] = {
     "/observability/recordings/v0": {
         "required": True,
