@@ -18,8 +18,9 @@ from ..events import check
 from . import process, truncation
 from .conversation import Conversation, Method, Record
 from .guarded import handler
-from .job_context import current_speech, deliver_before_the_end, identity, mode, room_io_of
+from .job_context import about_job, current_speech, deliver_before_the_end, identity, mode, room_io_of
 from .job_publisher import publisher_for
+from .recording_upload import upload_at_the_end
 from .taps import Taps, agent_of
 from .translator import Translator
 
@@ -142,6 +143,7 @@ class Attachment:
                 # of single requests have no other.
                 rtc.EventEmitter[str].on(session, name, handle)  # type: ignore[arg-type]
             if job := get_job_context(required=False):
+                upload_at_the_end(job, session, self.publisher)
                 deliver_before_the_end(job, self.publisher, shared=publisher is None)
             if session.agent_state != "initializing":
                 handler(self._begin, self.failed)(session)
@@ -258,7 +260,7 @@ class Attachment:
                 "type": "session_started",
                 "mode": mode(session),
                 "agent": agent.label if agent else None,
-                "job": job.job.id if job else None,
+                **(about_job(job, session) if job else {}),
             }
         )
         if session.agent_state not in ("initializing", "idle"):

@@ -13,6 +13,7 @@ from livekit.agents.voice.room_io import RoomIO
 
 from ..client import Publisher
 from .job_publisher import ends_with
+from .recording_upload import is_primary
 
 try:
     # Private, but it is exact where `session.current_speech` is not: before a reply's turn comes.
@@ -43,6 +44,17 @@ def room_io_of(session: AgentSession[Any]) -> RoomIO | None:
         return session.room_io
     except RuntimeError:  # a session without a room
         return None
+
+
+def about_job(job: JobContext, session: AgentSession[Any]) -> dict[str, Any]:
+    """What joins a session with what LiveKit's agent uploads of its job."""
+    room = job.job.room
+    return {
+        "job": job.job.id,
+        "primary": is_primary(job, session),
+        "room_sid": room.sid or None,
+        "agent_name": job.job.agent_name or None,
+    }
 
 
 def mode(session: AgentSession[Any]) -> str:
