@@ -147,6 +147,20 @@ def test_each_start_of_the_server_begins_one_epoch(valkey_server: ValkeyServer, 
     assert a.newest().offset == b.head == 7
 
 
+def test_a_hub_that_has_noticed_no_restart_learns_what_others_have_appended_since(
+    valkey_server: ValkeyServer, opener: Opener
+) -> None:
+    """Its connections are cut too: each is made again where a reader waits for it (fault round valkey-restarted, 9040)."""
+    a, b = opener(), opener()
+    a.append([draft(1)], 1.0)
+    assert b.newest().offset == 1
+    valkey_server.command("SCRIPT", "FLUSH")
+    valkey_server.command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+    a.append([draft(2)], 1.0)
+    assert b.newest().offset == 2
+    assert b.newest() == a.newest()
+
+
 def test_lost_events_stop_everything_until_the_log_begins_again(
     valkey_server: ValkeyServer, opener: Opener, prefix: str
 ) -> None:

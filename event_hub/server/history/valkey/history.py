@@ -250,7 +250,11 @@ class ValkeyHistory(History):
     def _refresh(self, link: Link) -> None:
         """Learn what other hubs have changed. A stream that is gone answers nothing, for ever, so one has to ask."""
         try:
-            epoch, head, floor = link.call("HMGET", self._meta, "epoch", "head", "floor")
+            names = ("HMGET", self._meta, "epoch", "head", "floor")
+            try:
+                epoch, head, floor = link.call(*names)
+            except self._redis.exceptions.ConnectionError:
+                epoch, head, floor = link.call(*names)  # as for `_read`: otherwise a reader would not catch up
             if epoch is None or epoch.decode() != self.epochs.current:
                 link.run(self._open)
                 return
