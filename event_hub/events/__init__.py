@@ -4,6 +4,7 @@ The single source of truth: the hub validates against it, publishers build from 
 page's table are generated from it. Imports nothing else of this project.
 """
 
+from .alerts import AlertCleared, AlertRaised
 from .catalogue import HUB_ONLY, KNOWN, WEBHOOK_PREFIX, InvalidEvent, all_valid, build, check
 from .conversation import (
     AgentFalseInterruption,
@@ -62,6 +63,8 @@ __all__ = [
     "AgentTextComplete",
     "AgentTextDelta",
     "AgentTextUnsaid",
+    "AlertCleared",
+    "AlertRaised",
     "Event",
     "EventsDropped",
     "Heartbeat",

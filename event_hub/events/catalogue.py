@@ -8,6 +8,7 @@ import msgspec
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import SchemaValidator, core_schema
 
+from . import alerts as a
 from . import conversation as c
 from . import lifecycle as s
 from . import recordings as r
@@ -49,6 +50,8 @@ _POSTED: tuple[type[Event], ...] = (
     s.EventsDropped,
     r.RecordingAvailable,
     r.TraceAvailable,
+    a.AlertRaised,
+    a.AlertCleared,
 )
 _FROM_THE_HUB: tuple[type[Event], ...] = (
     h.Heartbeat, h.StreamOpened, h.StreamGap, h.StreamClosing, h.EventErased, h.EventsErased,

@@ -24,6 +24,7 @@ from .history import HistoryError, open_history
 from .http.hang_up import UNREAD, ThenClose
 from .http.problems import check_encoding, refuse
 from .http.routes import (
+    alerts,
     audio,
     data,
     docs,
@@ -222,6 +223,7 @@ def create_app(settings: Settings | None = None, *, static: Path | None = None) 
         for path in paths:
             route(path, partial(observability.take_otlp, signal=signal), "POST")
     route(observability.RECORDINGS, observability.take_recording, "POST")
+    route("/api/alerts", alerts.alerts)
     route("/api/health", operations.health)
     app.add_url_rule("/api/health/live", "live", operations.live, methods=["GET"])
     route("/api/subscribers", operations.subscribers)

@@ -31,10 +31,8 @@ from .forward.forwarding import DRAIN as FORWARD_DRAIN
 from .forward.forwarding import Forwarding
 from .history import Appended, Draft, History, HistoryError, HistoryReader
 from .history.health import HistoryHealth
-from .recordings.jobs import Job
+from .insight import Insight
 from .recordings.joining import Found
-from .recordings.recordings import Recordings
-from .recordings.store_file import StoreError
 from .scoped_sessions import ScopedSessions
 from .settings import Settings
 from .streaming.broadcast import Broadcast
@@ -119,9 +117,15 @@ class EventHub:
             from .redacting import Redacting
 
             self.redacting = Redacting(settings.redact)
-        self.recordings = Recordings(
-            settings, lambda events: self.publish(events, batch=True), self._session_of_job, self.clock
+        self.insight = Insight(
+            settings,
+            self.history,
+            lambda events: self.publish(events, batch=True),
+            self._session_of_job,
+            lambda: self.peers is None or self.peers.first,
+            self.clock,
         )
+        self.recordings = self.insight.recordings
         self._history = history
         self._delivery = Delivery(
             self.broadcast, history, self.history_health, self._history_restarted, self.forwarding.wake
@@ -158,7 +162,7 @@ class EventHub:
         self._delivery.start()
         self._upkeep.start()
         self.forwarding.start()
-        self.recordings.start()
+        self.insight.start()
         self.agents.open()
 
     def _peers(self, history: History) -> Peers | None:
@@ -231,6 +235,10 @@ class EventHub:
         self.counters.duplicates += duplicates
         self._upkeep.appended(accepted)
         self.forwarding.wake()
+        new = drafts
+        if duplicates:
+            new = [draft for draft, (_, duplicate) in zip(drafts, appended, strict=True) if not duplicate]
+        self.insight.metrics.observe(new)
         if by.grant.publish is None:  # others may not report on behalf of the hub's agents
             for draft in drafts:
                 if draft.type in REPORTS:
@@ -256,7 +264,7 @@ class EventHub:
             with self.history_health.reading(), self.sessions.of(None).sessions() as (known, _):
                 sessions = known.find(selector.session, selector.room)
         erased = self.eraser.forget(Selection(selector, sessions), folder_of(self.settings).logs(), dry_run=dry_run)
-        jobs = self._uploads_of(selector, sessions)
+        jobs = self.recordings.jobs_of(sessions, selector)
         erased = erased._replace(recordings=len(jobs))
         if not dry_run:
             self.recordings.erase(jobs)
@@ -273,16 +281,6 @@ class EventHub:
         if not dry_run:
             self.eraser.scrub_now()
         return erased
-
-    def _uploads_of(self, selector: Selector, sessions: list[Session]) -> list[Job]:
-        """What agents uploaded of the selected sessions, or of the selected room. A recording is whole: a participant alone
-        is not erased from it."""
-        if selector.participant is not None or not (selector.session or selector.room):
-            return []
-        try:
-            return self.recordings.jobs_of([session.job for session in sessions], selector)
-        except StoreError as error:
-            raise RequestError("recordings_unavailable", str(error)) from None
 
     def _events_erased(self) -> None:
         """Some events of an erasure that is in progress are erased."""
@@ -389,7 +387,7 @@ class EventHub:
         self.forwarding.close()
         self.broadcast.stop()
         self._upkeep.stop()
-        self.recordings.stop()
+        self.insight.stop()
         if self.peers is not None:
             self.peers.stop()
         try:

@@ -11,6 +11,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
+from .agent_metrics import AgentMetrics
 from .agents.states import State
 from .counters import Timings
 from .hub import EventHub
@@ -86,6 +87,22 @@ class _Collector:
         yield _counter("hub_subscribers_left", "Streams closed by the subscriber.", counters.left)
         yield _counter("hub_subscribers_dropped", "Streams closed by the hub, by reason.", counters.dropped, "reason")
 
+        agents = hub.insight.metrics
+        yield _latencies(agents)
+        for name, about, counts in (
+            ("hub_agent_turns", "Turns of users that agents took.", agents.turns),
+            ("hub_agent_interruptions", "Replies that were interrupted.", agents.interruptions),
+            ("hub_agent_tool_calls", "Tool calls that finished.", agents.tool_calls),
+            ("hub_agent_tool_errors", "Tool calls that failed.", agents.tool_errors),
+            ("hub_agent_errors", "Errors that agents reported.", agents.errors),
+        ):
+            yield _counter(name, about, counts, "agent")
+        about = "Tokens of models; cached ones are part of the input."
+        tokens = CounterMetricFamily("hub_tokens", about, labels=["model", "kind"])
+        for (model, kind), number in sorted(agents.tokens.items()):
+            tokens.add_metric([model, kind], number)
+        yield tokens
+
         about = "Time from the first publish of a flush until every subscriber that can be written to has it."
         yield _histogram("hub_publish_to_socket_seconds", about, counters.publish_to_socket)
         yield _histogram("hub_history_append_seconds", "One append to the history.", counters.append)
@@ -107,6 +124,14 @@ def _counter(name: str, about: str, value: float | Counter[str], label: str | No
             family.add_metric([key], number)
         return family
     return CounterMetricFamily(name, about, value=value)
+
+
+def _latencies(agents: AgentMetrics) -> HistogramMetricFamily:
+    about = "Latencies of turns, as LiveKit measures them."
+    family = HistogramMetricFamily("hub_agent_latency_seconds", about, labels=["agent", "figure"])
+    for (agent, figure), timings in sorted(agents.latencies.items()):
+        family.add_metric([agent, figure], buckets=timings.buckets(), sum_value=timings.sum)
+    return family
 
 
 def _histogram(name: str, about: str, timings: Timings) -> HistogramMetricFamily:

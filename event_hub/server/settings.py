@@ -28,8 +28,8 @@ from .forward.internal_addresses import Internal, parse_internal
 from .forward.targets import WEBHOOK, Target
 from .forward.targets import parse as parse_targets
 from .history import OWN_VALKEY, Retention
-from .recording_settings import Duration, RecordingSettings, Size
-from .recording_settings import setting as _setting
+from .observability_settings import Duration, ObservabilitySettings, Size
+from .observability_settings import setting as _setting
 from .redaction_setting import Redaction
 from .setting_values import RoomRetention
 from .units import seconds as seconds
@@ -60,7 +60,7 @@ class SettingsError(ValueError):
     """Some settings are wrong; the text names each, on a line of its own."""
 
 
-class Settings(RecordingSettings):
+class Settings(ObservabilitySettings):
     """Every setting with its default. `Settings.load()` reads them."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", arbitrary_types_allowed=True)
@@ -386,7 +386,7 @@ class Settings(RecordingSettings):
         """Name, default and description of each setting, for `--help` and the README."""
         rows = []
         fields = cls.model_fields
-        inherited = RecordingSettings.model_fields.keys()
+        inherited = ObservabilitySettings.model_fields.keys()
         for name in [*(name for name in fields if name not in inherited), *inherited]:
             field = fields[name]
             default = "unset" if field.default in (None, "") else str(field.default)

@@ -36,6 +36,7 @@ ROUTES: dict[tuple[str, str], Need] = {
     ("GET", "/api/sessions/<name:id>/logs"): Need.SUBSCRIBE,
     ("GET", "/api/rooms/<name:room>/transcript.<form>"): Need.SUBSCRIBE,
     ("GET", "/api/rooms"): Need.SUBSCRIBE,
+    ("GET", "/api/alerts"): Need.SUBSCRIBE,
     ("GET", "/api/agent/status"): Need.SUBSCRIBE,
     ("POST", "/api/agent/start"): Need.CONTROL,
     ("POST", "/api/agent/stop"): Need.CONTROL,

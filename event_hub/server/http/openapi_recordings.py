@@ -48,6 +48,7 @@ ROWS: tuple[Row, ...] = (
         "/api/sessions/{id}/audio/marks", "get", "recordings", "Get where each utterance is in the recording", SessionQuery,
         {JSON: ref("Marks")}, (*_SESSION_ERRORS, "bad_recording", "recording_in_progress"),
     ),
+    Row("/api/alerts", "get", "operations", "List the rules in HUB_ALERTS, and what breaks them", None, {JSON: ref("Alerts")}),
     Row(
         "/observability/recordings/v0", "post", "recordings", "Receive the recording of a LiveKit job",
         None, {"text/html": TEXT}, (*_OTLP_ERRORS, "bad_recording", "bad_field"),
@@ -102,6 +103,10 @@ SCHEMAS: dict[str, dict[str, Any]] = {
                 end={"type": "number", "description": "where it ends, as its events say"},
             )
         ),
+    ),
+    "Alerts": record(
+        rules=array(TEXT, "as HUB_ALERTS has them"),
+        raised=array(ref("Event"), "`alert_raised` events of alerts that are not cleared"),
     ),
     "SessionLogs": record(
         job=TEXT,

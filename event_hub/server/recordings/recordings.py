@@ -12,6 +12,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
+from ...sessions import Session
 from ..erasure.selector import Selector
 from ..errors import RequestError
 from ..filters import Filter
@@ -188,11 +189,17 @@ class Recordings:
                     path.unlink()
         return self.store.erase(chosen) if chosen else 0
 
-    def jobs_of(self, names: Iterable[str | None], selector: Selector) -> list[Job]:
-        """Those with one of these names, and those of the session or the room that `selector` names."""
-        found = {name: job for name in names if name is not None and (job := self.store.job(name)) is not None}
-        for job in self.store.told_as(selector.session, selector.room):
-            found[job.job] = job
+    def jobs_of(self, sessions: Iterable[Session], selector: Selector) -> list[Job]:
+        """The jobs of these sessions, and those of the session or the room that `selector` names; raises `RequestError`.
+        A recording is whole, so none is selected by a participant alone."""
+        if selector.participant is not None or not (selector.session or selector.room):
+            return []
+        try:
+            kept = [self.store.job(session.job) for session in sessions if session.job is not None]
+            kept += self.store.told_as(selector.session, selector.room)
+        except StoreError as error:
+            raise RequestError("recordings_unavailable", str(error)) from None
+        found = {job.job: job for job in kept if job is not None}
         return [job for job in found.values() if selector.before is None or job.began < selector.before]
 
     def files_of(self, job: str) -> list[Path]:

@@ -1,10 +1,12 @@
-"""The settings of what agents upload: recordings, traces, logs."""
+"""The settings of what a hub knows of its agents beyond their events: recordings, traces, logs, alerts."""
 
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from . import setting_values
+from .alerts.rules import Rule
+from .alerts.rules import parse as parse_rules
 from .history import Retention
 from .units import seconds, size
 
@@ -17,8 +19,8 @@ def setting(name: str, default: Any, about: str, **limits: Any) -> Any:
     return Field(default, alias=name, description=about, validate_default=True, **limits)
 
 
-class RecordingSettings(BaseModel):
-    """The part of `Settings` that concerns recordings."""
+class ObservabilitySettings(BaseModel):
+    """The part of `Settings` that concerns recordings and alerts."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", arbitrary_types_allowed=True)
 
@@ -33,6 +35,11 @@ class RecordingSettings(BaseModel):
     )
     max_recording: Size = setting(
         "HUB_MAX_RECORDING", "512MiB", "maximum size of one upload; an hour takes about 54 MB"
+    )
+    alerts: Annotated[tuple[Rule, ...], BeforeValidator(parse_rules)] = setting(
+        "HUB_ALERTS",
+        "",
+        "rules that raise alerts, separated by `;`: `e2e p95 over 5m > 2s; error; silent 60s; crash` (docs/alerts.md)",
     )
     trace_content: Annotated[bool, BeforeValidator(setting_values.switch)] = setting(
         "HUB_TRACE_CONTENT",

@@ -1,0 +1,40 @@
+"""What a hub knows of its agents beyond their events: recordings and traces, alerts, metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from .agent_metrics import AgentMetrics
+from .alerts.alerts import Alerts
+from .history import HistoryReader
+from .recordings.joining import Found
+from .recordings.recordings import Recordings
+from .settings import Settings
+
+
+class Insight:
+    """The three of one hub. `start` them before use, `stop` them at the end."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        history: HistoryReader,
+        publish: Callable[[list[dict[str, Any]]], object],
+        session_of: Callable[[str], Found | None],
+        responsible: Callable[[], bool],
+        clock: Callable[[], float],
+    ) -> None:
+        """`session_of`: the session of one of LiveKit's jobs. `responsible`: whether this process, of those that share the
+        history, publishes alerts."""
+        self.metrics = AgentMetrics()
+        self.recordings = Recordings(settings, publish, session_of, clock)
+        self.alerts = Alerts(settings.alerts, history, lambda event: publish([event]), responsible, clock)
+
+    def start(self) -> None:
+        self.recordings.start()
+        self.alerts.start()
+
+    def stop(self) -> None:
+        self.alerts.stop()
+        self.recordings.stop()
