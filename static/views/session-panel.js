@@ -144,10 +144,12 @@ export class SessionPanel {
   /** A button that plays the recording from `at`, epoch seconds. */
   #playFrom(at, recording) {
     const offset = at - recording.started - BEFORE;
-    return button("▶", () => {
+    const made = button("▶", () => {
       this.audio.currentTime = Math.max(0, offset);
       this.audio.play();
     }, "Play from here");
+    made.ariaLabel = made.title;
+    return made;
   }
 
   #row([words, name, ...values]) {

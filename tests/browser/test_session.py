@@ -11,6 +11,8 @@ from playwright.sync_api import Page, expect
 from bench.conversations import conversation
 
 from ..hubs import PATIENCE, HubProcess
+from ..recordings.test_uploads import ATTACHED, EVENTS, complete
+from ..recordings.uploads import LIVEKIT, send_all, session
 from .conftest import live
 
 
@@ -77,3 +79,24 @@ def test_html_is_text_and_problems_are_shown(page: Page, hub_factory: Callable[.
     page.locator("#rail button", has_text="All rooms").click()
     expect(page.locator("#session")).to_be_hidden()
     assert page.title() != "pwned"
+
+
+def test_the_recording_plays_from_a_turn(page: Page, hub_factory: Callable[..., HubProcess]) -> None:
+    """Issue 18: a real call, heard in the page."""
+    hub = hub_factory(**LIVEKIT).start()
+    hub.publish(EVENTS)
+    send_all(hub)
+    session(hub, ATTACHED, complete)
+    page.goto(f"{hub.url}/?panel=session")
+    live(page)
+    audio = page.locator("#session audio")
+    expect(audio).to_be_visible()
+    expect(page.locator("#conversation")).to_contain_text("23.6 s, in the session's panel")
+    page.locator("#session .turn", has_text="what is the weather in paris").get_by_role("button").click()
+    page.wait_for_function(
+        "() => { const a = document.querySelector('#session audio'); return !a.paused && a.currentTime > 4; }"
+    )
+    assert audio.evaluate("a => a.currentTime") < 10
+    expect(page.locator("#session .links a", has_text="spans")).to_have_attribute(
+        "href", f"{hub.url}/api/sessions/{ATTACHED}/trace"
+    )
