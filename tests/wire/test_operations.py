@@ -13,6 +13,8 @@ from event_hub.events import HUB_ONLY, KNOWN
 from event_hub.server.errors import CATALOGUE
 
 from ..hubs import PATIENCE, HubProcess, until
+from ..recordings.test_bad_uploads import PARTS
+from ..recordings.uploads import JOB, RECORDINGS, recording
 
 
 def test_metrics_count_what_happens(hub_factory: Callable[..., HubProcess]) -> None:
@@ -77,7 +79,11 @@ def test_config_and_health(hub: HubProcess) -> None:
 def test_openapi_is_valid_and_matches_the_endpoints(hub: HubProcess) -> None:
     document = hub.get("/openapi.json")
     validate(document)
+    hub.publish({"type": "session_started", "session": "s", "room": "r", "job": JOB})
     hub.publish({"type": "agent_ready", "session": "s", "room": "r"})
+    body, kind = recording(PARTS["header"], audio=PARTS["audio"])
+    headers = {"Content-Type": kind}
+    assert requests.post(f"{hub.url}{RECORDINGS}", data=body, headers=headers, timeout=PATIENCE).status_code == 200
     answers = {
         path: requests.get(f"{hub.url}{path.format(id='s', room='r', form='vtt')}", timeout=PATIENCE, stream=True)
         for path, operations in document["paths"].items()
