@@ -31,14 +31,12 @@ PATH = "/observability/recordings/v0"
 _TIMEOUT = (3.0, 30.0)
 """Seconds to connect, and to wait for the answer. LiveKit ends the job's process ten seconds after it was asked to."""
 _PIECE = 1 << 20
-_ASKED = "event_hub_uploads_recording"
 
 
 def upload_at_the_end(job: JobContext, session: AgentSession[Any], publisher: Publisher) -> None:
     """When the job ends, upload its recording to the publisher's hub, if there is one that goes nowhere else."""
-    if vars(job).setdefault(_ASKED, False) or goes_elsewhere(job):
+    if goes_elsewhere(job):
         return
-    vars(job)[_ASKED] = True
 
     async def upload() -> None:
         try:

@@ -219,10 +219,11 @@ def create_app(settings: Settings | None = None, *, static: Path | None = None) 
     ):
         rule = f"/api/sessions/<name:id>/{path}"
         app.add_url_rule(rule, view_func=lambda id, view=view: view(app.hub(), id), endpoint=rule)
+    uploads = observability.UploadRoutes(origins)
     for signal, paths in observability.PATHS.items():
         for path in paths:
-            route(path, partial(observability.take_otlp, signal=signal), "POST")
-    route(observability.RECORDINGS, observability.take_recording, "POST")
+            route(path, partial(uploads.otlp, signal=signal), "POST")
+    route(observability.RECORDINGS, uploads.recording, "POST")
     route("/api/alerts", alerts.alerts)
     route("/api/health", operations.health)
     app.add_url_rule("/api/health/live", "live", operations.live, methods=["GET"])

@@ -282,3 +282,37 @@ def test_others_are_served_while_a_large_recording_comes_in(hub: HubProcess) -> 
             assert requests.post(f"{hub.url}/api/agent/data", json=event, timeout=30).status_code == 200
         answer = client.recv(65536)
     assert answer.split()[1] in (b"200", b"422")
+
+
+def test_a_page_of_another_origin_uploads_nothing(hub_factory: Make) -> None:
+    """Any page can make a browser post a multipart body to this machine."""
+    hub = hub_factory().start()
+    body, kind = recording(header("AJ_foreign"), audio=PARTS["audio"])
+    foreign = {"Content-Type": kind, "Authorization": "", "Origin": "https://evil.example"}
+    assert post(hub, RECORDINGS, body, **foreign).json()["code"] == "forbidden_origin"
+    assert (
+        post(hub, TRACES, TRACE, Origin="https://evil.example", Authorization="").json()["code"] == "forbidden_origin"
+    )
+    assert not list(hub.folder.rglob("*.ogg"))
+
+
+def test_redaction_comes_before_the_disk(hub_factory: Make) -> None:
+    hub = hub_factory(**LIVEKIT, HUB_REDACT="email").start()
+    chat = {"items": [{"id": "i1", "type": "message", "role": "user", "content": ["write to ada@example.org"],
+                       "created_at": 1795649500.0}]}  # fmt: skip
+    body, kind = recording(header("AJ_mail"), chat=json.dumps(chat).encode())
+    assert post(hub, RECORDINGS, body, **{"Content-Type": kind}).status_code == 200
+    kept = b"".join(path.read_bytes() for path in (hub.folder / "recordings").glob("recordings.db*"))
+    assert b"[email]" in kept
+    assert b"ada@example.org" not in kept
+
+
+def test_a_log_record_without_a_level_is_listed(hub: HubProcess) -> None:
+    record = {"timeUnixNano": "1795649500000000000", "body": {"stringValue": "no level"},
+              "attributes": [{"key": "job_id", "value": {"stringValue": "AJ_level"}}]}  # fmt: skip
+    body = json.dumps({"resourceLogs": [{"scopeLogs": [{"scope": {"name": "app"}, "logRecords": [record]}]}]}).encode()
+    assert post(hub, LOGS, body, **{"Content-Type": "application/json"}).status_code == 200
+    event = {"type": "session_started", "session": "level", "job": "AJ_level"}
+    assert requests.post(f"{hub.url}/api/agent/data", json=event, timeout=30).status_code == 200
+    lines = requests.get(f"{hub.url}/api/sessions/level/logs", timeout=30).json()["logs"]
+    assert [(line["level"], line["message"]) for line in lines] == [("info", "no level")]

@@ -23,6 +23,8 @@ _DEEPEST = 16
 """Nesting of an attribute's value."""
 _LATEST = 2**62
 """Nanoseconds: times after the year 2116 are not."""
+_UNSPECIFIED = 9
+"""The level of a record that has none: that of information."""
 _IDS = frozenset({"traceId", "spanId", "parentSpanId"})
 
 
@@ -139,7 +141,7 @@ def logs(body: bytes, kind: str) -> Iterator[tuple[LogRecord, JobIds]]:
                 yield (
                     LogRecord(
                         at,
-                        max(0, min(24, record.severity_number)),
+                        min(24, record.severity_number) if record.severity_number > 0 else _UNSPECIFIED,
                         scope,
                         _value(record.body),
                         attributes,

@@ -99,7 +99,7 @@ class Recordings:
         def keep() -> None:
             self.store.add_logs(lines, content=self._settings.trace_content)
             for job, found in items.items():
-                self.store.add_chat_items(job, found)
+                self.store.add_chat_items(job, self._redacted(found, always=False) or [])
 
         self._keep(keep)
 
@@ -127,8 +127,7 @@ class Recordings:
             is_new = known is None or known.report is None or (known.audio is None and audio is not None)
             if is_new and audio is not None:
                 upload.keep(self.audio_path(job))
-            if header.redacted:
-                chat = self._redacted(chat)
+            chat = self._redacted(chat, always=header.redacted)
             self.store.add_recording(header.ids, header.room, header.report, chat, audio)
             if is_new and audio is not None:
                 self.decoding.want(job)
@@ -149,9 +148,9 @@ class Recordings:
 
         return TextRedactor((rules or parse(_EVERYTHING)).detectors).redact
 
-    def _redacted(self, items: list[Any] | None) -> list[Any] | None:
-        """Chat items whose agent asked for redaction, which LiveKit leaves to the receiver."""
-        redact = self._redactor(always=True)
+    def _redacted(self, items: list[Any] | None, *, always: bool) -> list[Any] | None:
+        """Items of a chat history, redacted. `always`: the agent asked for it, which LiveKit leaves to the receiver."""
+        redact = self._redactor(always=always)
         if items is None or redact is None:
             return items
 

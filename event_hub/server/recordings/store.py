@@ -73,23 +73,34 @@ class Store:
                     over.add(ids.job)
             time_slice.pause_if_due()
 
-        def write(db: sqlite3.Connection) -> set[str]:
+        kept: dict[str, int] = {}
+        """How many spans of each trace there are."""
+
+        def begin(db: sqlite3.Connection) -> None:
             self._know(db, jobs)
             db.executemany("INSERT OR IGNORE INTO traces VALUES (?, ?)", traces.items())
-            known = {}
             for trace in {row[0] for row in rows}:
-                known[trace] = db.execute("SELECT count(*) FROM spans WHERE trace = ?", (trace,)).fetchone()[0]
+                kept[trace] = db.execute("SELECT count(*) FROM spans WHERE trace = ?", (trace,)).fetchone()[0]
+
+        def write(db: sqlite3.Connection, some: list[tuple[str, str, float, str]]) -> None:
             fitting = []
-            for row in rows:
-                if known[row[0]] < MOST_SPANS:
-                    known[row[0]] += 1
+            for row in some:
+                if kept[row[0]] < MOST_SPANS:
+                    kept[row[0]] += 1
                     fitting.append(row)
             db.executemany("INSERT OR IGNORE INTO spans VALUES (?, ?, ?, ?)", fitting)
+
+        def end(db: sqlite3.Connection) -> set[str]:
+            self._know(db, jobs)
             db.executemany("UPDATE jobs SET over = 1 WHERE job = ?", [(job,) for job in over])
-            named = [db.execute("SELECT job FROM traces WHERE trace = ?", (trace,)).fetchone() for trace in known]
+            named = [db.execute("SELECT job FROM traces WHERE trace = ?", (trace,)).fetchone() for trace in kept]
             return {job for found in named if found for job in found} | set(jobs)
 
-        return self._write(write)
+        self._write(begin)
+        for first in range(0, len(rows), _ROWS):  # in steps: a request that is repeated repeats nothing
+            self._write(lambda db, first=first: write(db, rows[first : first + _ROWS]))  # type: ignore[misc]
+            time_slice.pause_if_due()
+        return self._write(end)
 
     def add_logs(self, records: Iterable[tuple[LogRecord, JobIds]], *, content: bool) -> set[str]:
         """Keep these; returns the jobs that they belong to. A record of no job is not kept."""
@@ -177,10 +188,9 @@ class Store:
         self._write(lambda db: db.execute(f"UPDATE jobs SET {names} WHERE job = ?", (*columns.values(), job)))
 
     def settle(self, job: Job) -> None:
-        """Everything of `job` has been told, unless something has come since it was read."""
-        self._write(
-            lambda db: db.execute("UPDATE jobs SET pending = 0 WHERE job = ? AND changed = ?", (job.job, job.changed))
-        )
+        """Everything of `job` has been told, unless something has come since it was read. What was said is in events."""
+        settled = "UPDATE jobs SET pending = 0, chat = NULL WHERE job = ? AND changed = ?"
+        self._write(lambda db: db.execute(settled, (job.job, job.changed)))
 
     def erase(self, jobs: Sequence[str]) -> int:
         """Erase all that is kept of these, but for their audio files; returns how many there were."""

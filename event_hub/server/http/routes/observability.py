@@ -11,6 +11,7 @@ from typing import Any
 
 from flask import Response, request
 
+from ...access.origins import Origins
 from ...access.principal import principal_of
 from ...errors import RETRY_AFTER, RequestError
 from ...hub import EventHub
@@ -30,14 +31,26 @@ _UNAVAILABLE = 14
 """The code UNAVAILABLE of google.rpc.Code."""
 
 
-def take_otlp(hub: EventHub, signal: str) -> Response:
-    """One OTLP request; `signal`: traces, logs or metrics."""
-    return _answering(lambda: _otlp(hub, signal), recording=False)
+class UploadRoutes:
+    """The routes. `origins` decides which pages may use them: any page can make a browser post a multipart body."""
 
+    def __init__(self, origins: Origins) -> None:
+        self._origins = origins
 
-def take_recording(hub: EventHub) -> Response:
-    """One recording, with its report and chat history."""
-    return _answering(lambda: _recording(hub), recording=True)
+    def otlp(self, hub: EventHub, signal: str) -> Response:
+        """One OTLP request; `signal`: traces, logs or metrics."""
+        return self._answer(lambda: _otlp(hub, signal), recording=False)
+
+    def recording(self, hub: EventHub) -> Response:
+        """One recording, with its report and chat history."""
+        return self._answer(lambda: _recording(hub), recording=True)
+
+    def _answer(self, take: Callable[[], Response], *, recording: bool) -> Response:
+        def from_a_page_that_may() -> Response:
+            self._origins.publish(request.environ, principal_of(request.environ))
+            return take()
+
+        return _answering(from_a_page_that_may, recording=recording)
 
 
 def _otlp(hub: EventHub, signal: str) -> Response:
