@@ -1,4 +1,4 @@
-"""What a hub knows of its agents beyond their events: recordings and traces, alerts, metrics."""
+"""What a hub knows of its agents beyond their events: recordings and traces, alerts, metrics, prices."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from typing import Any
 from .agent_metrics import AgentMetrics
 from .alerts.alerts import Alerts
 from .history import HistoryReader
+from .pricing import Prices
 from .recordings.joining import Found
 from .recordings.recordings import Recordings
 from .settings import Settings
 
 
 class Insight:
-    """The three of one hub. `start` them before use, `stop` them at the end."""
+    """All that of one hub. `start` them before use, `stop` them at the end."""
 
     def __init__(
         self,
@@ -28,6 +29,7 @@ class Insight:
         """`session_of`: the session of one of LiveKit's jobs. `responsible`: whether this process, of those that share the
         history, publishes alerts."""
         self.metrics = AgentMetrics()
+        self.prices = Prices.of_file(settings.prices) if settings.prices is not None else None
         self.recordings = Recordings(settings, publish, session_of, clock)
         self.alerts = Alerts(settings.alerts, history, lambda event: publish([event]), responsible, clock)
 

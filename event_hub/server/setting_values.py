@@ -14,6 +14,7 @@ from .filters import Filter
 from .forward import signing
 from .forward.targets import parse as parse_targets
 from .history import SHARED, Retention
+from .pricing import Prices
 from .units import seconds, size
 
 
@@ -160,6 +161,11 @@ def keys_in(path: str) -> tuple[key_entries.KeyEntry, ...]:
 
 def keys_file(path: str) -> str:
     keys_in(path)
+    return path
+
+
+def prices(path: str) -> str:
+    Prices.of_file(path)
     return path
 
 

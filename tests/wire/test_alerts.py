@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import requests
@@ -94,3 +95,22 @@ def test_the_number_of_agents_in_the_metrics_is_bounded(hub_factory: Make) -> No
     counted = [line for line in page.splitlines() if line.startswith("hub_agent_turns_total{")]
     assert len(counted) == 51
     assert 'hub_agent_turns_total{agent="other"} 70.0' in page
+
+
+def test_sessions_and_rooms_have_a_cost(hub_factory: Make, tmp_path: Path) -> None:
+    """Issue 18: a price file gives the cost of a session and a room; without one there is none."""
+    prices = tmp_path / "prices.json"
+    prices.write_text('{"models": {"m": {"input": 2, "output": 10}}}')
+    usage = [{"model": "m", "input_tokens": 500_000, "output_tokens": 100_000}, {"model": "free", "input_tokens": 5}]
+    events = [
+        {"type": "usage_updated", "session": session, "room": "demo", "model_usage": usage} for session in ("s1", "s2")
+    ]
+    hub = hub_factory(HUB_PRICES=str(prices)).start()
+    hub.publish(events)
+    cost = {"amount": 2.0, "currency": "USD", "unpriced": ["free"]}
+    assert hub.get("/api/sessions/s1")["cost"] == cost
+    assert [session["cost"] for session in hub.get("/api/sessions")["sessions"]] == [cost, cost]
+    assert hub.get("/api/rooms")["rooms"][0]["cost"] == {**cost, "amount": 4.0}
+    plain = hub_factory().start()
+    plain.publish(events)
+    assert "cost" not in plain.get("/api/sessions/s1")

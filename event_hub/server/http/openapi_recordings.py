@@ -128,6 +128,14 @@ RECORDING = or_null(
     }
 )
 TRACE = or_null({**record(complete=FLAG, url=TEXT), "description": "the spans, once some were uploaded"})
+COST = {
+    **record(
+        amount={"type": "number"},
+        currency=TEXT,
+        unpriced=array(TEXT, "models without a price, which are not part of the amount"),
+    ),
+    "description": "what its models cost; only with HUB_PRICES",
+}
 _binary = {"schema": _BINARY}
 BODIES: dict[str, dict[str, Any]] = {
     "/observability/recordings/v0": {

@@ -7,7 +7,7 @@ from typing import Any
 from ...sessions.latency import FIGURES, PARTS
 from ...sessions.session import COUNTS
 from .json_schema import COUNT, CURSOR, FLAG, SECONDS, TEXT, TIMESTAMP, array, or_null, record, ref
-from .openapi_recordings import RECORDING, TRACE
+from .openapi_recordings import COST, RECORDING, TRACE
 
 _statistics = record(count=COUNT, **dict.fromkeys(("min", "median", "p95", "max", "mean"), SECONDS))
 _figures = record("all", **dict.fromkeys(FIGURES, _statistics))
@@ -43,6 +43,7 @@ _summary: dict[str, Any] = {
     "usage": array({"type": "object"}, "per model, with LiveKit's field names"),
     "recording": RECORDING,
     "trace": TRACE,
+    "cost": COST,
 }
 _said = record(
     "all", text=TEXT, participant=TEXT, speaker_id=TEXT, started=TIMESTAMP, stopped=TIMESTAMP, typed=FLAG, final=FLAG,
@@ -72,7 +73,7 @@ _item = {
 TRANSCRIPTS: dict[str, Any] = dict.fromkeys(("text/plain", "text/markdown", "application/x-subrip", "text/vtt"), TEXT)
 """The media types of a transcript beside JSON."""
 SCHEMAS: dict[str, dict[str, Any]] = {
-    "SessionSummary": record(**_summary, **_places),
+    "SessionSummary": record("cost", **_summary, **_places),
     "SessionsPage": record(
         sessions=array(ref("SessionSummary")),
         more={**FLAG, "description": "whether there are older sessions: pass the `last` of the last session as `before`"},
@@ -82,14 +83,16 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     "RoomsPage": record(
         rooms=array(
             record(
+                "cost",
                 room=or_null(TEXT), sessions=COUNT, live=COUNT, updated=or_null(TIMESTAMP), duration=SECONDS,
-                counts=_counts, speech=_speech, latency=_figures,
+                counts=_counts, speech=_speech, latency=_figures, cost=COST,
             )
         ),
         more=FLAG,
         cursor=CURSOR,
     ),
     "Session": record(
+        "cost",
         cursor={**CURSOR, "description": "the last event that is included; a stream that starts after it has no gap"},
         stream={**TEXT, "description": "path of that stream: all events of the room, including those without a session"},
         **_places,

@@ -61,7 +61,7 @@ def rooms(hub: EventHub) -> Response:
                 more = True
                 continue
             groups.setdefault(session.room, []).append(session)
-        listed = [_room(room, of_room) for room, of_room in groups.items()]
+        listed = [_room(hub, room, of_room) for room, of_room in groups.items()]
         return _json(msgspec.json.encode({"rooms": listed, "more": more, "cursor": cursor(hub, through)}))
 
 
@@ -177,8 +177,14 @@ def _places(hub: EventHub, session: Session) -> dict[str, Any]:
     }
 
 
+def _cost(hub: EventHub, sessions: list[Session]) -> dict[str, Any]:
+    """What the sessions cost, if there are prices."""
+    prices = hub.insight.prices
+    return {} if prices is None else {"cost": prices.total(prices.cost(session.usage) for session in sessions)}
+
+
 def _summary(hub: EventHub, session: Session) -> dict[str, Any]:
-    return {**session.summary(), **_places(hub, session)}
+    return {**session.summary(), **_places(hub, session), **_cost(hub, [session])}
 
 
 def _about(hub: EventHub, session: Session, through: int) -> bytes:
@@ -194,10 +200,10 @@ def _about(hub: EventHub, session: Session, through: int) -> bytes:
     elif session.room is not None and not session.roomless:
         wanted["room"] = session.room
     stream = "/api/stream?" + urlencode({**wanted, "last_event_id": place})
-    return msgspec.json.encode({"cursor": place, "stream": stream, **_places(hub, session)})
+    return msgspec.json.encode({"cursor": place, "stream": stream, **_places(hub, session), **_cost(hub, [session])})
 
 
-def _room(room: str | None, sessions: list[Session]) -> dict[str, Any]:
+def _room(hub: EventHub, room: str | None, sessions: list[Session]) -> dict[str, Any]:
     samples = Samples()
     counts: dict[str, int] = {}
     speech = {"user": 0.0, "agent": 0.0}
@@ -220,6 +226,7 @@ def _room(room: str | None, sessions: list[Session]) -> dict[str, Any]:
         "counts": counts,
         "speech": speech,
         "latency": samples.summary(),
+        **_cost(hub, sessions),
     }
 
 

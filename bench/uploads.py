@@ -1,0 +1,128 @@
+"""Measures what uploads cost others: `python -m bench.uploads [--rounds N]`.
+
+1,000 subscribers get 20 events a second, with and without an agent that uploads recordings of an hour, one after the other,
+in alternation. The hub runs on one core, with the process that decodes the recordings; the load and the uploads on another.
+An upload costs others nothing if their p99 stays within what the rounds without uploads vary by.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import os
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from bench.generator import measure
+from bench.processes import pinned_to
+from bench.scenarios import Load
+from bench.servers import HUB_SQLITE, ROOT, Setup, started
+from bench.tools import allow_open_files, build_loadgen, cores
+
+SIZE = 54 << 20
+"""Bytes of an hour's recording, as LiveKit's agents make it."""
+SECONDS = 10
+CACHE = ROOT / "var" / "bench"
+CALL = ROOT / "tests" / "recordings" / "call" / "recordings-09.multipart"
+BOUNDARY = "0123456789abcdef0123456789abcdef"
+
+
+def recording() -> bytes:
+    """The sound of a real call, its pages repeated until it has the size of an hour's."""
+    whole = CALL.read_bytes()
+    sound = whole[whole.index(b"OggS") : whole.rindex(b"\r\n--")]
+    pages = [b"OggS" + page for page in sound.split(b"OggS")[1:]]
+    head, body, tail = b"".join(pages[:2]), b"".join(pages[2:-1]), pages[-1]
+    return head + body * ((SIZE - len(head) - len(tail)) // len(body)) + tail
+
+
+def upload(url: str, sound: bytes, job: str) -> float:
+    """Upload one recording; returns the seconds until it was answered."""
+    from livekit.protocol import metrics
+
+    header: bytes = metrics.MetricsRecordingHeader(job_id=job).SerializeToString()
+    parts = (("header", "header.binpb", header), ("audio", "recording.ogg", sound))
+    pieces = [
+        f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"; filename="{file}"\r\n\r\n'.encode()
+        + data
+        + b"\r\n"
+        for name, file, data in parts
+    ]
+    where = urlsplit(url)
+    connection = http.client.HTTPConnection(where.hostname or "", where.port, timeout=300)
+    began = time.monotonic()
+    body = b"".join(pieces) + f"--{BOUNDARY}--\r\n".encode()
+    connection.request(
+        "POST", "/observability/recordings/v0", body, {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
+    )
+    answer = connection.getresponse()
+    answer.read()
+    connection.close()
+    if answer.status != 200:
+        raise RuntimeError(f"the hub answers {answer.status}")
+    return time.monotonic() - began
+
+
+def keep_uploading(url: str) -> None:
+    """Upload recordings, one after the other, until this process is ended. Prints how long each took."""
+    sound = recording()
+    number = 0
+    while True:
+        number += 1
+        print(f"{upload(url, sound, f'AJ_{os.getpid()}_{number}'):.3f}", flush=True)
+
+
+def main(arguments: list[str]) -> int:
+    """Print both distributions."""
+    if arguments[:1] == ["--upload-to"]:
+        keep_uploading(arguments[1])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[1])
+    parser.add_argument("--rounds", type=int, default=5, help="rounds of each kind (%(default)s)")
+    rounds = parser.parse_args(arguments).rounds
+    server_core, load_core = cores()
+    allow_open_files(1000)
+    CACHE.mkdir(parents=True, exist_ok=True)
+    program = build_loadgen(CACHE)
+    load = Load("latency-some", "latency", ("-subs", "1000", "-rate", "20", "-seconds", str(SECONDS)))
+    figures: dict[bool, list[tuple[float, float]]] = {False: [], True: []}
+    took: list[float] = []
+    for number in range(rounds):
+        for uploads in random.sample([False, True], 2):
+            with tempfile.TemporaryDirectory(dir=CACHE) as folder:
+                settings = {"HUB_RECORDINGS": f"{folder}/recordings"}
+                setup = Setup([sys.executable, "flask_server.py"], settings, "", "", server_core, Path(folder))
+                with started(HUB_SQLITE, setup) as running:
+                    uploader = None
+                    if uploads:
+                        uploader = subprocess.Popen(
+                            [sys.executable, "-m", "bench.uploads", "--upload-to", running.url],
+                            cwd=ROOT, stdout=subprocess.PIPE, text=True, preexec_fn=pinned_to(load_core),
+                        )  # fmt: skip
+                    try:
+                        found = measure(program, load_core, load, HUB_SQLITE, running, number).result["latency_ms"]
+                    finally:
+                        if uploader is not None:
+                            uploader.terminate()
+                            took += [float(line) for line in uploader.communicate()[0].split()]
+                figures[uploads].append((found["p50"], found["p99"]))
+                what = "with uploads" if uploads else "without"
+                print(f"round {number + 1}, {what}: {found['p50']:.2f} ms p50, {found['p99']:.2f} ms p99", flush=True)
+    for uploads, label in ((False, "without"), (True, "with uploads")):
+        p50, p99 = zip(*figures[uploads], strict=True)
+        spread = f"{min(p99):.2f}-{max(p99):.2f}"
+        print(f"{label:13} p50 {statistics.median(p50):6.2f} ms   p99 {statistics.median(p99):6.2f} ms ({spread})")
+    if took:
+        print(f"{len(took)} recordings of {SIZE >> 20} MiB, {statistics.median(took):.2f} s each (median)")
+    within = statistics.median(p99 for _, p99 in figures[True]) <= max(p99 for _, p99 in figures[False])
+    print("p99 with uploads is " + ("within" if within else "above") + " what the rounds without them vary by")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,119 @@
+"""What sessions cost, by the prices in HUB_PRICES. Pure, but for reading the file.
+
+    {"currency": "USD", "models": {
+        "gpt-4.1-mini*": {"input": 0.40, "cached": 0.10, "output": 1.60},
+        "tts-1": {"characters": 15},
+        "nova-3": {"minutes": 0.0043}}}
+
+Prices are for a million tokens or characters, and for a minute of audio. The first model that matches counts; `*` matches
+any text.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+UNITS = ("input", "cached", "output", "characters", "minutes")
+_MILLION = 1e6
+_LARGEST = 1 << 20
+
+
+class Prices:
+    """The prices of models. `of_file` reads them."""
+
+    def __init__(self, currency: str, models: Mapping[str, Mapping[str, float]]) -> None:
+        self.currency = currency
+        self._models = tuple(models.items())
+
+    @classmethod
+    def of_file(cls, path: str) -> Prices:
+        """The prices in a file; raises ValueError, with a sentence for the operator that names every mistake."""
+        try:
+            if Path(path).stat().st_size > _LARGEST:
+                raise ValueError("is larger than 1 MiB")
+            value = msgspec.json.decode(Path(path).read_bytes())
+        except OSError as error:
+            raise ValueError(f"cannot be read: {error.strerror}") from None
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise ValueError(f"is not JSON: {error}") from None
+        return cls.of(value)
+
+    @classmethod
+    def of(cls, value: Any) -> Prices:
+        """The prices in a decoded file; raises ValueError."""
+        if not isinstance(value, dict) or not isinstance(value.get("models"), dict):
+            raise ValueError(
+                'has no models: write {"currency": "USD", "models": {"gpt-4.1*": {"input": 2, "output": 8}}}'
+            )
+        wrong = [f"{name} is not known here" for name in value if name not in ("currency", "models")]
+        currency = value.get("currency", "USD")
+        if not isinstance(currency, str) or not 0 < len(currency) <= 8:
+            wrong.append("currency is not a short name such as USD")
+        for model, prices in value["models"].items():
+            if not isinstance(prices, dict) or not prices:
+                wrong.append(f"{model[:64]} has no prices: {', '.join(UNITS)}")
+                continue
+            for unit, price in prices.items():
+                if unit not in UNITS:
+                    wrong.append(f"{model[:64]}: {unit[:32]} is no unit: {', '.join(UNITS)}")
+                elif not isinstance(price, int | float) or isinstance(price, bool) or not 0 <= price < math.inf:
+                    wrong.append(f"{model[:64]}: the price of {unit} is not a number from 0 on")
+        if wrong:
+            raise ValueError("; ".join(wrong[:10]))
+        return cls(currency, value["models"])
+
+    def cost(self, usage: Iterable[Any]) -> dict[str, Any]:
+        """What LiveKit's usage of models costs: `amount` in `currency`, and the models that have no price, which are not
+        part of it."""
+        amount = 0.0
+        unpriced: list[str] = []
+        for one in usage:
+            if not isinstance(one, dict):
+                continue
+            found = self._of_model(one)
+            if found is None:
+                unpriced.append(str(one.get("model") or "unknown")[:128])
+            else:
+                amount += found
+        return {"amount": round(amount, 6), "currency": self.currency, "unpriced": sorted(set(unpriced))}
+
+    def total(self, costs: Iterable[dict[str, Any]]) -> dict[str, Any]:
+        """The sum of several."""
+        amount, unpriced = 0.0, set()
+        for cost in costs:
+            amount += cost["amount"]
+            unpriced.update(cost["unpriced"])
+        return {"amount": round(amount, 6), "currency": self.currency, "unpriced": sorted(unpriced)}
+
+    def _of_model(self, usage: dict[str, Any]) -> float | None:
+        model = usage.get("model")
+        if not isinstance(model, str):
+            return None
+        prices = next((prices for glob, prices in self._models if fnmatchcase(model, glob)), None)
+        if prices is None:
+            return None
+        whole, cached, output = (_number(usage, f"{name}_tokens") for name in ("input", "input_cached", "output"))
+        amounts = {
+            "input": max(0.0, whole - cached) / _MILLION,
+            "cached": min(cached, whole) / _MILLION,
+            "output": output / _MILLION,
+            "characters": _number(usage, "characters_count") / _MILLION,
+            "minutes": _number(usage, "audio_duration") / 60,
+        }
+        if "cached" not in prices and "input" in prices:
+            amounts["input"] += amounts.pop("cached")
+        if not any(amounts.get(unit) for unit in prices) and any(amounts.values()):
+            return None  # what was used is not what has a price
+        return math.fsum(price * amounts.get(unit, 0.0) for unit, price in prices.items())
+
+
+def _number(usage: Mapping[str, Any], name: str) -> float:
+    value = usage.get(name)
+    fits = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e15
+    return float(value) if fits and value is not None else 0.0
