@@ -8,12 +8,10 @@ from typing import Any
 
 import msgspec
 
-from .counters import Timings
+from .counters import LATENCY_BOUNDS, Timings
 from .history import Draft
 
 FIGURES = ("e2e_latency", "llm_node_ttft", "tts_node_ttfb", "end_of_turn_delay", "transcription_delay")
-BOUNDS = (0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0)
-"""Seconds."""
 OTHER, UNKNOWN = "other", "unknown"
 MOST = 50
 """Agents, and models, with figures of their own; those that come later are `other`."""
@@ -70,7 +68,7 @@ class AgentMetrics:
             if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < _LONGEST:
                 timings = self.latencies.get((agent, figure))
                 if timings is None:
-                    timings = self.latencies[agent, figure] = Timings(*BOUNDS)
+                    timings = self.latencies[agent, figure] = Timings(*LATENCY_BOUNDS)
                 timings.observe(value)
 
     def _speech_finished(self, event: dict[str, Any], session: str) -> None:

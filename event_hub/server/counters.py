@@ -8,6 +8,9 @@ from types import TracebackType
 
 from .gap import Gap
 
+LATENCY_BOUNDS = (0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0)
+"""Of histograms of what agents take, in seconds."""
+
 
 class Timings:
     """A histogram that costs one bisection per observation. Bounds and observations in seconds."""

@@ -10,7 +10,9 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from functools import partial
+from typing import Any
 
+from ..sessions.session import NOWHERE, ROOM
 from .cooperate import Turns
 from .filters import Scope
 from .history import HistoryReader
@@ -63,6 +65,18 @@ class ScopedSessions:
                 self._set_cost(scope, reader)
             self._scoped.move_to_end(scope)
         return reader
+
+    def document(self, room: str | None, session: str | None) -> dict[str, Any] | None:
+        """A session by its names, with its turns, its conversation, and `first`, the cursor of its first event; None if the
+        history has none of these names."""
+        reader = self._everything
+        id = session if session is not None else f"{ROOM}{room}" if room is not None else NOWHERE
+        with reader.sessions() as (known, _):
+            found = known.find(id, room)
+            if not found:
+                return None
+            whole, _ = reader.whole(found[0])
+            return {**whole.document(), "first": str(self._history.cursor(found[0].first))}
 
     def _weigh(self, scope: Scope, reader: SessionReader) -> None:
         with self._lock:

@@ -14,7 +14,7 @@ from ..access.key_entries import scope_of
 from ..cooperate import TimeSlice
 from ..errors import RequestError
 from ..filters import Filter
-from ..forward.targets import WEBHOOK, Target
+from ..forward.targets import FILE, Target
 from ..history import History, HistoryReader
 from ..history.health import HistoryHealth
 from ..streaming.broadcast import Broadcast
@@ -103,7 +103,7 @@ class Eraser:
             lines = found.lines
             if not dry_run and events:
                 lines += self._from_files(selection, dry_run=False).lines  # what was forwarded meanwhile
-            receivers = [target.shown for target in self._targets if target.kind == WEBHOOK]
+            receivers = [target.shown for target in self._targets if target.kind != FILE]
             return Erased(events, size, len(sessions), lines, found.files, 0, receivers, agent_logs, dry_run)
 
     def _from_files(self, selection: Selection, *, dry_run: bool) -> ErasedLines:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ from .checkpoint import CheckpointFile, CheckpointStore, FileState
 from .follower import Follower
 from .internal_addresses import Internal
 from .sink import Sink
-from .targets import WEBHOOK, Target
+from .targets import COLLECTOR, WEBHOOK, Target
 
 if TYPE_CHECKING:
     from ..peers.peers import Peers
@@ -34,8 +34,16 @@ _END = 0.5
 class Forwarding:
     """A follower per target. Without targets it costs nothing: no thread, no file, no import."""
 
-    def __init__(self, settings: Settings, history: HistoryReader, peers: Peers | None = None) -> None:
-        """`peers`: processes that share the history, of which one at a time forwards to each target."""
+    def __init__(
+        self,
+        settings: Settings,
+        history: HistoryReader,
+        peers: Peers | None = None,
+        document_of: Callable[[str | None, str | None], Mapping[str, Any] | None] = lambda _room, _session: None,
+    ) -> None:
+        """`peers`: processes that share the history, of which one at a time forwards to each target. `document_of`: a
+        session by its room and name, for collectors."""
+        self._document_of = document_of
         self._peers = peers
         self.followers: tuple[Follower, ...] = ()
         self._settings = settings
@@ -56,7 +64,7 @@ class Forwarding:
 
                 checkpoint = SharedCheckpoint(self._peers, target.slug, target.shown)
             shared = self._peers is not None
-            make_sink = partial(_make_sink, target, keys, settings.forward_internal)
+            make_sink = partial(_make_sink, target, keys, settings.forward_internal, self._document_of)
             followers.append(Follower(target, self._history, checkpoint, make_sink, turn, shared=shared))
         for follower in followers:
             follower.open()
@@ -123,6 +131,7 @@ def _make_sink(
     target: Target,
     keys: tuple[bytes, ...],
     internal: Internal,
+    document_of: Callable[[str | None, str | None], Mapping[str, Any] | None],
     state: FileState | None,
     save: Callable[[FileState], None],
 ) -> Sink:
@@ -130,6 +139,10 @@ def _make_sink(
         from .webhook import Webhook  # imports requests, which nothing else in the hub needs
 
         return Webhook(target, keys, internal)
+    if target.kind == COLLECTOR:
+        from .collector import Collector
+
+        return Collector(target, internal, document_of)
     from .jsonl import JSONLines
 
     return JSONLines(target, state, save)

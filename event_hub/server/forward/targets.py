@@ -15,13 +15,19 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 from ..filters import BadFilter, Filter
 from ..units import size
 
-WEBHOOK, FILE = "webhook", "file"
+WEBHOOK, FILE, COLLECTOR = "webhook", "file", "collector"
 MOST_EVENTS = 1000
 """Maximum events in one request."""
 
-_KINDS = {"http": WEBHOOK, "https": WEBHOOK, "file": FILE}
+_KINDS = {"http": WEBHOOK, "https": WEBHOOK, "file": FILE, "otlp+http": COLLECTOR, "otlp+https": COLLECTOR}
 _FILTERS = ("type", "room", "session")
-_OPTIONS = {WEBHOOK: (*_FILTERS, "since", "batch"), FILE: (*_FILTERS, "since", "rotate", "keep")}
+_OPTIONS = {
+    WEBHOOK: (*_FILTERS, "since", "batch"),
+    FILE: (*_FILTERS, "since", "rotate", "keep"),
+    COLLECTOR: ("room", "session", "since", "header"),
+}
+_REPEATED = (*_FILTERS, "header")
+_HEADER = re.compile(r"([A-Za-z0-9!#$%&'*+.^_`|~-]+):\s*([\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?)")
 _SECRET_PART = 16
 """Length from which a part of a URL's path may be a secret and is masked."""
 _SMALLEST_FILE = 1000
@@ -47,16 +53,18 @@ class Target:
     """Size in bytes beyond which the file is rotated."""
     keep: int = 10
     """Number of rotated files to keep; 0 keeps all."""
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    """Headers that a collector wants, such as a credential."""
 
     @property
     def destination(self) -> str:
         """Equal for two targets that would deliver to the same URL or file."""
-        return self.address if self.kind == WEBHOOK else f"file:{abspath(self.address)}"
+        return self.address if self.kind != FILE else f"file:{abspath(self.address)}"
 
     @property
     def slug(self) -> str:
         """The name of its checkpoint file: readable, and unique per target."""
-        name = urlsplit(self.address).hostname or "" if self.kind == WEBHOOK else Path(self.address).stem
+        name = urlsplit(self.address).hostname or "" if self.kind != FILE else Path(self.address).stem
         readable = re.sub(r"[^A-Za-z0-9.-]+", "-", name).strip("-.")[:60] or self.kind
         return f"{readable}-{hashlib.sha256(self.key.encode()).hexdigest()[:12]}"
 
@@ -93,15 +101,15 @@ def _target(number: int, text: str) -> Target:
     except ValueError as error:
         raise ValueError(f"target {number} is not a valid URL: {_without_secret(whole, str(error))}") from None
     path = unquote(url.path)
-    if kind == WEBHOOK and url.hostname and re.fullmatch(r"[\x21-\x5b\x5d-\x7e]+", whole):
-        address, shown = whole, mask(url)
+    if kind in (WEBHOOK, COLLECTOR) and url.hostname and re.fullmatch(r"[\x21-\x5b\x5d-\x7e]+", whole):
+        address, shown = whole.removeprefix("otlp+"), mask(url)
     elif kind == FILE and not url.netloc and not url.query and path not in ("", "/") and path.isprintable():
         address = re.sub(r"^/(?=[A-Za-z]:/)", "", path)  # file:///C:/events.jsonl
         shown = f"file:{address}"
     else:
         raise ValueError(
-            f"target {number} is not a target: write https://example.org/hook, file:var/events.jsonl or "
-            "file:///srv/events.jsonl, with special characters percent-encoded, and options after a #"
+            f"target {number} is not a target: write https://example.org/hook, otlp+http://collector:4318, "
+            "file:var/events.jsonl or file:///srv/events.jsonl, with special characters percent-encoded, and options after a #"
         )
     try:
         return _with_options(kind, address, whole, shown, fragment)
@@ -123,10 +131,11 @@ def _with_options(kind: str, address: str, key: str, shown: str, fragment: str) 
             raise ValueError(_unknown(name, kind))
         if not all(values):
             raise ValueError(f"the option {name} has no value")
-        if name not in _FILTERS and len(values) > 1:
+        if name not in _REPEATED and len(values) > 1:
             raise ValueError(f"the option {name} is given {len(values)} times")
     try:
-        filter = Filter.of(*(given.get(name, ()) for name in ("room", "type", "session")))
+        types = ["session_ended"] if kind == COLLECTOR else given.get("type", ())
+        filter = Filter.of(given.get("room", ()), types, given.get("session", ()))
     except BadFilter as error:
         raise ValueError(str(error)) from None
     since = given.get("since", [""])[0]
@@ -142,7 +151,15 @@ def _with_options(kind: str, address: str, key: str, shown: str, fragment: str) 
         batch=_number(given, "batch", 100, 1, MOST_EVENTS),
         rotate=_size(given, "rotate", 100_000_000),
         keep=_number(given, "keep", 10, 0, 1_000_000),
+        headers=tuple(_header(text) for text in given.get("header", ())),
     )
+
+
+def _header(text: str) -> tuple[str, str]:
+    found = _HEADER.fullmatch(text)
+    if found is None:
+        raise ValueError("header must be Name:value, percent-encoded, as in header=Authorization:Bearer%20KEY")
+    return found[1], found[2]
 
 
 def _unknown(name: str, kind: str) -> str:

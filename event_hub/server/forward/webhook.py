@@ -43,7 +43,7 @@ _LOOPBACK = re.compile(r"localhost|127\.[0-9.]+|::1", re.IGNORECASE)
 logging.getLogger("urllib3").setLevel(logging.CRITICAL)  # its messages contain the whole URL
 
 
-class _Session(requests.Session):
+class CheckedSession(requests.Session):
     """Sends only what the hub asks for: no cookies (a receiver could make each request larger than the one before), no
     password except the one in the URL (`requests` would prefer `~/.netrc`), and no proxy for this machine. It does not
     read the body of a redirect, which `requests` reads without a limit."""
@@ -69,7 +69,7 @@ class Webhook:
         self._url = target.address
         self._batch = target.batch
         self._keys = keys
-        self._session = _Session(self._url, internal)
+        self._session = CheckedSession(self._url, internal)
         self._warm = False
         """The last request succeeded, so its connection can be reused, unless the receiver has closed it meanwhile."""
 
@@ -80,7 +80,7 @@ class Webhook:
         body = _body(batch)
         warm, self._warm = self._warm, False
         try:
-            with _within(TIMEOUT):
+            with within(TIMEOUT):
                 try:
                     response = self._post(batch.id, body)
                 except requests.ConnectionError as error:
@@ -88,7 +88,7 @@ class Webhook:
                         raise
                     response = self._post(batch.id, body)
         except Exception as error:  # anything that requests, urllib3, ssl or the system can raise
-            raise DeliveryFailed(_reason(error)) from error
+            raise DeliveryFailed(reason_of(error)) from error
         try:
             self._discard_body(response)
         finally:
@@ -123,7 +123,7 @@ class Webhook:
         if (length is None and not response.raw.chunked) or (length or 0) > _MOST_BODY:
             return
         try:
-            with _within(_BODY_TIMEOUT):
+            with within(_BODY_TIMEOUT):
                 response.raw.read(_MOST_BODY)
             self._warm = True
         except Exception:  # the next request makes a new connection
@@ -191,7 +191,7 @@ def retry_after(text: str, now: float | None = None) -> float | None:
     return min(max(0.0, at - (time.time() if now is None else now)), LONGEST_RETRY_AFTER)
 
 
-def _within(seconds: float) -> AbstractContextManager[Any]:
+def within(seconds: float) -> AbstractContextManager[Any]:
     """Raises `TimeoutError` after `seconds`, even if data keeps arriving. Works only under gevent; otherwise (Flask's test
     client) only the timeout that `requests` applies to each read counts."""
     monkey = sys.modules.get("gevent.monkey")
@@ -202,7 +202,7 @@ def _within(seconds: float) -> AbstractContextManager[Any]:
     return nullcontext()
 
 
-def _reason(error: BaseException) -> str:
+def reason_of(error: BaseException) -> str:
     """Why a request failed, in a few words; never the text of `requests`, which contains the URL."""
     if timed_out(error):
         return f"no answer within {TIMEOUT:g} s"

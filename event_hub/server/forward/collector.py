@@ -1,0 +1,183 @@
+"""An OpenTelemetry collector: each session that has ended, as spans and histograms, over OTLP/HTTP in protobuf.
+
+https://opentelemetry.io/docs/specs/otlp/#otlphttp: 429, 502, 503 and 504 are retried, other errors are not. Histograms have
+delta temporality: each session adds its own turns.
+"""
+
+from __future__ import annotations
+
+import logging
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from ... import __version__
+from ..counters import LATENCY_BOUNDS
+from .checkpoint import FileState
+from .internal_addresses import Internal
+from .session_spans import latencies, spans, trace_id
+from .sink import MOST_BYTES, Batch, DeliveryFailed
+from .targets import Target
+from .webhook import TIMEOUT, CheckedSession, reason_of, retry_after, within
+
+logger = logging.getLogger(__name__)
+
+Document = Mapping[str, Any]
+SCOPE = "livekit-event-hub"
+LATENCY = "livekit.agent.turn.latency"
+_RETRIED = frozenset({429, 502, 503, 504})
+_SESSIONS = 20
+"""Sessions in one batch."""
+_SPANS = 500
+"""Spans in one request."""
+_INTERNAL, _DELTA, _ERROR = 1, 1, 2
+_decode: Callable[[bytes], dict[str, Any]] = msgspec.json.Decoder().decode
+
+
+class Collector:
+    """Sends to one collector. A `Sink`."""
+
+    def __init__(
+        self, target: Target, internal: Internal, document_of: Callable[[str | None, str | None], Document | None]
+    ) -> None:
+        """`document_of`: a session by its room and name, as `/api/sessions/<id>` has it; None if there is none."""
+        self._url = target.address.rstrip("/")
+        self._headers = dict(target.headers)
+        self._document_of = document_of
+        self._session = CheckedSession(self._url, internal)
+        self._shown = target.shown
+
+    def limits(self) -> tuple[int, int]:
+        return _SESSIONS, MOST_BYTES
+
+    def send(self, batch: Batch) -> FileState | None:
+        for item in batch.items:
+            event = _decode(item.data)
+            if event.get("type") != "session_ended":
+                continue  # the report of a gap
+            document = self._document_of(event.get("room"), event.get("session"))
+            if document is None:  # erased
+                continue
+            for request in trace_requests(document):
+                self._post("/v1/traces", request)
+            if (metrics := metrics_request(document)) is not None:
+                self._post("/v1/metrics", metrics)
+        return None
+
+    def close(self) -> None:
+        self._session.close()
+
+    def _post(self, path: str, body: bytes) -> None:
+        headers = {
+            **self._headers,
+            "Content-Type": "application/x-protobuf",
+            "User-Agent": f"livekit-event-hub/{__version__}",
+        }
+        try:
+            with within(TIMEOUT):
+                response = self._session.post(
+                    self._url + path,
+                    data=body,
+                    headers=headers,
+                    timeout=TIMEOUT,
+                    allow_redirects=False,
+                    proxies=dict(self._session.direct),
+                )
+        except Exception as error:  # anything that requests, urllib3, ssl or the system can raise
+            raise DeliveryFailed(reason_of(error)) from error
+        status = response.status_code
+        if status in _RETRIED:
+            raise DeliveryFailed(f"it answers {status}", wait=retry_after(response.headers.get("Retry-After", "")))
+        if not 200 <= status < 300:
+            logger.error("forwarding to %s: it answers %d to %s, so a session is left out", self._shown, status, path)
+
+
+def trace_requests(document: Document) -> Iterator[bytes]:
+    """ExportTraceServiceRequests with the spans of a session."""
+    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+    trace = trace_id(document)
+    waiting = list(spans(document))
+    for begin in range(0, len(waiting), _SPANS):
+        request = ExportTraceServiceRequest()
+        of_resource = request.resource_spans.add()
+        _attributes(of_resource.resource.attributes, _resource(document))
+        of_scope = of_resource.scope_spans.add()
+        of_scope.scope.name, of_scope.scope.version = SCOPE, __version__
+        for span in waiting[begin : begin + _SPANS]:
+            made = of_scope.spans.add(
+                trace_id=trace,
+                span_id=span.id,
+                parent_span_id=span.parent or b"",
+                name=span.name,
+                kind=_INTERNAL,
+                start_time_unix_nano=_nanoseconds(span.start),
+                end_time_unix_nano=_nanoseconds(span.end),
+            )
+            _attributes(made.attributes, span.attributes)
+            if span.error:
+                made.status.code = _ERROR  # type: ignore[assignment]  # an enum
+        yield request.SerializeToString()
+
+
+def metrics_request(document: Document) -> bytes | None:
+    """An ExportMetricsServiceRequest with the latencies of a session; None if there are none."""
+    from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+
+    found: dict[str, list[float]] = defaultdict(list)
+    for figure, seconds in latencies(document):
+        found[figure].append(seconds)
+    if not found:
+        return None
+    request = ExportMetricsServiceRequest()
+    of_resource = request.resource_metrics.add()
+    _attributes(of_resource.resource.attributes, _resource(document))
+    of_scope = of_resource.scope_metrics.add()
+    of_scope.scope.name, of_scope.scope.version = SCOPE, __version__
+    metric = of_scope.metrics.add(name=LATENCY, unit="s", description="Latencies of turns, as LiveKit measures them.")
+    metric.histogram.aggregation_temporality = _DELTA  # type: ignore[assignment]
+    start = document["started"] or document["updated"] or 0.0
+    end = max(start, document["ended"] or document["updated"] or start)
+    for figure, values in sorted(found.items()):
+        point = metric.histogram.data_points.add(
+            start_time_unix_nano=_nanoseconds(start),
+            time_unix_nano=_nanoseconds(end),
+            count=len(values),
+            sum=sum(values),
+        )
+        point.min, point.max = min(values), max(values)
+        point.explicit_bounds.extend(LATENCY_BOUNDS)
+        counts = [0] * (len(LATENCY_BOUNDS) + 1)
+        for value in values:
+            counts[bisect_left(LATENCY_BOUNDS, value)] += 1
+        point.bucket_counts.extend(counts)
+        facts = {"livekit.figure": figure}
+        if document["agent"]:
+            facts["gen_ai.agent.name"] = document["agent"]
+        _attributes(point.attributes, facts)
+    body: bytes = request.SerializeToString()
+    return body
+
+
+def _resource(document: Document) -> dict[str, Any]:
+    return {"service.name": document["agent"] or "livekit-agent", "telemetry.sdk.name": SCOPE}
+
+
+def _attributes(pairs: Any, attributes: Mapping[str, Any]) -> None:
+    for name, value in attributes.items():
+        pair = pairs.add(key=name)
+        if isinstance(value, bool):
+            pair.value.bool_value = value
+        elif isinstance(value, int) and -(1 << 63) <= value < 1 << 63:
+            pair.value.int_value = value
+        elif isinstance(value, float):
+            pair.value.double_value = value
+        else:
+            pair.value.string_value = str(value)
+
+
+def _nanoseconds(seconds: float) -> int:
+    return max(0, min(int(seconds * 1e9), (1 << 63) - 1))
