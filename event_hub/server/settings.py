@@ -168,7 +168,9 @@ class Settings(ObservabilitySettings):
         max_length=256,
     )
     forward: Annotated[SecretStr, AfterValidator(setting_values.forward)] | None = _setting(
-        "HUB_FORWARD", None, "where to forward events: URLs of webhook receivers and files, separated by spaces"
+        "HUB_FORWARD",
+        None,
+        "where to forward events: URLs of webhook receivers, files, and collectors (`otlp+http://…`), separated by spaces",
     )
     forward_secret: Annotated[SecretStr, AfterValidator(setting_values.forward_secret)] | None = _setting(
         "HUB_FORWARD_SECRET", None, "signs requests to webhook receivers: `whsec_` and base64; never shown"

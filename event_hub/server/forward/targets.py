@@ -109,7 +109,8 @@ def _target(number: int, text: str) -> Target:
     else:
         raise ValueError(
             f"target {number} is not a target: write https://example.org/hook, otlp+http://collector:4318, "
-            "file:var/events.jsonl or file:///srv/events.jsonl, with special characters percent-encoded, and options after a #"
+            "file:var/events.jsonl or file:///srv/events.jsonl, with special characters percent-encoded, and options "
+            "after a #"
         )
     try:
         return _with_options(kind, address, whole, shown, fragment)
