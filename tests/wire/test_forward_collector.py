@@ -13,6 +13,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from event_hub.server.forward.targets import parse
+from event_hub.server.settings import Settings, SettingsError
 
 from ..hubs import HubProcess, until
 from ..recordings.test_uploads import ATTACHED, EVENTS
@@ -173,6 +174,35 @@ def test_another_hub_receives_it(hub_factory: Make) -> None:
             db.close()
 
     until(lambda: count() > 10, "the spans")
+
+
+def test_a_session_with_absurd_times_stops_no_other(hub_factory: Make) -> None:
+    """Issue 18, hostile input: a duration of 1e300 s is sent as the latest time there is."""
+    with collecting() as collector:
+        hub = hub_factory(HUB_FORWARD=collector.url).start()
+        absurd = [{**event, "event_id": None} for event in EVENTS]
+        for event in absurd:
+            for name in ("duration", "ended_at", "llm_node_ttft", "e2e_latency"):
+                if name in event:
+                    event[name] = 1e300
+        hub.publish(absurd)
+        hub.publish([{**event, "session": "next", "event_id": None} for event in EVENTS])
+        until(lambda: len(collector.metrics) == 2, "both sessions")
+
+
+def test_a_retry_repeats_no_histogram_of_another_session(hub_factory: Make) -> None:
+    """Issue 18: histograms are deltas, so one that was accepted must not come again."""
+    with collecting(200, 200, 503) as collector:
+        hub = hub_factory(HUB_FORWARD=f"{collector.url}#since=all").start()
+        hub.publish([{**event, "session": name, "event_id": None} for name in ("first", "second") for event in EVENTS])
+        until(lambda: hub.get("/api/health")["forwards"][0]["lag"] == 0, "all is forwarded")
+        assert (len(collector.traces), len(collector.metrics)) == (2, 2)
+
+
+def test_a_hub_does_not_forward_to_itself() -> None:
+    with pytest.raises(SettingsError, match="is this hub itself"):
+        Settings.load({"PORT": "5000", "HUB_FORWARD": "otlp+http://127.0.0.1:5000"}, None)
+    Settings.load({"PORT": "5000", "HUB_FORWARD": "otlp+http://127.0.0.1:4318"}, None)
 
 
 @pytest.mark.parametrize(

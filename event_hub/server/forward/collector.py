@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from ... import __version__
+from ..cooperate import TimeSlice
 from ..counters import LATENCY_BOUNDS
 from .checkpoint import FileState
 from .internal_addresses import Internal
@@ -29,8 +30,11 @@ Document = Mapping[str, Any]
 SCOPE = "livekit-event-hub"
 LATENCY = "livekit.agent.turn.latency"
 _RETRIED = frozenset({429, 502, 503, 504})
-_SESSIONS = 20
-"""Sessions in one batch."""
+_SESSIONS = 1
+"""Sessions in one batch: a retry repeats the whole batch, and a repeated delta histogram would be counted twice."""
+_MOST_ANSWER = 64 << 10
+"""Maximum bytes of an answer that are read."""
+_LAST_SECOND = ((1 << 63) - 1) // 10**9
 _SPANS = 500
 """Spans in one request."""
 _INTERNAL, _DELTA, _ERROR = 1, 1, 2
@@ -84,8 +88,11 @@ class Collector:
                     headers=headers,
                     timeout=TIMEOUT,
                     allow_redirects=False,
+                    stream=True,
                     proxies=dict(self._session.direct),
                 )
+                with response:
+                    answer = response.raw.read(_MOST_ANSWER, decode_content=True)
         except Exception as error:  # anything that requests, urllib3, ssl or the system can raise
             raise DeliveryFailed(reason_of(error)) from error
         status = response.status_code
@@ -93,14 +100,33 @@ class Collector:
             raise DeliveryFailed(f"it answers {status}", wait=retry_after(response.headers.get("Retry-After", "")))
         if not 200 <= status < 300:
             logger.error("forwarding to %s: it answers %d to %s, so a session is left out", self._shown, status, path)
+        elif rejected := _rejected(path, answer):
+            logger.error("forwarding to %s: it rejected %d of what was sent to %s", self._shown, rejected, path)
+
+
+def _rejected(path: str, answer: bytes) -> int:
+    """How many spans or data points an answer with `partial_success` rejects. Its message is left out: it may quote text."""
+    from google.protobuf.message import DecodeError
+    from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
+    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
+
+    try:
+        if path == "/v1/traces":
+            return int(ExportTraceServiceResponse.FromString(answer).partial_success.rejected_spans)
+        return int(ExportMetricsServiceResponse.FromString(answer).partial_success.rejected_data_points)
+    except DecodeError:  # a proxy's page, or JSON
+        return 0
 
 
 def trace_requests(document: Document) -> Iterator[bytes]:
     """ExportTraceServiceRequests with the spans of a session."""
     from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-    trace = trace_id(document)
-    waiting = list(spans(document))
+    trace, slice = trace_id(document), TimeSlice()
+    waiting = []
+    for span in spans(document):
+        waiting.append(span)
+        slice.pause_if_due()
     for begin in range(0, len(waiting), _SPANS):
         request = ExportTraceServiceRequest()
         of_resource = request.resource_spans.add()
@@ -120,6 +146,7 @@ def trace_requests(document: Document) -> Iterator[bytes]:
             _attributes(made.attributes, span.attributes)
             if span.error:
                 made.status.code = _ERROR  # type: ignore[assignment]  # an enum
+            slice.pause_if_due()
         yield request.SerializeToString()
 
 
@@ -128,8 +155,10 @@ def metrics_request(document: Document) -> bytes | None:
     from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
     found: dict[str, list[float]] = defaultdict(list)
+    slice = TimeSlice()
     for figure, seconds in latencies(document):
         found[figure].append(seconds)
+        slice.pause_if_due()
     if not found:
         return None
     request = ExportMetricsServiceRequest()
@@ -180,4 +209,4 @@ def _attributes(pairs: Any, attributes: Mapping[str, Any]) -> None:
 
 
 def _nanoseconds(seconds: float) -> int:
-    return max(0, min(int(seconds * 1e9), (1 << 63) - 1))
+    return int(min(max(seconds, 0.0), _LAST_SECOND) * 1e9)

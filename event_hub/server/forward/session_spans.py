@@ -8,8 +8,10 @@ sent again is the same one. No text of the conversation is part of it.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from hashlib import blake2b
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 _LLM, _TTS = "llm_node_ttft", "tts_node_ttfb"
@@ -44,7 +46,9 @@ def spans(document: Mapping[str, Any]) -> Iterator[SessionSpan]:
     root = _id(trace, "session")
     agent, counts = document["agent"], document["counts"]
     name = f"invoke_agent {agent}" if agent else "invoke_agent"
-    yield SessionSpan(root, None, name, start, end, _about(document), counts["errors"] > 0)
+    about = _about(document)
+    model = {name: about[name] for name in ("gen_ai.provider.name", "gen_ai.request.model") if name in about}
+    yield SessionSpan(root, None, name, start, end, about, counts["errors"] > 0)
     turns = [(turn, _span_of(turn, start)) for turn in document["turns"]]
     for turn, (began, ended) in turns:
         number = turn["number"]
@@ -58,11 +62,12 @@ def spans(document: Mapping[str, Any]) -> Iterator[SessionSpan]:
             }
         )
         yield SessionSpan(id, root, f"turn {number}", began, ended, facts, bool(turn.get("errors")))
-        yield from _parts(trace, id, turn, document)
+        yield from _parts(trace, id, turn, model)
+    begins = list(accumulate((began for _, (began, _) in reversed(turns)), min))[::-1]
     for number, item in enumerate(document["conversation"]):
         if item.get("kind") == "tool" and item.get("at") is not None:
-            parents = [turn["number"] for turn, (began, _) in turns if began <= item["at"]]
-            parent = _id(trace, f"turn {parents[-1]}") if parents else root
+            before = bisect_right(begins, item["at"])
+            parent = _id(trace, f"turn {turns[before - 1][0]['number']}") if before else root
             yield _tool(trace, parent, number, item)
 
 
@@ -119,7 +124,7 @@ def _span_of(turn: Mapping[str, Any], session: float) -> tuple[float, float]:
     return start, max([*times, start])
 
 
-def _parts(trace: bytes, turn_id: bytes, turn: Mapping[str, Any], document: Mapping[str, Any]) -> Iterator[SessionSpan]:
+def _parts(trace: bytes, turn_id: bytes, turn: Mapping[str, Any], model: Mapping[str, Any]) -> Iterator[SessionSpan]:
     number = turn["number"]
     for side in ("user", "agent"):
         about = turn.get(side) or {}
@@ -137,9 +142,7 @@ def _parts(trace: bytes, turn_id: bytes, turn: Mapping[str, Any], document: Mapp
         attributes: dict[str, Any] = {"livekit.figure": name}
         if name == _LLM:
             attributes["gen_ai.operation.name"] = "chat"
-            attributes |= {
-                k: v for k, v in _about(document).items() if k in ("gen_ai.provider.name", "gen_ai.request.model")
-            }
+            attributes |= model
         yield SessionSpan(_id(trace, f"{number} {name}"), turn_id, _PARTS.get(name, name), at, at + seconds, attributes)
         at += seconds
 

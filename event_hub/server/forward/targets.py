@@ -6,7 +6,7 @@ import difflib
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from os.path import abspath
 from pathlib import Path
@@ -82,6 +82,14 @@ def parse(text: str) -> tuple[Target, ...]:
                 f"{shown} is listed {count} times; one target can have several rooms and types, as in #type=a&type=b"
             )
     return tuple(_with_unique_names(targets))
+
+
+def refuse_own(targets: Iterable[Target], hosts: Container[str | None], port: int | None) -> None:
+    """Raises ValueError if one of `targets` is the collector of the hub that listens on `port` of `hosts`."""
+    for target in targets:
+        url = urlsplit(target.address)
+        if target.kind == COLLECTOR and url.scheme == "http" and url.hostname in hosts and (url.port or 80) == port:
+            raise ValueError(f"{target.shown} is this hub itself: write the port of the collector, such as :4318")
 
 
 def mask(url: SplitResult) -> str:
