@@ -43,16 +43,11 @@ LIVEKIT_NAMES = ("LIVEKIT_URL", "LIVEKIT_API_KEY", "LIVEKIT_API_SECRET")
 """How to reach a LiveKit server, under LiveKit's own names."""
 
 _UNTOLD = frozenset(
-    {
-        "HUB_FORWARD",
-        "HUB_FORWARD_SECRET",
-        "HUB_PUBLISH_KEYS",
-        "HUB_SUBSCRIBE_KEYS",
-        "HUB_CONTROL_KEYS",
-        "LIVEKIT_API_SECRET",
-        "HUB_REDACT",
-    }
-)
+    (
+        "HUB_FORWARD", "HUB_FORWARD_SECRET", "HUB_PUBLISH_KEYS", "HUB_SUBSCRIBE_KEYS", "HUB_CONTROL_KEYS",
+        "LIVEKIT_API_SECRET", "HUB_REDACT",
+    )
+)  # fmt: skip
 """Settings whose values are never printed."""
 
 
