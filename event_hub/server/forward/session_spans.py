@@ -47,7 +47,8 @@ def spans(document: Mapping[str, Any]) -> Iterator[SessionSpan]:
     agent, counts = document["agent"], document["counts"]
     name = f"invoke_agent {agent}" if agent else "invoke_agent"
     about = _about(document)
-    model = {name: about[name] for name in ("gen_ai.provider.name", "gen_ai.request.model") if name in about}
+    of_model = ("gen_ai.provider.name", "gen_ai.request.model")
+    model: dict[str, Any] = {name: about[name] for name in of_model if name in about}
     yield SessionSpan(root, None, name, start, end, about, counts["errors"] > 0)
     turns = [(turn, _span_of(turn, start)) for turn in document["turns"]]
     for turn, (began, ended) in turns:
