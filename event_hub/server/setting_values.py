@@ -7,12 +7,13 @@ import re
 import shlex
 from typing import Any, NamedTuple
 
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationInfo
 
 from .access import key_entries
 from .filters import Filter
 from .forward import signing
 from .forward.targets import parse as parse_targets
+from .forward.targets import refuse_own
 from .history import SHARED, Retention
 from .pricing import Prices
 from .units import seconds, size
@@ -122,8 +123,9 @@ def workers(number: int, history: SecretStr | None) -> int:
     return number
 
 
-def forward(text: SecretStr) -> SecretStr:
-    parse_targets(text.get_secret_value())
+def forward(text: SecretStr, info: ValidationInfo) -> SecretStr:
+    targets = parse_targets(text.get_secret_value())
+    refuse_own(targets, {"localhost", "127.0.0.1", "::1", info.data.get("host")}, info.data.get("port"))
     return text
 
 

@@ -25,7 +25,7 @@ from .access.rates import Rate, parse_rates
 from .agents.modes import AutoStart, parse_autostart
 from .forward import signing
 from .forward.internal_addresses import Internal, parse_internal
-from .forward.targets import WEBHOOK, Target, refuse_own
+from .forward.targets import WEBHOOK, Target
 from .forward.targets import parse as parse_targets
 from .history import OWN_VALKEY, Retention
 from .observability_settings import Duration, ObservabilitySettings, Size
@@ -242,13 +242,6 @@ class Settings(ObservabilitySettings):
         if body < info.data.get("max_event", 0):
             raise ValueError("is less than HUB_MAX_EVENT")
         return body
-
-    @field_validator("forward")
-    @classmethod
-    def _not_to_itself(cls, forward: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
-        targets = parse_targets(forward.get_secret_value()) if forward else ()
-        refuse_own(targets, {*LOOPBACK, info.data.get("host")}, info.data.get("port"))
-        return forward
 
     @field_validator("forward_secret")
     @classmethod

@@ -178,20 +178,6 @@ def test_another_hub_receives_it(hub_factory: Make) -> None:
     until(lambda: count() > 10, "the spans")
 
 
-def test_a_session_with_absurd_times_stops_no_other(hub_factory: Make) -> None:
-    """Issue 18, hostile input: a duration of 1e300 s is sent as the latest time there is."""
-    with collecting() as collector:
-        hub = hub_factory(HUB_FORWARD=collector.url).start()
-        absurd = [{**event, "event_id": None} for event in EVENTS]
-        for event in absurd:
-            for name in ("duration", "ended_at", "llm_node_ttft", "e2e_latency"):
-                if name in event:
-                    event[name] = 1e300
-        hub.publish(absurd)
-        hub.publish([{**event, "session": "next", "event_id": None} for event in EVENTS])
-        until(lambda: len(collector.metrics) == 2, "both sessions")
-
-
 def test_a_retry_repeats_no_histogram_of_another_session(hub_factory: Make) -> None:
     """Issue 18: histograms are deltas, so one that was accepted must not come again."""
     with collecting(200, 200, 503) as collector:
@@ -202,7 +188,7 @@ def test_a_retry_repeats_no_histogram_of_another_session(hub_factory: Make) -> N
 
 
 def test_a_hub_does_not_forward_to_itself() -> None:
-    with pytest.raises(SettingsError, match="is this hub itself"):
+    with pytest.raises(SettingsError, match="HUB_FORWARD: .* is this hub itself"):
         Settings.load({"PORT": "5000", "HUB_FORWARD": "otlp+http://127.0.0.1:5000"}, None)
     Settings.load({"PORT": "5000", "HUB_FORWARD": "otlp+http://127.0.0.1:4318"}, None)
 
