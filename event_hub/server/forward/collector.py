@@ -29,7 +29,8 @@ logger = logging.getLogger(__name__)
 Document = Mapping[str, Any]
 SCOPE = "livekit-event-hub"
 LATENCY = "livekit.agent.turn.latency"
-_RETRIED = frozenset({429, 502, 503, 504})
+_RETRIED = frozenset({401, 403, 429, 502, 503, 504})
+"""What OTLP asks to retry, and a wrong credential, which an operator can correct."""
 _SESSIONS = 1
 """Sessions in one batch: a retry repeats the whole batch, and a repeated delta histogram would be counted twice."""
 _MOST_ANSWER = 64 << 10
