@@ -164,7 +164,9 @@ def test_a_job_that_was_killed_leaves_orphans_and_its_session_is_told(hub_factor
 
 def test_kill_9_between_the_uploads_loses_nothing(hub_factory: Make) -> None:
     """Issue 18: what was answered is there after kill -9; the rest arrives with the next try."""
-    hub = hub_factory(**LIVEKIT, HUB_HISTORY="sqlite:///{folder}/h.db").start()
+    hub = hub_factory(**LIVEKIT)
+    hub.environ["HUB_HISTORY"] = f"sqlite:///{hub.folder}/h.db"
+    hub.start()
     for request in REQUESTS:
         if request["n"] == 9:  # killed within the recording: the agent tries again
             headers = {"Authorization": f"Bearer {token()}", "Content-Type": request["headers"]["Content-Type"]}
@@ -185,7 +187,6 @@ def test_kill_9_between_the_uploads_loses_nothing(hub_factory: Make) -> None:
     told = session(hub, JOB, complete)
     assert told["counts"]["user_transcripts"] == 3
     assert len(requests.get(f"{hub.url}/api/sessions/{JOB}/trace", timeout=30).json()["spans"]) == 86
-    assert not list((hub.folder / "recordings" / "incoming").glob("*")) or True
 
 
 @pytest.mark.parametrize(
