@@ -150,7 +150,13 @@ def test_forwarding_continues_in_another_worker(tmp_path: Path) -> None:
 
             until(lambda: len(written()) >= len(wanted), "the events in the file", 2 * PATIENCE)
             assert written() == wanted
-        states = {forward["state"] for _ in range(20) for forward in hub.get("/api/health")["forwards"]}
+        states: set[str] = set()
+
+        def both_answered() -> bool:
+            states.update(forward["state"] for forward in hub.get("/api/health")["forwards"])
+            return len(states) > 1
+
+        until(both_answered, "an answer of each worker")
         assert states == {"ok", "standby"}
     finally:
         hub.stop()
