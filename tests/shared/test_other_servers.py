@@ -12,7 +12,7 @@ from ..hubs import PATIENCE, HubProcess, free_port, until
 from ..toolchain import tool
 from ..valkeys import ValkeyServer
 from .conftest import hubs_on
-from .test_valkey_faults import Publisher, Subscriber, check
+from .traffic import Publisher, Subscriber, check
 
 Start = Callable[..., ValkeyServer]
 

@@ -6,19 +6,17 @@ comes back with Last-Event-ID.
 
 from __future__ import annotations
 
-import itertools
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import requests
 
-from ..hubs import PATIENCE, HubProcess, Stream, until
+from ..hubs import PATIENCE, HubProcess, until
 from ..valkeys import ValkeyServer
 from .conftest import hubs_on
+from .traffic import Publisher, Subscriber, check, publishing, traffic
 
 Hubs = tuple[HubProcess, HubProcess]
 
@@ -37,190 +35,48 @@ def hubs(server: ValkeyServer, tmp_path: Path) -> Iterator[Hubs]:
     yield from hubs_on(server.url, tmp_path)
 
 
-class Publisher:
-    """Publishes numbered events, each until it is acknowledged."""
-
-    def __init__(self, hub: HubProcess, name: str) -> None:
-        self.acknowledged: dict[str, str] = {}
-        """event_id → id"""
-        self.refused: list[int] = []
-        """The status of each answer that was not 200."""
-        self._hub, self._name = hub, name
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-
-    def __enter__(self) -> Publisher:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
-    def stop(self) -> None:
-        self._done.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        session = requests.Session()
-        for n in itertools.count():
-            event = {"type": "n", "n": n, "event_id": f"{self._name}-{n}"}
-            while not self._done.is_set():
-                try:
-                    answer = session.post(f"{self._hub.url}/api/agent/data", json=event, timeout=PATIENCE)
-                except requests.RequestException:
-                    continue
-                if answer.status_code == 200:
-                    self.acknowledged[event["event_id"]] = answer.json()["id"]
-                    break
-                assert answer.json()["code"] in ("history_unavailable", "draining"), answer.text
-                self.refused.append(answer.status_code)
-                time.sleep(0.05)
-            if self._done.is_set():
-                return
-
-    def wait_for(self, more: int) -> None:
-        """Until that many further events are acknowledged."""
-        target = len(self.acknowledged) + more
-        until(lambda: len(self.acknowledged) >= target, f"{more} acknowledged events", 3 * PATIENCE)
-
-
-class Subscriber:
-    """Reads all events, and resumes with the id that it saw last whenever its stream ends."""
-
-    def __init__(self, hub: HubProcess) -> None:
-        self.seen: list[str] = []
-        """The event_ids, in order."""
-        self.gaps: list[dict[str, Any]] = []
-        self.streams = 0
-        self.degraded: list[bool] = []
-        """What heartbeats said, changes only."""
-        self._hub = hub
-        self._last: str | None = None
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-
-    def __enter__(self) -> Subscriber:
-        self._thread.start()
-        until(lambda: self.streams, "the stream to open")
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._done.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while not self._done.is_set():
-            try:
-                with self._hub.stream("", last_id=self._last) as stream:
-                    if stream.status == 200:
-                        self._read(stream)
-            except (OSError, AssertionError, EOFError):
-                pass
-            time.sleep(0.05)
-
-    def _read(self, stream: Stream) -> None:
-        stream.socket.settimeout(0.2)
-        while not self._done.is_set():
-            while stream.pending:
-                message = stream.pending.pop(0)
-                self._take(message)
-            try:
-                if not stream.read():
-                    return
-            except TimeoutError:
-                pass
-
-    def _take(self, message: Any) -> None:
-        import json
-
-        event = json.loads(message.data)
-        self._last = message.id or self._last
-        if event["type"] == "stream_opened":
-            self.streams += 1
-        elif event["type"] == "stream_gap":
-            self.gaps.append(event)
-        elif event["type"] == "heartbeat":
-            degraded = event.get("degraded", False)
-            if not self.degraded or self.degraded[-1] != degraded:
-                self.degraded.append(degraded)
-        elif "event_id" in event:
-            self.seen.append(event["event_id"])
-
-
-def check(publishers: list[Publisher], subscribers: list[Subscriber]) -> None:
-    """Every acknowledged event was seen once by every subscriber, all in one order, each publisher's in its own."""
-    acknowledged = {id for publisher in publishers for id in publisher.acknowledged}
-    for subscriber in subscribers:
-        until(lambda seen=subscriber.seen: acknowledged <= set(seen), "every acknowledged event", 2 * PATIENCE)  # type: ignore[misc]
-    for subscriber in subscribers:
-        assert len(subscriber.seen) == len(set(subscriber.seen)), "an event came twice"
-    first, second = subscribers
-    count = min(len(first.seen), len(second.seen))
-    assert first.seen[:count] == second.seen[:count]
-    for name in "ab":
-        numbers = [int(id.partition("-")[2]) for id in first.seen if id.startswith(f"{name}-")]
-        assert numbers == sorted(numbers)
-
-
 def test_the_server_is_restarted(server: ValkeyServer, hubs: Hubs) -> None:
     """Publishers wait for a moment instead of being refused; streams stay open."""
     a, b = hubs
-    with Subscriber(a) as first, Subscriber(b) as second, Publisher(a, "a") as one, Publisher(b, "b") as other:
+    with traffic(a, b) as load:
         for signal in (15, 9, 9):  # appendonly: nothing is lost
-            one.wait_for(50)
-            other.wait_for(50)
+            load.wait_for(50)
             server.kill(signal)
             server.start()
-        one.wait_for(50)
-        other.wait_for(50)
-        one.stop()
-        other.stop()
-        check([one, other], [first, second])
-        assert (first.streams, second.streams, first.gaps, second.gaps) == (1, 1, [], [])
+    assert load.streams == [1, 1]
 
 
 def test_the_server_is_stopped_for_20_seconds(server: ValkeyServer, hubs: Hubs) -> None:
     """Publishers get 503; subscribers stay connected, are told, and catch up."""
     a, b = hubs
-    with Subscriber(a) as first, Subscriber(b) as second, Publisher(a, "a") as one, Publisher(b, "b") as other:
-        one.wait_for(50)
+    with traffic(a, b) as load:
+        load.wait_for(50)
         server.pause()
         try:
             began = time.monotonic()
-            until(lambda: one.refused and other.refused, "publishers to be refused")
-            until(lambda: first.degraded[-1:] == [True] == second.degraded[-1:], "subscribers to be told")
+            until(load.refused, "publishers to be refused")
+            until(lambda: load.degraded(True), "subscribers to be told")
             health = requests.get(f"{a.url}/api/health", timeout=PATIENCE)
             assert (health.status_code, health.json()["status"]) == (503, "degraded")
             assert "does not answer" in health.json()["history"]["error"]
             time.sleep(max(0.0, 20 - (time.monotonic() - began)))
         finally:
             server.resume()
-        one.wait_for(50)
-        other.wait_for(50)
-        one.stop()
-        other.stop()
-        check([one, other], [first, second])
-        until(lambda: first.degraded[-1:] == [False] == second.degraded[-1:], "subscribers to be told again")
-        assert (first.streams, second.streams, first.gaps, second.gaps) == (1, 1, [], [])
-        assert set(one.refused + other.refused) == {503}
+        until(lambda: load.degraded(False), "subscribers to be told again")
         until(lambda: requests.get(f"{a.url}/api/health", timeout=PATIENCE).status_code == 200, "the hub to be well")
+    assert load.streams == [1, 1]
+    assert {status for publisher in load.publishers for status in publisher.refused} == {503}
 
 
 def test_the_server_runs_out_of_memory(server: ValkeyServer, hubs: Hubs) -> None:
     a, b = hubs
-    with Subscriber(a) as first, Subscriber(b) as second, Publisher(a, "a") as one, Publisher(b, "b") as other:
-        one.wait_for(50)
+    with traffic(a, b) as load:
+        load.wait_for(50)
         server.command("CONFIG", "SET", "maxmemory", "1mb")
-        until(lambda: one.refused and other.refused, "publishers to be refused")
+        until(load.refused, "publishers to be refused")
         health = requests.get(f"{a.url}/api/health", timeout=PATIENCE).json()
         assert "out of memory" in health["history"]["error"]
         server.command("CONFIG", "SET", "maxmemory", "0")
-        one.wait_for(50)
-        other.wait_for(50)
-        one.stop()
-        other.stop()
-        check([one, other], [first, second])
-        assert (first.gaps, second.gaps) == ([], [])
 
 
 def test_the_server_comes_back_empty(server: ValkeyServer, hubs: Hubs) -> None:
@@ -232,12 +88,8 @@ def test_the_server_comes_back_empty(server: ValkeyServer, hubs: Hubs) -> None:
         until(lambda: len(first.seen) == len(second.seen) == 50, "the events")
         server.command("FLUSHALL")
         until(lambda: first.gaps and second.gaps, "every subscriber to be told of the gap")
-        with Publisher(a, "a") as one, Publisher(b, "b") as other:
-            one.wait_for(50)
-            other.wait_for(50)
-            one.stop()
-            other.stop()
-            check([one, other], [first, second])
+        with publishing(a, b, first, second):
+            pass
         for subscriber in (first, second):
             assert [gap["reason"] for gap in subscriber.gaps] == ["unknown_epoch"]
             assert subscriber.gaps[0]["missed"] is None
@@ -263,12 +115,8 @@ def test_a_part_of_the_history_is_lost(server: ValkeyServer, hubs: Hubs, tmp_pat
         server.options[1] = "no"  # with an append-only file the server would not read the snapshot
         server.start()
         until(lambda: first.gaps and second.gaps, "every subscriber to be told of the gap")
-        with Publisher(a, "a") as one, Publisher(b, "b") as other:
-            one.wait_for(50)
-            other.wait_for(50)
-            one.stop()
-            other.stop()
-            check([one, other], [first, second])
+        with publishing(a, b, first, second):
+            pass
         assert [gap["reason"] for gap in first.gaps + second.gaps] == ["unknown_epoch"] * 2
         exported = [event["event"]["event_id"] for event in b.get("/api/events?limit=1000")["events"]]
         assert exported[:50] == [f"kept-{n}" for n in range(50)]
