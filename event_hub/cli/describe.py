@@ -236,6 +236,13 @@ def _error(event: Event) -> tuple[str, str]:
     return f"{source}: {_text(event.get('message'))}{outcome}".removeprefix(": "), "error"
 
 
+def _alert(event: Event) -> str:
+    """What an alert is about, and what was found."""
+    value = event.get("value")
+    found = _text(value) if isinstance(value, str) else "" if value is None else duration(value)
+    return ", ".join(filter(None, (_text(event.get("agent") or event.get("about")), found)))
+
+
 def _process_exit(event: Event) -> tuple[str, str]:
     code, reason = event.get("code"), _text(event.get("reason"))
     ended = (
@@ -284,6 +291,10 @@ _BY_TYPE: dict[str, Callable[[Event], tuple[str, str]]] = {
         "state",
     ),
     "session_ended": lambda e: (", ".join(filter(None, (_text(e.get("session")), _text(e.get("reason"))))), "state"),
+    "recording_available": lambda e: (f"recording: {duration(e.get('duration'))}", "state"),
+    "trace_available": lambda e: ("trace: " + ("complete" if e.get("complete") else "the first spans"), "state"),
+    "alert_raised": lambda e: (f"alert: {_text(e.get('rule'))} ({_alert(e)})", "error"),
+    "alert_cleared": lambda e: (f"alert over: {_text(e.get('rule'))} ({_alert(e)})", "state"),
     "events_dropped": lambda e: (
         f"the publisher dropped {_count_or_events(e.get('count'))} ({_text(e.get('reason'))})",
         "gap",

@@ -340,9 +340,9 @@ def test_an_error_of_a_checkpoint_leaves_no_traceback() -> None:
     program = (
         "from gevent import monkey; monkey.patch_all()\n"
         "from event_hub.server.history import HistoryError\n"
-        "from event_hub.server.upkeep import _in_real_thread\n"
+        "from event_hub.server.real_thread import in_real_thread\n"
         "def fail(): raise HistoryError('the disk is full')\n"
-        "try: _in_real_thread(fail)\n"
+        "try: in_real_thread(fail)\n"
         "except HistoryError as error: print(error)\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=PATIENCE)

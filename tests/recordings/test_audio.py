@@ -8,6 +8,7 @@ import socket
 import wave
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from fractions import Fraction
 from typing import Any
 
 import av
@@ -191,17 +192,22 @@ def test_what_there_is_not(hub: HubProcess) -> None:
 
 
 def opus(seconds: float, channels: int) -> bytes:
-    """An OGG Opus file of noise and silence."""
+    """An OGG Opus file of silence: one second that is encoded, again and again."""
     out = io.BytesIO()
     layout = "stereo" if channels == 2 else "mono"
     with av.open(out, "w", format="ogg") as container:
         stream: Any = container.add_stream("libopus", rate=48_000, layout=layout)
-        silence = np.zeros((1, 960 * channels), "<i2")
-        for number in range(round(seconds * 50)):
-            frame = av.AudioFrame.from_ndarray(silence, format="s16", layout=layout)
+        packets = []
+        for number in range(51):
+            frame = av.AudioFrame.from_ndarray(np.zeros((1, 960 * channels), "<i2"), format="s16", layout=layout)
             frame.sample_rate, frame.pts = 48_000, number * 960
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
+            packets += [bytes(packet) for packet in stream.encode(frame)]
+        for number in range(round(seconds * 50)):
+            packet = av.Packet(packets[number % len(packets)])
+            packet.stream, packet.time_base = stream, Fraction(1, 48_000)
+            packet.pts = packet.dts = number * 960
+            packet.duration = 960
+            container.mux(packet)
     return out.getvalue()
 
 
