@@ -1,4 +1,4 @@
-"""Measures what uploads cost others: `python -m bench.uploads [--rounds N]`.
+"""Measures what uploads cost others: `python -m bench.uploads [--rounds N] [--save]`.
 
 1,000 subscribers get 20 events a second, with and without an agent that uploads recordings of an hour, one after the other,
 in alternation. The hub runs on one core, with the process that decodes the recordings; the load and the uploads on another.
@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from datetime import date
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -30,6 +31,8 @@ SIZE = 54 << 20
 SECONDS = 10
 CACHE = ROOT / "var" / "bench"
 CALL = ROOT / "tests" / "recordings" / "call" / "recordings-09.multipart"
+PAGE = ROOT / "docs" / "recordings.md"
+HEADING = "## What an upload costs"
 BOUNDARY = "0123456789abcdef0123456789abcdef"
 
 
@@ -78,13 +81,54 @@ def keep_uploading(url: str) -> None:
         print(f"{upload(url, sound, f'AJ_{os.getpid()}_{number}'):.3f}", flush=True)
 
 
+def summary(figures: dict[bool, list[tuple[float, float]]], took: list[float]) -> str:
+    """The result in Markdown.
+
+    `figures`: p50 and p99 of each round in milliseconds, without and with uploads. `took`: seconds of each upload.
+    """
+    rows = ["| 1,000 subscribers, 20 events a second | p50 | p99 | p99 of the rounds |", "|---|---|---|---|"]
+    for uploads, label in ((False, "without uploads"), (True, "with uploads")):
+        p50, p99 = zip(*figures[uploads], strict=True)
+        spread = f"{min(p99):.2f} – {max(p99):.2f} ms"
+        rows.append(f"| {label} | {statistics.median(p50):.2f} ms | {statistics.median(p99):.2f} ms | {spread} |")
+    highest = max(p99 for _, p99 in figures[False])
+    within = statistics.median(p99 for _, p99 in figures[True]) <= highest
+    rounds = len(figures[True])
+    verdict = (
+        f"The p99 with uploads is {'within' if within else '**above**'} the spread of the rounds without them."
+        if rounds > 1
+        else "One round has no spread to compare with."
+    )
+    return "\n".join(rows) + (
+        f"\n\nMedians of {rounds} {'round' if rounds == 1 else 'rounds'} each, in alternation. {verdict}\n"
+        f"{len(took)} recordings of {SIZE >> 20} MiB were uploaded, in {statistics.median(took):.2f} s each (median)."
+    )
+
+
+def write(report: str, load: float) -> None:
+    """Put the result into docs/recordings.md, as its section on the cost of uploads. `load`: that of the machine before."""
+    page = PAGE.read_text()
+    before, found, rest = page.partition(f"{HEADING}\n")
+    if not found:
+        before, rest = f"{page.rstrip()}\n\n", ""
+    after = rest[rest.index("\n## ") :] if "\n## " in rest else ""
+    text = (
+        f"An upload of an hour beside live subscribers, measured with `python -m bench.uploads --save` on {date.today()}\n"  # noqa: DTZ011
+        f"({len(os.sched_getaffinity(0))} cores, load average before {load:.1f}):\n\n{report}\n"
+    )
+    PAGE.write_text(f"{before}{HEADING}\n\n{text}{after}")
+
+
 def main(arguments: list[str]) -> int:
     """Print both distributions."""
     if arguments[:1] == ["--upload-to"]:
         keep_uploading(arguments[1])
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[1])
     parser.add_argument("--rounds", type=int, default=5, help="rounds of each kind (%(default)s)")
-    rounds = parser.parse_args(arguments).rounds
+    parser.add_argument("--save", action="store_true", help="write the result to docs/recordings.md")
+    options = parser.parse_args(arguments)
+    rounds, save = options.rounds, options.save
+    load_before = os.getloadavg()[0]
     server_core, load_core = cores()
     allow_open_files(1000)
     CACHE.mkdir(parents=True, exist_ok=True)
@@ -104,23 +148,28 @@ def main(arguments: list[str]) -> int:
                             [sys.executable, "-m", "bench.uploads", "--upload-to", running.url],
                             cwd=ROOT, stdout=subprocess.PIPE, text=True, preexec_fn=pinned_to(load_core),
                         )  # fmt: skip
+                    finished: list[float] = []
                     try:
-                        found = measure(program, load_core, load, HUB_SQLITE, running, number).result["latency_ms"]
+                        measurement = measure(program, load_core, load, HUB_SQLITE, running, number)
+                        if uploader is not None and uploader.poll() is not None:
+                            raise RuntimeError("the uploads ended before the measurement did")
                     finally:
                         if uploader is not None:
                             uploader.terminate()
-                            took += [float(line) for line in uploader.communicate()[0].split()]
+                            finished = [float(line) for line in uploader.communicate()[0].split()]
+                if uploads and not finished:
+                    raise RuntimeError("no upload was finished during the measurement")
+                took += finished
+                for problem in measurement.problems():
+                    print(f"round {number + 1}: {problem}", flush=True)
+                found = measurement.result["latency_ms"]
                 figures[uploads].append((found["p50"], found["p99"]))
                 what = "with uploads" if uploads else "without"
                 print(f"round {number + 1}, {what}: {found['p50']:.2f} ms p50, {found['p99']:.2f} ms p99", flush=True)
-    for uploads, label in ((False, "without"), (True, "with uploads")):
-        p50, p99 = zip(*figures[uploads], strict=True)
-        spread = f"{min(p99):.2f}-{max(p99):.2f}"
-        print(f"{label:13} p50 {statistics.median(p50):6.2f} ms   p99 {statistics.median(p99):6.2f} ms ({spread})")
-    if took:
-        print(f"{len(took)} recordings of {SIZE >> 20} MiB, {statistics.median(took):.2f} s each (median)")
-    within = statistics.median(p99 for _, p99 in figures[True]) <= max(p99 for _, p99 in figures[False])
-    print("p99 with uploads is " + ("within" if within else "above") + " what the rounds without them vary by")
+    report = summary(figures, took)
+    print(report)
+    if save:
+        write(report, load_before)
     return 0
 
 

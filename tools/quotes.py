@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = [
     ROOT / "docs" / name
     for name in (
-        *("attach.md", "forwarding.md", "gateway.md", "samples.md", "protocol.md", "sessions.md"),
+        *("attach.md", "forwarding.md", "gateway.md", "recordings.md", "samples.md", "protocol.md", "sessions.md"),
         "streaming-text.md",
     )
 ]

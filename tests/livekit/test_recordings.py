@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -24,18 +25,23 @@ ASKED = "What is the weather in London?"
 LOCAL = {"AGENT_PROVIDERS": "local"}
 
 
+EXAMPLE = (str(ROOT / "examples" / "recorded_agent" / "agent.py"), "dev")
+
+
 @contextmanager
-def agent(line: Line, **environ: str) -> Iterator[None]:
+def agent(
+    line: Line, program: tuple[str, ...] = ("-m", "tests.livekit.recorded_agent"), **environ: str
+) -> Iterator[None]:
     """An agent that the hub did not start."""
     log = line.folder / "recorded_agent.log"
     settings = {**line.hub.environ, **LOCAL, "HUB_URL": line.hub.url, **environ}
     with log.open("wb") as file:
         process = subprocess.Popen(
-            [sys.executable, "-m", "tests.livekit.recorded_agent"],
+            [sys.executable, *program],
             cwd=ROOT, env=settings, stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True,
         )  # fmt: skip
     try:
-        until(lambda: b"registered\n" in log.read_bytes(), "the agent registers", 4 * PATIENCE)
+        until(lambda: re.search(rb"registered( worker|\n)", log.read_bytes()), "the agent registers", 4 * PATIENCE)
         yield
         process.send_signal(signal.SIGTERM)
         process.wait(PATIENCE)
@@ -118,6 +124,25 @@ def test_a_stock_agent_is_heard_and_read_again(
     assert document["latency"]["e2e_latency"]["count"] >= 1
     names = {span["name"] for span in line.hub.get(document["trace"]["url"])["spans"]}
     assert {"agent_session", "user_turn", "eou_wait", "llm_node", "tts_node", "agent_speaking"} <= names
+    check_audio(line, document, recogniser, tmp_path)
+
+
+def test_the_example_is_heard_and_read_again(
+    open_line: Callable[..., Line], recogniser: Recogniser, tmp_path: Path
+) -> None:
+    """Issue 18: examples/recorded_agent, as it is, with LiveKit's own command line."""
+    line = open_line(any_load=True)
+    with agent(line, EXAMPLE, LIVEKIT_OBSERVABILITY_URL=line.hub.url):
+        caller = line.call("example", "caller_example", agent="my-agent")
+        caller.wait("heard_ended")
+        _, answering = caller.ask(ASKED)
+        caller.wait("heard_ended", number=answering["number"])
+        caller.leave()
+        document = session_in(line, "example")
+    assert document["told"] == "afterwards"
+    said = words_of(document)
+    assert [role for role, _ in said] == ["agent", "user", "agent"]
+    assert overlap(ASKED, said[1][1]) >= 0.6
     check_audio(line, document, recogniser, tmp_path)
 
 
