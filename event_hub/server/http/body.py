@@ -9,12 +9,15 @@ from typing import Any
 
 import msgspec
 
+from ..cooperate import TimeSlice
 from ..errors import RequestError
 
 NDJSON = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"})
 RECEIVED = "hub.body_received"
 """True in the environ of a request whose whole body has been received: reading it takes no time."""
 _PIECE = 64 << 10
+_UPLOAD_SLICE = 0.001
+"""Seconds of an upload before others run."""
 _MOST_RECEIVED = 16 * _PIECE
 """Maximum bytes on the wire for one piece of a chunked body. A chunk of one byte takes six on the wire, but gunicorn parses
 an endless chunk header from its beginning again with each packet."""
@@ -118,6 +121,7 @@ def pieces(environ: dict[str, Any], limit: int, timeout: float) -> Iterator[byte
         return
     source, connection = environ["wsgi.input"], environ.get("gunicorn.socket")
     received = 0
+    time_slice = TimeSlice(_UPLOAD_SLICE)
     try:
         while length is None or received < length:
             if isinstance(connection, Metered):
@@ -136,6 +140,7 @@ def pieces(environ: dict[str, Any], limit: int, timeout: float) -> Iterator[byte
             if received > limit:
                 raise RequestError("body_too_large", f"the body has more than {limit} bytes", limit=limit)
             yield piece
+            time_slice.pause_if_due()  # while data keeps coming, nothing else makes the loop look at its sockets
     finally:
         if isinstance(connection, Metered):
             connection.meter(None)
