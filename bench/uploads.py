@@ -81,10 +81,11 @@ def keep_uploading(url: str) -> None:
         print(f"{upload(url, sound, f'AJ_{os.getpid()}_{number}'):.3f}", flush=True)
 
 
-def summary(figures: dict[bool, list[tuple[float, float]]], took: list[float]) -> str:
+def summary(figures: dict[bool, list[tuple[float, float]]], took: list[float], disturbed: int) -> str:
     """The result in Markdown.
 
     `figures`: p50 and p99 of each round in milliseconds, without and with uploads. `took`: seconds of each upload.
+    `disturbed`: rounds with problems, such as a late load generator: with any, there is no verdict.
     """
     rows = ["| 1,000 subscribers, 20 events a second | p50 | p99 | p99 of the rounds |", "|---|---|---|---|"]
     for uploads, label in ((False, "without uploads"), (True, "with uploads")):
@@ -94,11 +95,14 @@ def summary(figures: dict[bool, list[tuple[float, float]]], took: list[float]) -
     highest = max(p99 for _, p99 in figures[False])
     within = statistics.median(p99 for _, p99 in figures[True]) <= highest
     rounds = len(figures[True])
-    verdict = (
-        f"The p99 with uploads is {'within' if within else '**above**'} the spread of the rounds without them."
-        if rounds > 1
-        else "One round has no spread to compare with."
-    )
+    if disturbed:
+        verdict = f"{disturbed} of {2 * rounds} measurements had problems: measure again on a quiet machine."
+    elif rounds == 1:
+        verdict = "One round has no spread to compare with."
+    else:
+        verdict = (
+            f"The p99 with uploads is {'within' if within else '**above**'} the spread of the rounds without them."
+        )
     return "\n".join(rows) + (
         f"\n\nMedians of {rounds} {'round' if rounds == 1 else 'rounds'} each, in alternation. {verdict}\n"
         f"{len(took)} recordings of {SIZE >> 20} MiB were uploaded, in {statistics.median(took):.2f} s each (median)."
@@ -136,6 +140,7 @@ def main(arguments: list[str]) -> int:
     load = Load("latency-some", "latency", ("-subs", "1000", "-rate", "20", "-seconds", str(SECONDS)))
     figures: dict[bool, list[tuple[float, float]]] = {False: [], True: []}
     took: list[float] = []
+    disturbed = 0
     for number in range(rounds):
         for uploads in random.sample([False, True], 2):
             with tempfile.TemporaryDirectory(dir=CACHE) as folder:
@@ -160,14 +165,17 @@ def main(arguments: list[str]) -> int:
                 if uploads and not finished:
                     raise RuntimeError("no upload was finished during the measurement")
                 took += finished
+                disturbed += bool(measurement.problems())
                 for problem in measurement.problems():
                     print(f"round {number + 1}: {problem}", flush=True)
                 found = measurement.result["latency_ms"]
                 figures[uploads].append((found["p50"], found["p99"]))
                 what = "with uploads" if uploads else "without"
                 print(f"round {number + 1}, {what}: {found['p50']:.2f} ms p50, {found['p99']:.2f} ms p99", flush=True)
-    report = summary(figures, took)
+    report = summary(figures, took, disturbed)
     print(report)
+    if disturbed:
+        return 1
     if save:
         write(report, load_before)
     return 0
