@@ -21,6 +21,8 @@ import msgspec
 
 UNITS = ("input", "cached", "output", "characters", "minutes")
 _MILLION = 1e6
+_MOST = 1_000_000
+"""The largest price: more is a mistake, and could not be added up."""
 _LARGEST = 1 << 20
 
 
@@ -62,8 +64,8 @@ class Prices:
             for unit, price in prices.items():
                 if unit not in UNITS:
                     wrong.append(f"{model[:64]}: {unit[:32]} is no unit: {', '.join(UNITS)}")
-                elif not isinstance(price, int | float) or isinstance(price, bool) or not 0 <= price < math.inf:
-                    wrong.append(f"{model[:64]}: the price of {unit} is not a number from 0 on")
+                elif not isinstance(price, int | float) or isinstance(price, bool) or not 0 <= price <= _MOST:
+                    wrong.append(f"{model[:64]}: the price of {unit} is not a number from 0 to {_MOST:,}")
         if wrong:
             raise ValueError("; ".join(wrong[:10]))
         return cls(currency, value["models"])
@@ -108,6 +110,9 @@ class Prices:
         }
         if "cached" not in prices and "input" in prices:
             amounts["input"] += amounts.pop("cached")
+        by_token = [unit for unit in ("input", "cached", "output") if amounts.get(unit)]
+        if any(unit not in prices for unit in by_token):
+            return None  # part of what was used has no price
         if not any(amounts.get(unit) for unit in prices) and any(amounts.values()):
             return None  # what was used is not what has a price
         return math.fsum(price * amounts.get(unit, 0.0) for unit, price in prices.items())

@@ -16,6 +16,7 @@ MODELS = {
     "gpt*": {"input": 2, "output": 8},
     "tts-1": {"characters": 15},
     "nova-3": {"minutes": 0.6},
+    "half": {"output": 8},
 }
 PRICES = Prices.of({"currency": "EUR", "models": MODELS})
 
@@ -39,7 +40,13 @@ def test_usage_costs(usage: dict[str, Any], amount: float) -> None:
 
 
 @pytest.mark.parametrize(
-    "usage", [{"model": "other", "input_tokens": 5}, {"model": "tts-1", "audio_duration": 5.0}, {}]
+    "usage",
+    [
+        {"model": "other", "input_tokens": 5},
+        {"model": "half", "input_tokens": 9, "output_tokens": 1},
+        {"model": "tts-1", "audio_duration": 5.0},
+        {},
+    ],
 )
 def test_what_has_no_price_is_named(usage: dict[str, Any]) -> None:
     cost = PRICES.cost([usage, {"model": "nova-3", "audio_duration": 60}])
@@ -62,6 +69,7 @@ def test_usage_of_any_shape_costs_nothing() -> None:
         ("", "is not JSON"), ("[]", "has no models"), ('{"models": []}', "has no models"),
         ('{"models": {"a": {}}}', "a has no prices"), ('{"models": {"a": {"tokens": 1}}}', "tokens is no unit"),
         ('{"models": {"a": {"input": "1"}}}', "not a number"), ('{"models": {"a": {"input": -1}}}', "not a number"),
+        ('{"models": {"a": {"input": 1e308}}}', "not a number"),
         ('{"models": {}, "curency": "USD"}', "curency is not known"), ('{"models": {}, "currency": 5}', "currency is not"),
     ],
 )  # fmt: skip
