@@ -43,11 +43,12 @@ export class PageController {
   #asked = 0; // when a refused request last made the page ask about access
   #hidden = 0; // store.hidden when the log was last drawn
 
-  /** `hub`: its address; `own`: the address of the hub that served the page; `credential`: this tab's, if it has one. */
-  constructor({ hub, own, disk }, credential) {
+  /** `hub`: its address; `own`: the address of the hub that served the page, `base`: its path; `credential`: this tab's, if it has one. */
+  constructor({ hub, own, base, disk }, credential) {
+    this.taken = () => {}; // called with each live event
     this.api = new Api(hub, credential);
     this.foreign = disk || hub !== own;
-    this.address = new AddressBar((selection) => this.#show(selection));
+    this.address = new AddressBar((selection) => this.#show(selection), base);
     const { settings, selection } = this.address.read();
     this.settings = hub === own ? settings : { ...settings, hub };
     this.selection = selection;
@@ -129,6 +130,7 @@ export class PageController {
     if (event === null || Number.isNaN(arrived)) return;
     if (event.type === "events_erased") this.#reload();
     for (const view of [this.agents, this.agentsPanel, this.sessionPanel]) view.take(event);
+    this.taken(event);
   }
 
   // What was erased is still in this page's memory.
@@ -219,6 +221,18 @@ export class PageController {
     this.#apply();
   }
 
+  /** Another view of the page is shown: `view` is its name. */
+  shown(view) {
+    const before = this.view;
+    this.view = view;
+    if (!["live", "events"].includes(view)) return;
+    if (before !== undefined && before !== view) {
+      const { settings, selection } = this.address.read();
+      this.settings = { ...settings, hub: this.settings.hub };
+      this.#show(selection);
+    } else this.#apply();
+  }
+
   #apply() {
     const { settings, selection } = this;
     this.filters.show({ ...settings, room: selection.room });
@@ -226,7 +240,7 @@ export class PageController {
     this.captions.show(settings.captions !== "off");
     document.documentElement.dataset.theme = settings.theme ?? "";
     byId("theme").textContent = `Theme: ${settings.theme || "auto"}`;
-    this.tabs.show(settings.view === "log" ? "log" : "conversation");
+    this.tabs.show(this.view === "events" || settings.view === "log" ? "log" : "conversation");
     this.sessionPanel.show(settings.panel === "session", true);
     this.frames.request();
   }

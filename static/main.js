@@ -3,6 +3,7 @@
 import { PageController } from "./controller.js";
 import { address, read } from "./model/settings.js";
 import { byId } from "./views/dom.js";
+import { Router } from "./router.js";
 import { takeCredential } from "./transport/credential.js";
 import { showHubNotice } from "./views/hub-notice.js";
 
@@ -12,5 +13,6 @@ byId("clear").onclick = () => page.clear();
 byId("post").onclick = () => page.post();
 byId("theme").onclick = () => page.nextTheme();
 showHubNotice(window.eventHub, address(location.href, { ...read(location.href), hub: "" }));
+new Router(window.eventHub, page);
 document.body.classList.remove("bare");
 page.connect();

@@ -7,8 +7,10 @@
 {
   const { protocol, origin, pathname, search, hash } = location;
   const disk = protocol === "file:";
-  const own = disk ? "http://localhost:5000" : origin + pathname.replace(/(static\/)?(stream-test\.html)?$/, "").replace(/\/$/, "");
-  let hub = new URLSearchParams(hash.slice(1)).get("hub") || new URLSearchParams(search).get("hub") || own;
+  const VIEW = /(static\/)?(stream-test\.html|sessions(\/[^/]*)?|compare|trends|errors|events|agents|talk)?$/;
+  const base = disk ? "" : pathname.replace(VIEW, "").replace(/\/$/, "");
+  const own = disk ? "http://localhost:5000" : origin + base;
+  let hub = new URLSearchParams(hash.replace(/^#(\/[^?]*\?)?/, "")).get("hub") || new URLSearchParams(search).get("hub") || own;
   try {
     const given = new URL(/^https?:\/\//i.test(hub) ? hub : `http://${hub}`);
     hub = (given.origin + given.pathname).replace(/(\/(api\/stream|(static\/)?stream-test\.html)?)$/, "");
@@ -16,7 +18,7 @@
     hub = own;
   }
   const modules = `${disk ? hub : own}/static/`;
-  window.eventHub = { hub, own, disk, modules };
+  window.eventHub = { hub, own, base, disk, modules };
   const style = document.getElementById("style");
   style.onerror = () => {
     style.onerror = null;
@@ -34,9 +36,9 @@ document.addEventListener("DOMContentLoaded", () => {
   at("hub-form").onsubmit = (event) => {
     event.preventDefault();
     const target = new URL(location.href);
-    const fields = new URLSearchParams(disk ? target.hash.slice(1) : target.search);
+    const fields = new URLSearchParams(disk ? target.hash.replace(/^#([^?]*\?)?/, "") : target.search);
     fields.set("hub", at("hub-address").value);
-    if (disk) target.hash = fields;
+    if (disk) target.hash = target.hash.startsWith("#/") ? `${target.hash.split("?")[0]}?${fields}` : fields;
     else target.search = fields;
     if (target.href === location.href) return location.reload();
     location.href = target.href;

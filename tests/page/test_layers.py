@@ -10,14 +10,16 @@ import pytest
 from ..hubs import ROOT
 
 STATIC = ROOT / "static"
-LAYERS = ["words", "model", "transport", "views"]
+LAYERS = ["words", "model", "transport", "views", "console"]
 """The lowest first. Modules beside the folders, such as `main.js`, are above them all."""
 MODULES = sorted(path for path in STATIC.rglob("*.js") if not {"vendor", "gateway"} & set(path.parts))
 """Without those of the gateway's pages, which have tests of their own."""
 
 
 def imports(path: Path) -> list[Path]:
-    found = re.findall(r'^(?:import|export)\b[^;]*?\bfrom "([^"]+)"', path.read_text(), re.MULTILINE)
+    text = path.read_text()
+    found = re.findall(r'^(?:import|export)\b[^;]*?\bfrom "([^"]+)"', text, re.MULTILINE)
+    found += re.findall(r'\bimport\("([^"]+)"\)', text)
     return [(path.parent / name).resolve() for name in found]
 
 

@@ -1,0 +1,15 @@
+// Sessions (to come).
+
+import { el } from "../views/dom.js";
+
+export default class SessionsView {
+  constructor() {
+    this.element = el("section", "view scroll", el("p", "aside", "To come."));
+  }
+
+  show() {}
+
+  hide() {}
+
+  take() {}
+}
