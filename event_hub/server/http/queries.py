@@ -68,6 +68,11 @@ class StreamQuery(FilterQuery):
 class EventsQuery(FilterQuery):
     after: str = Field("", description="id of an event: list the events after it, oldest first")
     before: str = Field("", description="id of an event: list the newest events before it; with `after`, stop there")
+    text: str = Field(
+        "",
+        max_length=256,
+        description="only events with this text in one of their values, in any case. A page can be short, with `more`: continue with its `before` or `after`",
+    )
     limit: int = Field(100, ge=1, le=1000, description="events per page (an NDJSON export has no pages)")
     past: int = Field(
         0,
