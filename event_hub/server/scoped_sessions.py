@@ -34,8 +34,8 @@ _PAUSE = 1.0
 """Seconds between two looks for new events."""
 _SOME = 500
 _DUTY = 8
-"""The index follows the history so many events at a time, and in a ninth of the time at most: publishing comes first. A query
-takes the rest at full speed."""
+"""The index follows the history so many events at a time, and in a ninth of the time at most: publishing comes first. A
+query takes the rest at full speed."""
 
 
 class ScopedSessions:

@@ -27,8 +27,8 @@ _PROCESS = frozenset({"agent_process_started", "agent_process_exited", "events_d
 class Sessions:
     """All sessions of a history, as summaries. Give its events to `take` in their order.
 
-    Without a shelf, it knows the `limit` of sessions with the newest events. With one, it knows all of them: whoever owns the
-    shelf puts away what `changed`, and calls `unload`.
+    Without a shelf, it knows the `limit` of sessions with the newest events. With one, it knows all of them: the owner of
+    the shelf puts away what `changed`, and calls `unload`.
     """
 
     def __init__(self, limit: int = LIMIT, shelf: Shelf | None = None) -> None:

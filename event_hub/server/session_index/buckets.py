@@ -37,7 +37,7 @@ def upper_bound(number: int) -> float:
 
 
 def percentile(counts: Mapping[int, int], share: float) -> float:
-    """The value that this share of the values does not exceed, by nearest rank. `counts`: bucket → how many, at least one."""
+    """The value that this share of the values does not exceed, by nearest rank. `counts`: bucket → how many; not empty."""
     rank = math.ceil(share * sum(counts.values()))
     seen = 0
     for number in sorted(counts):

@@ -18,7 +18,10 @@ def rooms(
     where, values = conditions(wanted, now)
     query = f"SELECT room, max(last) AS newest FROM sessions WHERE {where} GROUP BY room ORDER BY newest DESC LIMIT ?"
     names = [name for name, _ in db.execute(query, (*values, wanted.limit + 1))]
-    query = f"SELECT summary, points FROM sessions JOIN documents USING (first) WHERE {where} AND room IS ? ORDER BY last DESC"
+    query = (
+        "SELECT summary, points FROM sessions JOIN documents USING (first) "
+        f"WHERE {where} AND room IS ? ORDER BY last DESC"
+    )
     found = []
     for name in names[: wanted.limit]:
         rows = db.execute(query, (*values, name)).fetchall()

@@ -184,8 +184,8 @@ class SessionIndex:
     # -- retention -----------------------------------------------------------------------------------------------------
 
     def trim(self, floor: int, time_slice: TimeSlice, *, again: bool) -> bool:
-        """Forget what retention has removed from the history. Sessions of which it has removed a part are computed again from
-        the rest, if `again`; returns whether that was done, or nothing was to be done."""
+        """Forget what retention has removed from the history. Sessions of which it has removed a part are computed again
+        from the rest, if `again`; returns whether that was done, or nothing was to be done."""
         self._slice = time_slice
         db = self.file.db
         query = "SELECT first, last FROM sessions WHERE first <= ?"

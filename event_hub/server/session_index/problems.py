@@ -19,8 +19,8 @@ def errors(db: sqlite3.Connection, wanted: Wanted, since: float) -> tuple[list[d
     where, values = conditions(wanted, 0.0)
     join = f"FROM errors JOIN sessions ON sessions.first = errors.session WHERE at >= ? AND {where}"
     query = (
-        "SELECT source, kind, message, count(*) AS times, count(DISTINCT errors.session), min(at), max(at), max(recoverable), "
-        f"min(recoverable) {join} GROUP BY source, kind ORDER BY times DESC, source, kind LIMIT ?"
+        "SELECT source, kind, message, count(*) AS times, count(DISTINCT errors.session), min(at), max(at), "
+        f"max(recoverable), min(recoverable) {join} GROUP BY source, kind ORDER BY times DESC, source, kind LIMIT ?"
     )
     rows = db.execute(query, (since, *values, wanted.limit + 1)).fetchall()
     groups = []

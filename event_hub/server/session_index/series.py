@@ -117,7 +117,10 @@ class Series:
 
     def _count_sessions(self, where: str, values: list[Any], named: str, chosen: list[str | None]) -> None:
         """By the points of the sessions."""
-        query = f"SELECT {named}, points FROM sessions JOIN documents USING (first) WHERE {where} ORDER BY first DESC LIMIT ?"
+        query = (
+            f"SELECT {named}, points FROM sessions JOIN documents USING (first) "
+            f"WHERE {where} ORDER BY first DESC LIMIT ?"
+        )
         for name, points in self._db.execute(query, (*values, _SESSIONS)):
             if name not in chosen:
                 continue
