@@ -15,6 +15,7 @@ _COMMANDS = {
     "tail": "Watch events live.",
     "post": "Post one event, a file of events, or a stream on stdin.",
     "sessions": "List the sessions, or show one with its turns and latencies.",
+    "trends": "Show figures over time: calls, errors, response times.",
     "export": "Write the history to a file: JSON lines, CSV or subtitles.",
     "share": "Make a link with which anyone can watch a room or a session, for a while.",
     "forget": "Erase events: of a session, a room, a participant, or before a time.",

@@ -243,6 +243,13 @@ def _alert(event: Event) -> str:
     return ", ".join(filter(None, (_text(event.get("agent") or event.get("about")), found)))
 
 
+def _annotation(event: Event) -> str:
+    """A note: its words, its tag, its thumb."""
+    tag = _text(event.get("tag"))
+    parts = [_text(event.get("text")), f"tag {tag}" if tag else "", _text(event.get("rating"))]
+    return f"note: {', '.join(filter(None, parts))}"
+
+
 def _process_exit(event: Event) -> tuple[str, str]:
     code, reason = event.get("code"), _text(event.get("reason"))
     ended = (
@@ -295,6 +302,7 @@ _BY_TYPE: dict[str, Callable[[Event], tuple[str, str]]] = {
     "trace_available": lambda e: ("trace: " + ("complete" if e.get("complete") else "the first spans"), "state"),
     "alert_raised": lambda e: (f"alert: {_text(e.get('rule'))} ({_alert(e)})", "error"),
     "alert_cleared": lambda e: (f"alert over: {_text(e.get('rule'))} ({_alert(e)})", "state"),
+    "annotation": lambda e: (_annotation(e), "state"),
     "events_dropped": lambda e: (
         f"the publisher dropped {_count_or_events(e.get('count'))} ({_text(e.get('reason'))})",
         "gap",

@@ -20,6 +20,8 @@ _EPILOG = """\b
 Examples:
   event-hub sessions                             # the 20 most recently active
   event-hub sessions --status live --room 'support-*'
+  event-hub sessions --slow 2s --has error       # in which the user waited long, and something failed
+  event-hub sessions -q refund                   # in which these words were said
   event-hub sessions --since 24h --most 1000 --json | jq .latency.e2e_latency
   event-hub sessions AS_38a9aaf739ce             # its turns, with their latencies
   event-hub sessions AS_38a9aaf739ce --json | jq .turns
@@ -35,6 +37,7 @@ Exit codes:
 docs/sessions.md explains sessions and their figures.
 """
 _HEADERS = ("status", "started", "duration", "turns", "response", "room", "session")
+_MARKS = {0xE000: "»", 0xE001: "«"}
 _RIGHT_ALIGNED = frozenset({"duration", "turns", "response"})
 
 
@@ -44,7 +47,24 @@ _RIGHT_ALIGNED = frozenset({"duration", "turns", "response"})
 @click.argument("session", required=False)
 @hub_options
 @click.option("--room", "rooms", multiple=True, metavar="GLOB", help="Only sessions of this room. Repeatable.")
-@click.option("--status", type=click.Choice(["live", "ended"]), help="Only sessions with this status.")
+@click.option("--agent", "agents", multiple=True, metavar="GLOB", help="Only sessions of this agent. Repeatable.")
+@click.option("--status", type=click.Choice(["live", "silent", "ended"]), help="Only sessions with this status.")
+@click.option("-q", "--words", default="", metavar="WORDS", help="Only sessions in which these words were said.")
+@click.option(
+    "--has",
+    multiple=True,
+    type=click.Choice(["error", "tool_error", "interruption", "recording", "note"]),
+    help="Only sessions with at least one of these. Repeatable.",
+)
+@click.option("--slow", default="", metavar="TIME", help="Only sessions in which the user waited this long: 2s, 800ms.")
+@click.option("--tag", "tags", multiple=True, metavar="TAG", help="Only sessions with this tag. Repeatable.")
+@click.option(
+    "--sort",
+    type=click.Choice(["updated", "started", "duration", "turns", "slowest", "errors"]),
+    default="updated",
+    show_default=True,
+    help="The largest value first.",
+)
 @click.option(
     "--since", default="", metavar="WHEN", help="Only sessions with an event since: 24h, epoch seconds, an id."
 )
@@ -64,7 +84,13 @@ def command(
     key: str | None,
     session: str | None,
     rooms: tuple[str, ...],
-    status: Literal["live", "ended"] | None,
+    agents: tuple[str, ...],
+    status: Literal["live", "silent", "ended"] | None,
+    words: str,
+    has: tuple[str, ...],
+    slow: str,
+    tags: tuple[str, ...],
+    sort: str,
     since: str,
     most: int,
     as_json: bool,
@@ -74,18 +100,23 @@ def command(
 
     response: the median response time, from the end of the user's speech to the start of the agent's.
     """
-    if session is not None and (status or since or len(rooms) > 1):
+    others = bool(agents or status or words or has or slow or tags or since or sort != "updated")
+    if session is not None and (others or len(rooms) > 1):
         raise click.UsageError("SESSION can only be combined with a single --room, --json, --hub and --key.")
     with or_usage_error(lambda: Hub(url, key=key, timeout=60.0)) as hub:
         if session is not None:
             details = hub.session(session, room=rooms[0] if rooms else None)
             _print([_json(details)] if as_json else _details(details))
             return 0
-        found = list(islice(hub.sessions(room=rooms, status=status, since=since, page=min(most + 1, 200)), most + 1))
+        matching = hub.sessions(
+            room=rooms, status=status, since=since, words=words, agent=agents, tag=tags, has=has, slow=slow, sort=sort,
+            page=min(most + 1, 200),
+        )  # fmt: skip
+        found = list(islice(matching, most + 1))
     more = len(found) > most
     _print([_json(summary) for summary in found[:most]] if as_json else _table(found[:most]))
     if not found:
-        write_stderr("no matching sessions" if rooms or status or since else "no sessions yet")
+        write_stderr("no matching sessions" if rooms or others else "no sessions yet")
     elif more:
         write_stderr(f"only the newest {most} are shown; --most N shows more")
     return 0
@@ -110,11 +141,14 @@ def _json(value: dict[str, Any]) -> str:
 def _table(sessions: list[dict[str, Any]]) -> Iterator[str]:
     rows = [_HEADERS, *map(_row, sessions)] if sessions else []
     widths = [max(map(width, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
+    for number, row in enumerate(rows):
         yield "  ".join(
             " " * (columns - width(cell)) + cell if header in _RIGHT_ALIGNED else cell + " " * (columns - width(cell))
             for header, cell, columns in zip(_HEADERS, row, widths, strict=True)
         )
+        for match in (sessions[number - 1].get("matches") or ()) if number else ():
+            said = str(match.get("text")).translate(_MARKS)
+            yield f"     turn {match.get('turn') or '?'}, {escape(str(match.get('role')))}: {escape(said)}"
 
 
 def _row(session: dict[str, Any]) -> tuple[str, ...]:

@@ -159,23 +159,35 @@ class Hub:
         *,
         room: Patterns = (),
         session: Patterns = (),
-        status: Literal["live", "ended"] | None = None,
+        status: Literal["live", "silent", "ended"] | None = None,
         since: str = "",
+        words: str = "",
+        agent: Patterns = (),
+        version: Patterns = (),
+        tag: Patterns = (),
+        has: Patterns = (),
+        slow: str = "",
+        sort: str = "",
         page: int = 200,
     ) -> Iterator[dict[str, Any]]:
         """The matching sessions, most recently active first: states, counts, durations, latencies (docs/sessions.md).
 
-        `since`: only sessions with an event since then, such as `24h`. A session that receives an event between two
-        pages may be left out. Raises `HubError`, also between two sessions.
+        `since`: only sessions with an event since then, such as `24h`. `words`: in which these were said. `has`: `error`,
+        `tool_error`, `interruption`, `recording`, `note`. `slow`: in which the user waited so long, such as `2s`. `sort`:
+        `started`, `duration`, `turns`, `slowest` or `errors`. A session that receives an event between two pages may be
+        left out. Raises `HubError`, also between two sessions.
         """
-        query = [*filter_query(room, (), session), ("limit", str(page)), *_non_empty(status=status, since=since)]
+        query = [*filter_query(room, (), session), ("limit", str(page))]
+        query += _non_empty(status=status, since=since, q=words, slow=slow, sort=sort)
+        for name, patterns in (("agent", agent), ("version", version), ("tag", tag), ("has", has)):
+            query += [(name, each) for each in ([patterns] if isinstance(patterns, str) else patterns) if each]
         before: Pairs = []
         while True:
             answer = self._connection.get("/api/sessions", SessionsPage, [*query, *before])
             yield from answer.sessions
             if not answer.more or not answer.sessions:
                 return
-            before = [("before", str(answer.sessions[-1].get("last")))]
+            before = [("before", answer.next or str(answer.sessions[-1].get("last")))]
 
     def session(self, id: str, *, room: str | None = None) -> dict[str, Any]:
         """One session: its turns, its conversation, and the cursor to stream on from. `room` is needed only if several
@@ -183,6 +195,11 @@ class Hub:
         exist.
         """
         return self._json_object(f"/api/sessions/{quote(id, safe='')}", "id", _non_empty(room=room))
+
+    def series(self, *, by: str = "agent", since: str = "7d", room: Patterns = ()) -> dict[str, Any]:
+        """Figures over time for each agent, version or room: `groups` with `points` and a `total`. Raises `HubError`."""
+        query = [*filter_query(room, (), ()), ("by", by), ("since", since)]
+        return self._json_object("/api/series", "by", query)
 
     def config(self) -> dict[str, Any]:
         """The hub's configuration: version, epoch, limits, heartbeat, known types. Raises `HubError`; `AccessDenied` if the

@@ -73,6 +73,7 @@ class SessionsPage(msgspec.Struct):
 
     sessions: list[dict[str, Any]]
     more: bool
+    next: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

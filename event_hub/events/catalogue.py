@@ -9,6 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import SchemaValidator, core_schema
 
 from . import alerts as a
+from . import annotations as n
 from . import conversation as c
 from . import lifecycle as s
 from . import recordings as r
@@ -52,6 +53,7 @@ _POSTED: tuple[type[Event], ...] = (
     r.TraceAvailable,
     a.AlertRaised,
     a.AlertCleared,
+    n.Annotation,
 )
 _FROM_THE_HUB: tuple[type[Event], ...] = (
     h.Heartbeat, h.StreamOpened, h.StreamGap, h.StreamClosing, h.EventErased, h.EventsErased,

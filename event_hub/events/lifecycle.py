@@ -24,6 +24,7 @@ class SessionStarted(Event):
     type: Literal["session_started"]
     mode: Text | None = Field(None, description="how the agent was started")
     agent: Text | None = Field(None, description="the agent's name")
+    version: Name | None = Field(None, description="the agent's version, as `attach(session, version=…)` names it")
     job: Name | None = Field(None, description="LiveKit's job")
     primary: bool | None = Field(
         None, description="it is the session of its job that LiveKit records; false: another one"

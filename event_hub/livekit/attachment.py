@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 import uuid
 import weakref
@@ -42,6 +43,7 @@ def attach(
     room: str | None = None,
     participant: str | None = None,
     session_id: str | None = None,
+    version: str | None = None,
     text: Literal["transcription", "llm"] = "transcription",
     instructions: bool = False,
     redact: str | None = None,
@@ -54,20 +56,21 @@ def attach(
 
     `publisher`: by default, one shared by all sessions of the process or, without HUB_KEY, of the job: it publishes with
     the job's LiveKit token. `room`, `participant` (the user's identity) and `session_id`: by default, taken from the job
-    and the room, and a new id for each start. `text`: where the agent's streaming text is read: `transcription`, as the
+    and the room, and a new id for each start. `version`: of the agent, such as a commit: sessions can be compared by it; by
+    default, AGENT_VERSION. `text`: where the agent's streaming text is read: `transcription`, as the
     session outputs it, or `llm`, raw, as the model writes it, including text that is never said; the events say which in
     `source`. `instructions`: report the text of the agents' instructions too, not only that they changed. `redact`: what
     to replace before anything leaves this process, such as `"email,phone:DE|US,card"`: by default, what the publisher
     replaces (AGENT_REDACT).
 
     If the session is attached already, returns that attachment. Raises TypeError if `session` is not an AgentSession,
-    ValueError if a room, participant, id, text source or `redact` is invalid.
+    ValueError if a room, participant, id, version, text source or `redact` is invalid.
     """
     if not isinstance(session, AgentSession):
         raise TypeError(f"attach takes an AgentSession, not {type(session).__name__}: attach(session)")
     if text not in ("transcription", "llm"):
         raise ValueError(f"text is 'transcription' or 'llm', not {text!r}")
-    about = {"room": room, "participant": participant, "session": session_id}
+    about = {"room": room, "participant": participant, "session": session_id, "version": version}
     check({"type": "session_started", **{name: value for name, value in about.items() if value is not None}})
     last = _attachments.get(session)
     known = last() if last else None
@@ -75,7 +78,7 @@ def attach(
         logger.warning("The session is attached already: its events go to %s once.", known.hub)
         return known
     redacting = Redacting(redact) if redact else None
-    attachment = Attachment(session, publisher, room, participant, session_id, text, instructions, redacting)
+    attachment = Attachment(session, publisher, room, participant, session_id, version, text, instructions, redacting)
     _attachments[session] = weakref.ref(attachment)
     return attachment
 
@@ -94,6 +97,7 @@ class Attachment:
         room: str | None,
         participant: str | None,
         session_id: str | None,
+        version: str | None,
         text: Literal["transcription", "llm"],
         instructions: bool,
         redacting: Redacting | None,
@@ -103,6 +107,7 @@ class Attachment:
         self._session = weakref.ref(session)
         self._room, self._fixed_id = room, session_id
         self._participant = participant
+        self._version = version or os.environ.get("AGENT_VERSION", "")[:256] or None
         self._instructions = instructions
         self._redacting = redacting
         self._failures: set[str] = set()
@@ -260,6 +265,7 @@ class Attachment:
                 "type": "session_started",
                 "mode": mode(session),
                 "agent": agent.label if agent else None,
+                "version": self._version,
                 **(about_job(job, session) if job else {}),
             }
         )

@@ -29,6 +29,7 @@ from .http.routes import (
     data,
     docs,
     events,
+    insights,
     observability,
     operations,
     page,
@@ -196,6 +197,8 @@ def create_app(settings: Settings | None = None, *, static: Path | None = None) 
     route("/api/events", events.events)
     route("/api/sessions", sessions.sessions)
     route("/api/rooms", sessions.rooms)
+    route("/api/series", insights.series)
+    route("/api/errors", insights.errors)
     app.add_url_rule(
         "/api/sessions/<name:id>", view_func=lambda id: sessions.session(app.hub(), id), endpoint="session"
     )

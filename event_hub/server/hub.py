@@ -34,6 +34,7 @@ from .history.health import HistoryHealth
 from .insight import Insight
 from .recordings.joining import Found
 from .scoped_sessions import ScopedSessions
+from .session_index.file import index_path
 from .settings import Settings
 from .streaming.broadcast import Broadcast
 from .streaming.commit import Committer
@@ -83,7 +84,7 @@ class EventHub:
         self.log = Log(ring=settings.ring, ring_bytes=settings.ring_bytes, head=history.head)
         self.history = HistoryReader(history, self.log)
         turns = Turns()
-        self.sessions = ScopedSessions(self.history, turns)
+        self.sessions = ScopedSessions(self.history, turns, path=index_path(settings.history))
         self.condensed = CondensedReader(self.history, turns)
         self.broadcast = Broadcast(
             self.log,
@@ -163,6 +164,7 @@ class EventHub:
         self._upkeep.start()
         self.forwarding.start()
         self.insight.start()
+        self.sessions.start()
         self.agents.open()
 
     def _peers(self, history: History) -> Peers | None:
@@ -388,6 +390,7 @@ class EventHub:
         self.broadcast.stop()
         self._upkeep.stop()
         self.insight.stop()
+        self.sessions.stop()
         if self.peers is not None:
             self.peers.stop()
         try:

@@ -41,6 +41,9 @@ class ObservabilitySettings(BaseModel):
         "",
         "rules that raise alerts, separated by `;`: `e2e p95 over 5m > 2s; error; silent 60s; crash` (docs/alerts.md)",
     )
+    slow: Annotated[tuple[float, float], BeforeValidator(setting_values.slow)] = setting(
+        "HUB_SLOW", "1.5s,3s", "waits that the page shows in amber, and in red"
+    )
     prices: Annotated[str, AfterValidator(setting_values.prices)] | None = setting(
         "HUB_PRICES", None, "file with the prices of models: sessions and rooms then have a `cost` (docs/alerts.md)"
     )

@@ -8,14 +8,19 @@ rooms: each is computed from the events of its room, which the history finds by 
 from __future__ import annotations
 
 import threading
+import time
 from collections import OrderedDict
+from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from ..sessions.session import NOWHERE, ROOM
 from .cooperate import Turns
 from .filters import Scope
-from .history import HistoryReader
+from .history import HistoryError, HistoryReader
+from .indexed_sessions import IndexedSessions
 from .session_reader import SessionReader
 
 BUDGET = 128 << 20
@@ -23,14 +28,28 @@ BUDGET = 128 << 20
 read, or two scopes with the maximum number of sessions."""
 
 
+_INDEXES = 32
+"""Scopes that have an index, beside that of everything."""
+_PAUSE = 1.0
+"""Seconds between two looks for new events."""
+_SOME = 500
+_DUTY = 8
+"""The index follows the history so many events at a time, and in a ninth of the time at most: publishing comes first. A
+query takes the rest at full speed."""
+
+
 class ScopedSessions:
     """A `SessionReader` for each scope; those that were used last are kept. Thread-safe."""
 
-    def __init__(self, history: HistoryReader, turns: Turns, budget: int = BUDGET) -> None:
+    def __init__(self, history: HistoryReader, turns: Turns, budget: int = BUDGET, *, path: Path | None = None) -> None:
+        """`path`: where the index of everything is; None: in memory."""
         self._history = history
         self._turns = turns
         self._budget = budget
-        self._everything = SessionReader(history, turns=turns)
+        self._everything = IndexedSessions(history, path=path, turns=turns)
+        self._indexed: OrderedDict[Scope, IndexedSessions] = OrderedDict()
+        self._stopped = threading.Event()
+        self._follower: threading.Thread | None = None
         self._scoped: OrderedDict[Scope, SessionReader] = OrderedDict()
         self._costs: dict[Scope, int] = {}
         self._cost = 0
@@ -49,6 +68,7 @@ class ScopedSessions:
         """Empty the caches, because events were erased."""
         with self._lock:
             self._scoped.clear()
+            self._indexed.clear()
             self._costs.clear()
             self._cost = 0
         self._everything.clear()
@@ -65,6 +85,39 @@ class ScopedSessions:
                 self._set_cost(scope, reader)
             self._scoped.move_to_end(scope)
         return reader
+
+    def indexed(self, scope: Scope | None) -> IndexedSessions:
+        """The same with an index, for queries over many sessions."""
+        if scope is None:
+            return self._everything
+        with self._lock:
+            found = self._indexed.get(scope)
+            if found is None:
+                found = self._indexed[scope] = IndexedSessions(self._history, within=scope, turns=self._turns)
+            self._indexed.move_to_end(scope)
+            if len(self._indexed) > _INDEXES:
+                self._indexed.popitem(last=False)
+        return found
+
+    def start(self) -> None:
+        """Follow the history in the background."""
+        self._follower = threading.Thread(target=self._follow, name="hub-session-index", daemon=True)
+        self._follower.start()
+
+    def stop(self) -> None:
+        """Stop, and close the index."""
+        self._stopped.set()
+        if self._follower is not None:
+            self._follower.join()
+        self._everything.close()
+
+    def _follow(self, clock: Callable[[], float] = time.monotonic) -> None:
+        while not self._stopped.wait(_PAUSE):
+            while self._everything.behind and not self._stopped.is_set():
+                began = clock()
+                with suppress(HistoryError):  # the next look tries again
+                    self._everything.follow_some(_SOME)
+                self._stopped.wait(_DUTY * (clock() - began))
 
     def document(self, room: str | None, session: str | None) -> dict[str, Any] | None:
         """A session by its names, with its turns, its conversation, and `first`, the cursor of its first event; None if the

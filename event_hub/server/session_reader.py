@@ -7,40 +7,30 @@ continues to serve.
 
 from __future__ import annotations
 
-import heapq
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
-from operator import itemgetter
 from typing import Any
 
 import msgspec
 
 from ..sessions import Session, Sessions, Spoken, replay_into
 from .cooperate import TimeSlice, Turns, cooperatively
-from .filters import Filter, Scope
-from .history import HistoryReader, Record
+from .filters import Scope
+from .history import HistoryReader
+from .session_events import SessionEvents
 
-PAGE = 250
-"""Events in one read: half a millisecond, during which no other request is served."""
 _CACHED = 8
 """Sessions that are cached with their turns and conversation: those that pages currently display."""
-_MERGED = 32
-"""Rooms of a scope whose events are read by the index, room by room; those of more are found by a scan of all events."""
-_SCANNED = 100
-"""Events that are scanned in the time of one read by the index."""
 _COST = 4_000
 _COST_SESSION = 6_000
 _COST_WHOLE = 16_000
 """Bytes of memory, approximately: of a reader, of each session, and, in addition to four times its JSON, of each that is
 cached with its conversation."""
-_SHARE = 20
+SHARE = 20
 """After retention has deleted events, everything is recomputed, but in at most a twentieth of the time."""
-
-_decode: Callable[[bytes], dict[str, Any]] = msgspec.json.Decoder().decode
 
 
 class _Whole:
@@ -73,7 +63,7 @@ class SessionReader:
         self._history = history
         self._turns = turns or Turns()
         self._used = used
-        self._within = within
+        self._events = SessionEvents(history, within)
         self._clock = clock
         self._lock = threading.RLock()
         self._sessions = Sessions()
@@ -133,18 +123,18 @@ class SessionReader:
         missed = floor > self._through
         gone = missed or any(session.first <= floor < session.last for session in self._sessions.newest())
         began = self._clock()
-        if missed or (gone and began - self._at >= _SHARE * self._took):
+        if missed or (gone and began - self._at >= SHARE * self._took):
             sessions = Sessions()
-            for record in self._records(Filter(), floor, head, time_slice):
-                sessions.take(_decode(record.data), record.offset)
+            for offset, event in self._events.all(floor, head, time_slice):
+                sessions.take(event, offset)
             self._sessions, self._through, self._floor = sessions, head, floor
             self._wholes.clear()
             self._at = self._clock()
             self._took = self._at - began
             return
-        for record in self._records(Filter(), self._through, head, time_slice):
-            self._through = record.offset
-            self._sessions.take(_decode(record.data), record.offset)
+        for offset, event in self._events.all(self._through, head, time_slice):
+            self._through = offset
+            self._sessions.take(event, offset)
         self._through = head
         if floor > self._floor:
             self._sessions.forget_before(floor)
@@ -165,55 +155,13 @@ class SessionReader:
                 self._wholes.popitem(last=False)
             if whole.encoded[0] != session.touched:
                 with self._turns.turn() as time_slice:
-                    for offset, event in self._read(session, whole.through, self._through, time_slice):
+                    for offset, event in self._events.of(session, whole.through, self._through, time_slice):
                         whole.through = offset
                         if replay_into(session, event, offset, whole.session):
                             whole.spoken.take(event)
                 whole.encoded = (session.touched, _encoded(whole.session.parts()))
             whole.through = self._through
         return whole
-
-    def _read(
-        self, session: Session, after: int, until: int, time_slice: TimeSlice
-    ) -> Iterator[tuple[int, Mapping[str, Any]]]:
-        room, name = session.room, session.session
-        if name is not None and not session.nameless:
-            rooms = () if room is None or session.roomless else (room,)
-            filters = [Filter(rooms=rooms, sessions=(name,))]
-        elif room is not None:
-            filters = [Filter(rooms=(room,))]
-            if name is not None and session.roomless:
-                filters.append(Filter(sessions=(name,)))
-        else:
-            filters = [Filter(sessions=(name,)) if name is not None else Filter()]
-        before = 0
-        matching = [
-            ((record.offset, _decode(record.data)) for record in self._records(filter, after, until, time_slice))
-            for filter in filters
-        ]
-        exits = [(offset, event) for offset, event in session.exits if after < offset <= until]
-        for offset, event in heapq.merge(*matching, exits, key=itemgetter(0)):
-            if offset != before:
-                yield offset, event
-            before = offset
-
-    def _records(self, filter: Filter, after: int, until: int, time_slice: TimeSlice) -> Iterator[Record]:
-        visible = filter.narrowed(self._within)
-        rooms = visible.rooms
-        exact = visible.exact is not None and visible.exact[0] == "room"
-        if exact and 1 < len(rooms) <= _MERGED and until - after > _SCANNED * len(rooms):
-            of_rooms = [self._pages(replace(visible, rooms=(room,)), after, until, time_slice) for room in rooms]
-            return heapq.merge(*of_rooms, key=itemgetter(0))
-        return self._pages(visible, after, until, time_slice)
-
-    def _pages(self, filter: Filter, after: int, until: int, time_slice: TimeSlice) -> Iterator[Record]:
-        while after < until:
-            page = self._history.after(after, until, filter, PAGE)
-            for record in page.records:
-                yield record
-                time_slice.pause_if_due()
-            after = page.through
-            time_slice.pause_if_due()
 
 
 def _encoded(parts: dict[str, Any]) -> bytes:

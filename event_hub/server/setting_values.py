@@ -175,3 +175,13 @@ def recordings(text: str) -> str:
     if "://" in text or "\0" in text:
         raise ValueError("is not a folder: write var/recordings, or off")
     return text
+
+
+def slow(text: Any) -> tuple[float, float]:
+    """`1.5s,3s`: two durations in seconds, the shorter first; raises ValueError."""
+    if isinstance(text, tuple):
+        return text
+    parts = [part.strip() for part in str(text).split(",")]
+    if len(parts) != 2 or not 0 < (first := seconds(parts[0])) <= (second := seconds(parts[1])):
+        raise ValueError("is not two durations, the shorter first: write 1.5s,3s")
+    return first, second

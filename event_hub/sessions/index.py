@@ -7,27 +7,39 @@ one that names only a session, to the first session of that name. The page's `st
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ..events import KNOWN
 from .fields import Event, name
 from .session import NOWHERE, ROOM, Session
+from .shelf import Shelf
 
 LIMIT = 10_000
-"""Sessions that are known: those with the newest events."""
+"""Sessions that are in memory: those with the newest events."""
+NAMESAKES = 100
+"""Sessions of one name that are found: people have to choose among them."""
 
 _Key = tuple[str | None, str | None]
 _PROCESS = frozenset({"agent_process_started", "agent_process_exited", "events_dropped"})
 
 
 class Sessions:
-    """All sessions of a history, as summaries. Give its events to `take` in their order."""
+    """All sessions of a history, as summaries. Give its events to `take` in their order.
 
-    def __init__(self, limit: int = LIMIT) -> None:
+    Without a shelf, it knows the `limit` of sessions with the newest events. With one, it knows all of them: the owner of
+    the shelf puts away what `changed`, and calls `unload`.
+    """
+
+    def __init__(self, limit: int = LIMIT, shelf: Shelf | None = None) -> None:
         self.forgotten = 0
         """Sessions that were forgotten because there were too many."""
+        self.changed: dict[int, Session] = {}
+        """With a shelf: the sessions that have changed, by the offsets of their first events."""
         self._limit = limit
+        self._shelf = shelf
+        self._loaded: dict[int, Session] = {}
+        """With a shelf: the sessions in memory, likewise."""
         self._sessions: OrderedDict[_Key, Session] = OrderedDict()
         self._latest: dict[str, Session] = {}
         self._named: dict[str, list[Session]] = {}
@@ -42,20 +54,24 @@ class Sessions:
         return len(self._sessions)
 
     def newest(self) -> Iterator[Session]:
-        """All of them, newest events first."""
+        """Those in memory, newest events first."""
         return reversed(self._sessions.values())
 
     def find(self, id: str, room: str | None = None) -> list[Session]:
         """Those with this id (in this room), newest events first."""
+        if self._shelf is not None:
+            self._fetch(self._shelf.of_name(id, NAMESAKES) if room is None else self._shelf.of_names(room, id))
         found = list(self._named.get(id, ()))
         if id == NOWHERE or id.startswith(ROOM):
-            nameless = self._sessions.get((None if id == NOWHERE else id.removeprefix(ROOM), None))
+            nameless = self._get(None if id == NOWHERE else id.removeprefix(ROOM), None)
             found += [nameless] if nameless else []
         found = [session for session in found if room is None or session.room == room]
         return sorted(found, key=lambda session: -session.last)
 
     def of_job(self, job: str) -> Session | None:
         """The session of LiveKit's job."""
+        if self._shelf is not None and job not in self._of_job:
+            self._fetch(self._shelf.of_job(job)[:1])
         return self._of_job.get(job)
 
     def forget_before(self, floor: int) -> None:
@@ -63,21 +79,88 @@ class Sessions:
         for session in [session for session in self._sessions.values() if session.last <= floor]:
             self._forget(session)
 
+    def unload(self) -> None:
+        """With a shelf: those that are too many for the memory are only on the shelf from now on."""
+        while len(self._sessions) > self._limit:
+            self._forget(next(iter(self._sessions.values())))
+
+    def drop(self, first: int) -> None:
+        """With a shelf: this session is only on the shelf from now on."""
+        if (session := self._loaded.get(first)) is not None:
+            self._forget(session)
+
+    def awake(self, session: Session) -> bool:
+        """Whether it ends when LiveKit closes its room."""
+        return (session.room, session.session) in self._awake.get(session.room or "", ())
+
     def take(self, event: Event, offset: int) -> Session | None:
         """Take the event at `offset`. Returns its session, or None if it belongs to none."""
         session = self._of(event, offset)
         if session is not None:
             self._give(session, event, offset)
         if event["type"] == "agent_process_exited":
-            for running in self._run_by.pop(name(event, "agent") or "", {}):
+            process = name(event, "agent") or ""
+            if self._shelf is not None:
+                self._fetch(self._shelf.of_process(process))
+            for running in self._run_by.pop(process, {}):
                 running.process_exited(event)
                 running.exits.append((offset, event))
                 running.touched = offset
+                self._note(running)
         return session
+
+    def _note(self, session: Session) -> None:
+        """It has changed."""
+        if self._shelf is not None:
+            self.changed[session.first] = self._loaded[session.first] = session
+
+    def _fetch(self, firsts: Sequence[int]) -> None:
+        """Load the sessions that begin at these offsets, unless they are in memory."""
+        assert self._shelf is not None
+        for first in firsts:
+            if first in self._loaded:
+                continue
+            session, awake = self._shelf.load(first)
+            key = session.room, session.session
+            self._sessions[key] = self._loaded[first] = session
+            if session.room is not None and session.until is None:
+                self._latest.setdefault(session.room, session)
+            if session.session is not None:
+                self._named.setdefault(session.session, []).append(session)
+            if session.process is not None:
+                self._run_by.setdefault(session.process, {})[session] = None
+            if session.job is not None:
+                self._of_job.setdefault(session.job, session)
+            if awake:
+                self._awake.setdefault(session.room or "", {})[key] = session
+
+    def _get(self, room: str | None, label: str | None) -> Session | None:
+        """The session of these names."""
+        found = self._sessions.get((room, label))
+        if found is None and self._shelf is not None:
+            self._fetch(self._shelf.of_names(room, label))
+            found = self._sessions.get((room, label))
+        return found
+
+    def _newest_of_room(self, room: str) -> Session | None:
+        """The session to which events belong that name only this room."""
+        found = self._latest.get(room)
+        if found is None and self._shelf is not None:
+            self._fetch(self._shelf.newest_of_room(room))
+            found = self._latest.get(room)
+        return found
+
+    def _first_of_name(self, label: str) -> Session | None:
+        """The session to which events belong that name only it, and no room."""
+        if self._shelf is None:
+            return next(iter(self._named.get(label, ())), None)
+        self._fetch(self._shelf.of_name(label, 1))
+        return min(self._named.get(label, ()), key=lambda one: (not one.first_name, one.since), default=None)
 
     def _give(self, session: Session, event: Event, offset: int) -> None:
         before = session.process
         session.take(event, offset)
+        self._note(session)
         if session.job is not None and event["type"] == "session_started":
             known = self._of_job.get(session.job)
             if known is None or known.told:
@@ -89,10 +172,13 @@ class Sessions:
         room = session.room
         if room is not None:
             if event["type"] == "livekit_room_finished" and event.get("room") == room:
+                if self._shelf is not None:
+                    self._fetch(self._shelf.awake_in(room))
                 for other in self._awake.pop(room, {}).values():
                     if other is not session:
                         other.room_finished(event)
                         other.touched, other.nameless = offset, True
+                        self._note(other)
             else:
                 self._awake.setdefault(room, {})[room, session.session] = session
 
@@ -109,19 +195,19 @@ class Sessions:
 
     def _find(self, room: str | None, label: str | None, offset: int) -> Session | None:
         if label is None:
-            return self._sessions.get((None, None)) if room is None else self._latest.get(room)
+            return self._get(None, None) if room is None else self._newest_of_room(room)
         if room is None:
-            return next(iter(self._named.get(label, ())), None)
-        found = self._sessions.get((room, label))
+            return self._first_of_name(label)
+        found = self._get(room, label)
         if found is not None:
             return found
-        roomless = self._sessions.get((None, label))
+        roomless = self._get(None, label)
         if roomless is not None:
             roomless.since = offset
             return self._rename(roomless, room, label, offset)
         # Events of a room before its session had a name belong to that session, unless something was said before. (If they
         # are not the room's newest session, another session has come to the room since.)
-        nameless = self._latest.get(room)
+        nameless = self._newest_of_room(room)
         if nameless is None or nameless.session is not None or nameless.spoke:
             return None
         return self._rename(nameless, room, label, offset)
@@ -136,8 +222,8 @@ class Sessions:
         return session
 
     def _begin(self, room: str | None, label: str | None, offset: int) -> Session:
-        session = Session(room, label)
-        if len(self._sessions) >= self._limit:
+        session = Session(room, label, timed=self._shelf is not None)
+        if self._shelf is None and len(self._sessions) >= self._limit:
             self._forget_some()
         session.since = offset
         self._file(session, offset)
@@ -147,13 +233,15 @@ class Sessions:
         room, label = session.room, session.session
         self._sessions[room, label] = session
         if room is not None:
-            before = self._latest.get(room)
+            before = self._newest_of_room(room)
             if before is not None and before is not session and before.until is None:
                 before.until = offset
+                self._note(before)
             self._latest[room] = session
         if label is not None:
             namesakes = self._named.setdefault(label, [])
-            session.first_name = not namesakes
+            shelved = self._shelf.of_name(label, 2) if self._shelf is not None else ()
+            session.first_name = not namesakes and all(first == session.first for first in shelved)
             namesakes.append(session)
 
     def _forget_some(self) -> None:
@@ -173,6 +261,8 @@ class Sessions:
 
     def _forget(self, session: Session) -> None:
         self._leave(session.process, session)
+        self._loaded.pop(session.first, None)
+        self.changed.pop(session.first, None)
         if session.job is not None and self._of_job.get(session.job) is session:
             del self._of_job[session.job]
         del self._sessions[session.room, session.session]

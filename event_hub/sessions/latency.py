@@ -15,6 +15,8 @@ from .fields import latency_seconds, seconds
 
 TOTAL = "e2e_latency"
 """From the end of the user's speech until the agent is heard."""
+RESPONSE = "response_time"
+"""The same, between events."""
 PARTS = (
     "end_of_turn_delay",
     "on_user_turn_completed_delay",
@@ -25,7 +27,7 @@ PARTS = (
 )
 """The parts of the total, in the order in which they happen. `transcription_delay` lies within `end_of_turn_delay`,
 `llm_node_ttfs` within `tts_node_ttfb`; `tools` is the time during which at least one tool ran."""
-FIGURES = (TOTAL, "response_time", "transcription_delay", *PARTS[:2], *PARTS[3:], "llm_node_ttfs")
+FIGURES = (TOTAL, RESPONSE, "transcription_delay", *PARTS[:2], *PARTS[3:], "llm_node_ttfs")
 """The figures with statistics. `response_time` is measured between events, from `user_speech_finished` to
 `agent_speech_started`, or from a typed message to the first text of the reply; it needs no `turn_metrics`."""
 
@@ -71,19 +73,28 @@ def union(intervals: Iterable[tuple[float, float]]) -> float:
 class Samples:
     """All measurements of each figure."""
 
-    __slots__ = ("_measured", "_sorted")
+    __slots__ = ("_measured", "_sorted", "points")
 
-    def __init__(self) -> None:
+    def __init__(self, *, timed: bool = False) -> None:
+        self.points: dict[str, array[float]] | None = {} if timed else None
+        """If it is `timed`: for each figure, and for `tools`, pairs of a time in epoch seconds and a measurement."""
         self._measured: dict[str, array[float]] = {}
         self._sorted: dict[str, int] = {}
         """How many of each figure's measurements, from the first on, are already sorted."""
 
-    def add(self, figure: str, value: float) -> None:
-        """Add a measurement, in seconds."""
+    def add(self, figure: str, value: float, at: float | None = None) -> None:
+        """Add a measurement, in seconds, that was made `at` some time."""
         self._measured.setdefault(figure, array("d")).append(value)
+        self.note(figure, value, at)
+
+    def note(self, figure: str, value: float, at: float | None) -> None:
+        """Add it to the `points` alone."""
+        if self.points is not None and at is not None:
+            self.points.setdefault(figure, array("d")).extend((at, value))
 
     def remove(self, figure: str, value: float) -> None:
         """Take back a measurement: what it measured was not heard."""
+        self._remove_point(figure, value)
         values = self._measured.get(figure)
         if values is None or value not in values:
             return
@@ -91,6 +102,15 @@ class Samples:
         self._sorted.pop(figure, None)
         if not values:
             del self._measured[figure]
+
+    def _remove_point(self, figure: str, value: float) -> None:
+        points = self.points.get(figure) if self.points is not None else None
+        if points is None:
+            return
+        for index in range(len(points) - 1, 0, -2):
+            if points[index] == value:
+                del points[index - 1 : index + 1]
+                return
 
     def add_all(self, other: Samples) -> None:
         """Add the measurements of `other`."""

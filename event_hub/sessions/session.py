@@ -11,6 +11,7 @@ from .latency import Samples
 from .turns import Turns
 from .utterance import AgentUtterance, UserUtterance, Utterance
 from .utterances import Utterances
+from .waits import Waits
 
 TURNS = 5_000
 """Turns that are kept of one session: the newest."""
@@ -18,6 +19,9 @@ ROOM = "room:"
 """The id of a session without a name is this and its room."""
 NOWHERE = "none"
 """The id of the session of all events that name neither a room nor a session."""
+TAGS = 50
+ANNOTATIONS = 1_000
+"""Tags that a session can have, and annotations that are kept of it: the newest."""
 
 
 class Session:
@@ -29,14 +33,15 @@ class Session:
     """
 
     __slots__ = (
-        "_samples", "agent", "agent_speaking", "agent_state", "began", "counts", "ended", "ended_at", "exits",
-        "first", "first_name", "items", "job", "last", "mode", "nameless", "opened", "process", "reason", "recording",
-        "room", "room_sid", "roomless",
-        "session", "since", "spoke", "started_at", "told", "touched", "trace", "turns", "until", "updated_at", "usage",
-        "user_speaking", "user_state", "utterances",
+        "_samples", "agent", "agent_speaking", "agent_state", "annotations", "began", "counts", "ended",
+        "ended_at", "exits", "first", "first_name", "items", "job", "last", "mode", "nameless", "newest_utterance",
+        "notes", "opened", "process", "reason", "recording", "room", "room_sid", "roomless", "session", "since",
+        "spoke", "started_at", "tags", "told", "touched", "trace", "turns", "until", "updated_at", "usage",
+        "user_speaking", "user_state", "utterances", "version", "waits",
     )  # fmt: skip
 
-    def __init__(self, room: str | None, session: str | None, *, whole: bool = False) -> None:
+    def __init__(self, room: str | None, session: str | None, *, whole: bool = False, timed: bool = False) -> None:
+        """`timed`: keep when each figure was measured, for `samples.points`."""
         self.room, self.session = room, session
         self.first = self.last = 0
         """Offsets of its first and its newest event."""
@@ -50,6 +55,13 @@ class Session:
         self.first_name = True
         """No other room had a session of this name before: events that name only the session belong to it."""
         self.agent: str | None = None
+        self.version: str | None = None
+        self.tags: dict[str, None] = {}
+        self.notes = 0
+        """How many annotations it has."""
+        self.annotations: list[dict[str, Any]] | None = [] if whole else None
+        self.newest_utterance: int | None = None
+        """The number of the utterance that the newest event is about, if it is about one."""
         self.mode: str | None = None
         self.reason: str | None = None
         self.job: str | None = None
@@ -77,9 +89,10 @@ class Session:
         self.agent_speaking = self.user_speaking = False
         self.usage: list[Any] = []
         self.counts: dict[str, int] = dict.fromkeys(COUNTS, 0)
-        self._samples = Samples()
+        self._samples = Samples(timed=timed)
+        self.waits = Waits()
         self.utterances = Utterances()
-        self.turns = Turns(self.utterances, self._samples, TURNS if whole else 0)
+        self.turns = Turns(self.utterances, self._samples, self.waits, TURNS if whole else 0)
         self.items = Items(self.utterances) if whole else None
 
     @property
@@ -110,6 +123,7 @@ class Session:
         if handler is not None:
             handler(self, event)
         resolved = self.utterances.take(event)
+        self.newest_utterance = resolved.utterance.number if resolved is not None else None
         if resolved is not None and resolved.closes and event["type"] == "transcript" and event.get("text"):
             self._said(resolved.utterance)
         self.turns.take(event, resolved)
@@ -142,6 +156,9 @@ class Session:
             "room": self.room,
             "session": self.session,
             "agent": self.agent,
+            "version": self.version,
+            "tags": list(self.tags),
+            "notes": self.notes,
             "mode": self.mode,
             "job": self.job,
             "room_sid": self.room_sid,
@@ -161,6 +178,8 @@ class Session:
             "counts": {"turns": self.turns.count, **self.counts, "interruptions": self.turns.interruptions},
             "speech": {"user": self.turns.user_seconds, "agent": self.turns.agent_seconds},
             "latency": self._samples.summary(),
+            "waits": self.waits.newest(),
+            "slowest": self.waits.slowest(),
             "usage": self.usage,
             "recording": self.recording,
             "trace": self.trace,
@@ -180,6 +199,7 @@ class Session:
             **self.summary(),
             "turns": self.turns.documents(),
             "conversation": self.items.documents(),
+            "annotations": self.annotations,
             "forgotten": {"turns": self.turns.forgotten, "items": self.items.forgotten},
         }
 
@@ -235,6 +255,19 @@ class Session:
     def _traced(self, event: Event) -> None:
         self.trace = {key: event[key] for key in ("complete", "url") if key in event}
 
+    def _annotated(self, event: Event) -> None:
+        self.notes += 1
+        tag = name(event, "tag")
+        if tag is not None and event.get("removed") is True:
+            self.tags.pop(tag, None)
+        elif tag is not None and len(self.tags) < TAGS:
+            self.tags[tag] = None
+        if self.annotations is not None:
+            fields = {key: event[key] for key in ("author", "text", "tag", "removed", "turn", "rating") if key in event}
+            self.annotations.append({"at": stamp(event), **fields})
+            if len(self.annotations) > ANNOTATIONS:
+                del self.annotations[0]
+
     def _handoff(self, event: Event) -> None:
         self.counts["handoffs"] += 1
         self.agent = name(event, "new_agent") or self.agent
@@ -248,6 +281,7 @@ class Session:
         self.ended, self.ended_at, self.reason = False, None, None
         self.process = None
         self.agent = name(event, "agent") or self.agent
+        self.version = name(event, "version") or self.version
         self.mode = name(event, "mode") or self.mode
         if event.get("primary") is not False:
             self.job = name(event, "job") or self.job
@@ -307,6 +341,7 @@ _HANDLERS: dict[str, Callable[[Session, Event], None]] = {
     "agent_handoff": Session._handoff,
     "recording_available": Session._recorded,
     "trace_available": Session._traced,
+    "annotation": Session._annotated,
     "session_started": Session._started,
     "session_ended": Session._ended,
     "livekit_room_finished": Session.room_finished,

@@ -12,10 +12,11 @@ from typing import Any
 
 from .bounded_list import BoundedList, weight
 from .fields import Event, between, latency_seconds, name, seconds, stamp, text
-from .latency import Samples
+from .latency import FIGURES, RESPONSE, Samples
 from .turn import AgentReply, Turn
 from .utterance import REMEMBERED, AgentUtterance, Resolution, Settled, UserUtterance, remember
 from .utterances import Utterances
+from .waits import Waits
 
 UTTERANCES = 200
 """Utterances of the user that are kept of one turn: the newest."""
@@ -28,7 +29,7 @@ TEXT = 100_000
 class Turns:
     """The turns of one session, from its events in the order of their arrival."""
 
-    def __init__(self, utterances: Utterances, samples: Samples, keep: int = 0) -> None:
+    def __init__(self, utterances: Utterances, samples: Samples, waits: Waits, keep: int = 0) -> None:
         """`keep`: how many of the newest turns are kept to be shown; with 0 they are only counted and measured."""
         self.count = 0
         self.interruptions = 0
@@ -36,6 +37,9 @@ class Turns:
         self.agent_seconds = 0.0
         self._utterances = utterances
         self._samples = samples
+        self._waits = waits
+        self.touched = 0
+        """The number of the turn that the newest utterance, tool call or error belongs to; 0: none."""
         self._kept: BoundedList[Turn] = BoundedList(keep, Turn.weight)
         self._keep = keep
         self._listed = LISTED if keep else 8
@@ -64,6 +68,7 @@ class Turns:
 
     def take(self, event: Event, resolved: Resolution | None) -> None:
         """Take one event of the session, with its resolution: what it means for which utterance."""
+        self.touched = 0
         if resolved is not None:
             if resolved.settled:
                 self.settle(resolved.settled)
@@ -109,6 +114,7 @@ class Turns:
             remember(self._users, utterance.number, turn)
             if figures := self._early.pop(utterance.name or "", None):
                 turn.figures.update(figures)
+        self.touched = turn.number
         late = turn.speak(utterance.stretch) and bool(turn.replies)
         if utterance.stretch is not None:
             remember(self._owners, utterance.stretch.number, turn)
@@ -158,10 +164,11 @@ class Turns:
     # -- the agent -----------------------------------------------------------------------------------------------------
 
     def _reply(self, event: Event, utterance: AgentUtterance) -> tuple[Turn, AgentReply]:
-        found = self._replies.get(utterance.number)
-        if found is not None:
+        if (found := self._replies.get(utterance.number)) is not None:
+            self.touched = found[0].number
             return found
         turn = self._turn_of_agent(event)
+        self.touched = turn.number
         reply = AgentReply(utterance)
         turn.answer(reply, LISTED)
         remember(self._replies, utterance.number, (turn, reply))
@@ -206,8 +213,13 @@ class Turns:
         turn, reply = self._reply(event, utterance)
         if reply.started is not None:
             return
-        now = self._now
-        if now is not None and now is not turn and now.heard and not now.replies and reply in turn.replies:
+        if (
+            (now := self._now) is not None
+            and now is not turn
+            and now.heard
+            and not now.replies
+            and reply in turn.replies
+        ):
             turn.replies.remove(reply)  # it was written ahead, and is heard after the user's next message
             turn = now
             turn.answer(reply, LISTED)
@@ -216,8 +228,7 @@ class Turns:
         self._measure(turn)
 
     def _finished(self, event: Event, utterance: AgentUtterance) -> None:
-        found = self._replies.get(utterance.number)
-        if found is None:
+        if (found := self._replies.get(utterance.number)) is None:
             return
         turn, reply = found
         if reply.stopped is None:
@@ -260,6 +271,7 @@ class Turns:
             self.interruptions += 1 if counts else -1
         if reply.measured is not None and reply.utterance.unsaid:
             self._samples.remove("e2e_latency", reply.measured)
+            self._waits.measure(turn.number, None, turn.since)
             reply.measured = None
         self._measure(turn)
 
@@ -268,9 +280,10 @@ class Turns:
         if wait == turn.response:
             return
         if turn.response is not None:
-            self._samples.remove("response_time", turn.response)
+            self._samples.remove(RESPONSE, turn.response)
         if wait is not None:
-            self._samples.add("response_time", wait)
+            self._samples.add(RESPONSE, wait, turn.since)
+        self._waits.respond(turn.number, wait, turn.since)
         turn.response = wait
 
     # -- what else happens ---------------------------------------------------------------------------------------------
@@ -287,6 +300,7 @@ class Turns:
     def _tool_started(self, event: Event) -> None:
         call = name(event, "call_id")
         turn = self._turn_of_agent(event)
+        self.touched = turn.number
         tool = {"call_id": call, "name": name(event, "name"), "began": stamp(event), "duration": None, "is_error": None}
         turn.use(tool, self._listed)
         self._react()
@@ -296,12 +310,14 @@ class Turns:
             self._kept.grew(weight(tool))
 
     def _tool_finished(self, event: Event) -> None:
-        found = self._calls.pop(name(event, "call_id") or "", None)
-        if found is None:
+        if (found := self._calls.pop(name(event, "call_id") or "", None)) is None:
             return
-        tool = found[1]
+        turn, tool = found
+        self.touched = turn.number
         given = seconds(event.get("duration"))
         tool["duration"] = between(tool["began"], stamp(event)) if given is None else given
+        if tool["duration"] is not None:
+            self._samples.note("tools", tool["duration"], stamp(event))
         tool["is_error"] = event.get("is_error") is True
 
     def _metrics(self, event: Event) -> None:
@@ -314,9 +330,10 @@ class Turns:
             value = latency_seconds(event.get(figure))
             if value is None or (unsaid and figure == "e2e_latency"):
                 continue
-            self._samples.add(figure, value)
-            if reply is not None and figure == "e2e_latency":
+            self._samples.add(figure, value, stamp(event))
+            if turn is not None and reply is not None and figure == "e2e_latency":
                 reply.measured = value
+                self._waits.measure(turn.number, value, turn.since)
         if turn is not None and turn is self._now and reply is None and event.get("role") == "user":
             newest = next(reversed(turn.words), None)
             if utterance is None or utterance.number == newest:
@@ -345,6 +362,7 @@ class Turns:
     def _error(self, event: Event) -> None:
         if self._now is not None:
             self._now.errors += 1
+            self.touched = self._now.number
             self._now.failed_at = stamp(event)
         if event.get("source") not in ("stt", "vad"):
             self._react()
@@ -365,16 +383,7 @@ class Turns:
         return words[:TEXT]
 
 
-_SAMPLED = (
-    "e2e_latency",
-    "transcription_delay",
-    "end_of_turn_delay",
-    "on_user_turn_completed_delay",
-    "llm_node_ttft",
-    "llm_node_ttfs",
-    "tts_node_ttfb",
-    "playback_latency",
-)
+_SAMPLED = tuple(figure for figure in FIGURES if figure != RESPONSE)
 _FIGURES = frozenset(_SAMPLED)
 _AGENT: dict[str, Callable[[Turns, Event, AgentUtterance], None]] = {
     "transcript": Turns._said,

@@ -74,7 +74,7 @@ def test_after_a_power_failure_cursors_of_lost_events_are_recognised(
     first._db.execute('DELETE FROM events WHERE "offset" > 8')  # lost in the power failure
     first._db.close()
     first._database._release_lock()
-    monkeypatch.setattr("event_hub.server.history.database._boot", lambda: "another boot")
+    monkeypatch.setattr("event_hub.server.history.database.boot_id", lambda: "another boot")
     second = reopen(path)
     assert second.head == 8
     assert second.append([draft(99)], 2.0) == [(9, False)]
@@ -84,7 +84,7 @@ def test_after_a_power_failure_cursors_of_lost_events_are_recognised(
     assert second.epochs.cursor(8) == saw_8
     current = second.epochs.current
     second.close()  # a clean shutdown: nothing is lost at the next boot
-    monkeypatch.setattr("event_hub.server.history.database._boot", lambda: "a third boot")
+    monkeypatch.setattr("event_hub.server.history.database.boot_id", lambda: "a third boot")
     third = reopen(path)
     assert third.epochs.current == current
     third.close()
@@ -101,7 +101,7 @@ def test_a_power_failure_soon_after_a_clean_restart(path: Path, monkeypatch: pyt
     copy = path.with_name("after-the-failure.db")
     shutil.copy(path, copy)  # this was fsynced, unlike the write-ahead log
     second.close()
-    monkeypatch.setattr("event_hub.server.history.database._boot", lambda: "another boot")
+    monkeypatch.setattr("event_hub.server.history.database.boot_id", lambda: "another boot")
     third = reopen(copy)
     assert third.head == 1
     assert third.epochs.survived(lost) == (1, False)

@@ -22,7 +22,7 @@ DESIGN_TYPES = """agent_ready session_started session_ended transcript agent_tex
 agent_speech_finished user_speech_started user_speech_finished agent_state_changed user_state_changed tool_call_started tool_call_updated
 tool_call_finished turn_metrics usage_updated agent_handoff agent_false_interruption agent_error agent_process_started
 agent_process_exited events_dropped agent_text_unsaid user_turn_completed user_transcription_timeout overlapping_speech
-speech_created sip_dtmf_received metrics_collected agent_config_update recording_available trace_available alert_raised alert_cleared""".split()
+speech_created sip_dtmf_received metrics_collected agent_config_update recording_available trace_available alert_raised alert_cleared annotation""".split()
 SEEDS: list[dict[str, Any]] = [
     {
         "type": "transcript",

@@ -37,6 +37,8 @@ ROUTES: dict[tuple[str, str], Need] = {
     ("GET", "/api/rooms/<name:room>/transcript.<form>"): Need.SUBSCRIBE,
     ("GET", "/api/rooms"): Need.SUBSCRIBE,
     ("GET", "/api/alerts"): Need.SUBSCRIBE,
+    ("GET", "/api/series"): Need.SUBSCRIBE,
+    ("GET", "/api/errors"): Need.SUBSCRIBE,
     ("GET", "/api/agent/status"): Need.SUBSCRIBE,
     ("POST", "/api/agent/start"): Need.CONTROL,
     ("POST", "/api/agent/stop"): Need.CONTROL,

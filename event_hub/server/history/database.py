@@ -19,6 +19,7 @@ from filelock import FileLock, Timeout
 
 from ..private_files import create_private
 from .base import Epochs, HistoryError
+from .boot import boot_id
 
 logger = logging.getLogger(__name__)
 
@@ -187,7 +188,7 @@ class Database:
     def _begin_epoch(self) -> None:
         """Continue the last epoch, unless a crash of the machine may have lost the end of it."""
         boot, clean = self._meta("boot"), self._meta("clean")
-        now = _boot()
+        now = boot_id()
         lost = clean != 1 and boot is not None and now is not None and boot != now
         db = self.db
         db.execute("BEGIN IMMEDIATE")
@@ -320,14 +321,6 @@ def _reason(error: sqlite3.Error) -> str:
         if name.startswith(prefix):
             return f"{text} ({name}: {error})"
     return f"{error}" + (f" ({name})" if name else "")
-
-
-def _boot() -> str | None:
-    """The id of the machine's current boot; None if the system has no such id."""
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    except OSError:
-        return None
 
 
 def _has_content(path: Path) -> bool:

@@ -27,22 +27,17 @@ from .openapi_recordings import BODIES as UPLOADS
 from .openapi_recordings import ROWS as RECORDINGS
 from .openapi_recordings import SCHEMAS as RECORDING_SCHEMAS
 from .openapi_row import BODY_ERRORS, JSON, Row
+from .openapi_sessions import ROWS as SESSION_ROWS
 from .openapi_sessions import SCHEMAS as SESSIONS
-from .openapi_sessions import TRANSCRIPTS
 from .queries import (
     EventsQuery,
     LogsQuery,
-    RoomsQuery,
-    SessionQuery,
-    SessionsQuery,
-    SpeakersQuery,
     StartBody,
     StopBody,
     StopQuery,
     StreamQuery,
     SubscribersQuery,
     TokenBody,
-    TranscriptQuery,
 )
 
 _TABLE: tuple[Row, ...] = (
@@ -61,27 +56,7 @@ _TABLE: tuple[Row, ...] = (
         {JSON: ref("EventsPage"), "application/x-ndjson": {"type": "string"}},
         ("bad_cursor", "bad_filter", "bad_parameter", "history_unavailable"),
     ),
-    Row(
-        "/api/sessions", "get", "sessions", "List sessions, those with the newest events first", SessionsQuery,
-        {JSON: ref("SessionsPage")}, ("bad_cursor", "bad_filter", "bad_parameter", "history_unavailable"),
-    ),
-    Row(
-        "/api/rooms", "get", "sessions", "Summarize the sessions of each room", RoomsQuery,
-        {JSON: ref("RoomsPage")}, ("bad_cursor", "bad_filter", "bad_parameter", "history_unavailable"),
-    ),
-    Row(
-        "/api/sessions/{id}", "get", "sessions", "Get a session: states, turns, conversation, and where to resume the stream", SessionQuery,
-        {JSON: ref("Session")}, ("unknown_session", "ambiguous_session", "bad_parameter", "history_unavailable"),
-    ),
-    Row(
-        "/api/sessions/{id}/transcript.{form}", "get", "sessions", "Get the transcript of a session", TranscriptQuery,
-        {JSON: ref("Transcript"), **TRANSCRIPTS},
-        ("not_found", "unknown_session", "ambiguous_session", "bad_parameter", "history_unavailable"),
-    ),
-    Row(
-        "/api/rooms/{room}/transcript.{form}", "get", "sessions", "Get the transcript of a room: of all its sessions", SpeakersQuery,
-        {JSON: ref("RoomTranscript"), **TRANSCRIPTS}, ("not_found", "bad_parameter", "history_unavailable"),
-    ),
+    *SESSION_ROWS,
     Row(
         "/api/agent/start", "post", "agents", "Start an agent; without a body, the mode depends on the settings", None, {JSON: ref("AgentBrief")},
         (
@@ -204,6 +179,7 @@ _ANSWERS: dict[str, dict[str, Any]] = {
             "retention",
             "heartbeat",
             "stall",
+            "slow",
             "ring",
             "limits",
             "cors_origins",
@@ -229,6 +205,10 @@ _ANSWERS: dict[str, dict[str, Any]] = {
         retention={"type": "object"},
         heartbeat={"type": "number"},
         stall={"type": "number"},
+        slow={
+            **array({"type": "number"}),
+            "description": "seconds from which the page shows a wait in amber, and in red",
+        },
         ring=COUNT,
         limits={"type": "object"},
         cors_origins=_LINES,

@@ -6,8 +6,8 @@ from typing import Any
 
 from .json_schema import COUNT, FLAG, SECONDS, TEXT, TIMESTAMP, array, or_null, record, ref
 from .openapi_row import BODY_ERRORS, JSON, Row
-from .queries import SessionQuery
 from .recording_queries import PeaksQuery, SessionLogsQuery, WavQuery
+from .session_queries import SessionQuery
 
 _BINARY = {"type": "string", "format": "binary"}
 _PROTOBUF = "application/x-protobuf"

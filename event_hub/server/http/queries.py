@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_origin
 
 from pydantic import (
     AfterValidator,
@@ -28,29 +28,33 @@ _LONGEST_WAIT = 60.0
 """Seconds: proxies abort longer requests."""
 
 
-class _Query(BaseModel):
+class Query(BaseModel):
+    """The parameters of a route."""
+
     model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)  # built on the first request
 
 
-def _filter(rooms: list[str], types: list[str], sessions: list[str]) -> Filter:
+def filter_of(rooms: list[str], types: list[str], sessions: list[str]) -> Filter:
+    """Raises `RequestError`."""
     try:
         return Filter.of(rooms, types, sessions)
     except BadFilter as error:
         raise RequestError("bad_filter", str(error)) from None
 
 
-def _patterns(matches: str, **more: Any) -> Any:
+def patterns(matches: str, **more: Any) -> Any:
+    """A field for patterns of names."""
     return Field(default_factory=list, description=f"only {matches}; repeatable; `*` matches any text", **more)
 
 
-class FilterQuery(_Query):
-    room: list[str] = _patterns("events of this room", examples=["support-*"])
-    type: list[str] = _patterns("events of this type")
-    session: list[str] = _patterns("events of this session")
+class FilterQuery(Query):
+    room: list[str] = patterns("events of this room", examples=["support-*"])
+    type: list[str] = patterns("events of this type")
+    session: list[str] = patterns("events of this session")
 
     def filter(self) -> Filter:
         """Raises `RequestError`."""
-        return _filter(self.room, self.type, self.session)
+        return filter_of(self.room, self.type, self.session)
 
 
 class StreamQuery(FilterQuery):
@@ -64,6 +68,11 @@ class StreamQuery(FilterQuery):
 class EventsQuery(FilterQuery):
     after: str = Field("", description="id of an event: list the events after it, oldest first")
     before: str = Field("", description="id of an event: list the newest events before it; with `after`, stop there")
+    text: str = Field(
+        "",
+        max_length=256,
+        description="only events with this text in one of their values, in any case. A page can be short, with `more`: continue with its `before` or `after`",
+    )
     limit: int = Field(100, ge=1, le=1000, description="events per page (an NDJSON export has no pages)")
     past: int = Field(
         0,
@@ -74,54 +83,7 @@ class EventsQuery(FilterQuery):
     )
 
 
-class RoomsQuery(_Query):
-    room: list[str] = _patterns("sessions of this room", examples=["support-*"])
-    session: list[str] = _patterns("sessions with this name")
-    status: Literal["live", "ended"] | None = Field(None, description="only live, or only ended sessions")
-    since: str = Field(
-        "", description="only sessions with an event since a duration (`5m`), epoch seconds, or an event's id"
-    )
-    limit: int = Field(50, ge=1, le=1000, description="maximum number to list, the newest first")
-
-    def filter(self) -> Filter:
-        """Raises `RequestError`."""
-        return _filter(self.room, [], self.session)
-
-
-class SessionsQuery(RoomsQuery):
-    before: str = Field("", description="the `last` of a session: only sessions whose newest event is before it")
-
-
-class SessionQuery(_Query):
-    room: str | None = Field(None, description="the session's room, if several rooms have a session of this name")
-
-
-def _names(text: str) -> str:
-    for pair in filter(None, text.split(",")):
-        id, colon, name = pair.rpartition(":")
-        if not (colon and id.strip() and name.strip()):
-            raise ValueError(f"{pair[:40]} is not ID:NAME, as in S1:Ada,S2:Bo")
-    return text
-
-
-class SpeakersQuery(_Query):
-    speakers: Annotated[str, AfterValidator(_names)] = Field(
-        "",
-        description="what to call speakers in the transcript: pairs of a `speaker_id`, or a participant, and a name",
-        examples=["S1:Ada,S2:Bo"],
-    )
-
-    def names(self) -> dict[str, str]:
-        """The names, by `speaker_id` or participant."""
-        pairs = (pair.rpartition(":") for pair in self.speakers.split(",") if pair)
-        return {id.strip(): name.strip() for id, _, name in pairs}
-
-
-class TranscriptQuery(SessionQuery, SpeakersQuery):
-    """One session's transcript."""
-
-
-class SubscribersQuery(_Query):
+class SubscribersQuery(Query):
     limit: int = Field(1000, ge=1, le=100_000, description="maximum number to list; `count` includes all")
 
 
@@ -131,18 +93,18 @@ def _wait(text: str) -> str:
     return text
 
 
-class StopQuery(_Query):
+class StopQuery(Query):
     wait: Annotated[str, AfterValidator(_wait)] = Field(
         "0s", description="maximum time to wait until the agents have ended; at most a minute", examples=["15s"]
     )
 
 
-class LogsQuery(_Query):
+class LogsQuery(Query):
     agent_id: str | None = Field(None, description="the agent; default: the newest one")
     lines: int = Field(200, ge=1, le=2000, description="number of newest lines")
 
 
-class NoQuery(_Query):
+class NoQuery(Query):
     """No parameters."""
 
 
@@ -349,7 +311,7 @@ def parse(model: type[_Model], arguments: MultiDict[str, str], body: type[BaseMo
     for name, field in model.model_fields.items():
         given = arguments.getlist(name)
         if given:
-            values[name] = given if field.annotation == list[str] else given[-1]
+            values[name] = given if get_origin(field.annotation) is list else given[-1]
     try:
         return model.model_validate(values)
     except ValidationError as error:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from .queries import SessionQuery
+from .session_queries import SessionQuery
 
 
 class PeaksQuery(SessionQuery):

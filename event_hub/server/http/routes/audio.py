@@ -16,8 +16,9 @@ from ...errors import RequestError
 from ...hub import EventHub
 from ...recordings import alignment
 from ...recordings.jobs import Audio, Job
-from ..queries import SessionQuery, parse
+from ..queries import parse
 from ..recording_queries import PeaksQuery, WavQuery
+from ..session_queries import SessionQuery
 from .sessions import found as found_session
 from .sessions import reader
 from .traces import job_of, kept_of

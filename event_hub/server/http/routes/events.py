@@ -15,6 +15,7 @@ from ...cooperate import TimeSlice
 from ...errors import RequestError
 from ...filters import Filter
 from ...history import HistoryPage, HistoryReader, Record
+from ...history.searched import SearchedHistory
 from ...hub import EventHub
 from ...streaming.start import PAGE, Start, resume
 from ..hang_up import cut
@@ -31,14 +32,16 @@ def events(hub: EventHub) -> Response:
         text = "past: works only for the newest page, without after and before"
         raise RequestError("bad_parameter", text, field="past")
     filter = principal_of(request.environ).visible(query.filter())
-    history = hub.history
+    if query.past and query.text:
+        raise RequestError("bad_parameter", "past: works only without text", field="past")
+    history = SearchedHistory(hub.history, query.text) if query.text else hub.history
     start = _start("after", query.after, filter, history)
     until = _until(query.before, history) if query.before else history.head
     wants = request.accept_mimetypes.best_match(["application/json", "application/x-ndjson"])
     with hub.history_health.reading():
         if wants == "application/x-ndjson":
             return Response(
-                _export(hub, start, until, filter, request.environ),
+                _export(hub, history, start, until, filter, request.environ),
                 mimetype="application/x-ndjson",
                 headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
             )
@@ -169,10 +172,12 @@ def _backwards(
     return records[::-1], max(offset, history.floor), offset > history.floor
 
 
-def _export(hub: EventHub, start: Start, until: int, filter: Filter, environ: dict[str, Any]) -> Iterator[bytes]:
+def _export(
+    hub: EventHub, history: HistoryReader, start: Start, until: int, filter: Filter, environ: dict[str, Any]
+) -> Iterator[bytes]:
     """The events as posted, one per line, so that an export can be posted again, and a line per gap. Holds one page in
     memory. Once the principal's access has ended, so does the export, within a page and before it is complete."""
-    history, after, principal = hub.history, start.offset, principal_of(environ)
+    after, principal = start.offset, principal_of(environ)
     time_slice = TimeSlice()
     gap = start.gap
     while after < until or gap:

@@ -67,6 +67,7 @@ def config(hub: EventHub) -> Response:
             "retention": {"age": settings.effective_retention.age, "size": settings.effective_retention.size},
             "heartbeat": settings.heartbeat,
             "stall": settings.stall,
+            "slow": list(settings.slow),
             "ring": settings.ring,
             "limits": {
                 "event": settings.max_event,

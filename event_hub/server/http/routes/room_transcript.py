@@ -12,7 +12,8 @@ from ....sessions.transcripts import entries, markdown, together
 from ...cooperate import cooperatively
 from ...errors import RequestError
 from ...hub import EventHub
-from ..queries import SpeakersQuery, parse
+from ..queries import parse
+from ..session_queries import SpeakersQuery
 from . import sessions
 
 _SESSIONS = 50

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode
 
@@ -18,9 +19,15 @@ from ...cooperate import cooperatively
 from ...errors import RequestError
 from ...filters import Filter
 from ...hub import EventHub
+from ...indexed_sessions import IndexedSessions
+from ...session_index import by_room, listing
+from ...session_index.buckets import TIMED, unpack_points
+from ...session_index.file import IndexFile
 from ...session_reader import SessionReader
 from ...streaming.start import StartRequest, resume
-from ..queries import RoomsQuery, SessionQuery, SessionsQuery, TranscriptQuery, parse
+from ...units import seconds
+from ..queries import parse
+from ..session_queries import RoomsQuery, SessionQuery, SessionsQuery, TranscriptQuery
 
 FORMS = {
     "json": "application/json",
@@ -33,35 +40,31 @@ FORMS = {
 
 
 def sessions(hub: EventHub) -> Response:
-    """The sessions, those with the newest events first, without their conversations."""
+    """The sessions, those with the newest events first unless another order is asked for, without their conversations."""
     query = parse(SessionsQuery, request.args)
-    with reading(hub) as (known, through):
-        end = _before(hub, query.before)
-        listed: list[dict[str, Any]] = []
-        more = False
-        for session in cooperatively(_matching(hub, known, query)):
-            if session.last >= end:
-                continue
-            if len(listed) == query.limit:
-                more = True
-                break
-            listed.append(_summary(hub, session))
-        answer = {"sessions": listed, "more": more, "forgotten": known.forgotten, "cursor": cursor(hub, through)}
-        return _json(msgspec.json.encode(answer))
+    wanted = replace(_wanted(hub, query), **_page_of(hub, query))
+    with indexing(hub) as (index, through):
+        page = IndexedSessions.run(lambda: listing.page(index.db, wanted, hub.clock()))
+        listed = [_listed(hub, each) for each in cooperatively(page.sessions)]
+    end = page.sessions[-1] if page.more else None
+    answer = {
+        "sessions": listed,
+        "more": page.more,
+        "next": None if end is None else listing.place_text(end.place, end.first),
+        "searched": page.searched,
+        "forgotten": 0,
+        "cursor": cursor(hub, through),
+    }
+    return _json(msgspec.json.encode(answer))
 
 
 def rooms(hub: EventHub) -> Response:
     """The rooms, those with the newest events first, with the totals of their sessions."""
     query = parse(RoomsQuery, request.args)
-    with reading(hub) as (known, through):
-        groups: dict[str | None, list[Session]] = {}
-        more = False
-        for session in cooperatively(_matching(hub, known, query)):
-            if session.room not in groups and len(groups) == query.limit:
-                more = True
-                continue
-            groups.setdefault(session.room, []).append(session)
-        listed = [_room(hub, room, of_room) for room, of_room in groups.items()]
+    wanted = _wanted(hub, query)
+    with indexing(hub) as (index, through):
+        groups, more = IndexedSessions.run(lambda: by_room.rooms(index.db, wanted, hub.clock()))
+        listed = [_room(hub, room, of_room) for room, of_room in groups]
         return _json(msgspec.json.encode({"rooms": listed, "more": more, "cursor": cursor(hub, through)}))
 
 
@@ -131,16 +134,52 @@ def found(hub: EventHub, id: str, query: SessionQuery) -> Iterator[tuple[Session
         yield namesakes[0], through
 
 
-def _matching(hub: EventHub, known: Sessions, query: RoomsQuery) -> Iterator[Session]:
-    filter = query.filter()
-    since = _since(hub, query.since)
-    for session in known.newest():
-        if session.last <= since:
-            break
-        if query.status is not None and session.ended != (query.status == "ended"):
-            continue
-        if filter.matches("", session.room, session.session):
-            yield session
+@contextmanager
+def indexing(hub: EventHub) -> Iterator[tuple[IndexFile, int]]:
+    """The index of the sessions that the current request may see, and the offset up to which events are included; raises
+    `RequestError` if the history fails."""
+    with hub.history_health.reading(), _indexed(hub).querying() as (index, through):
+        yield index, through
+
+
+def _indexed(hub: EventHub) -> IndexedSessions:
+    return hub.sessions.indexed(principal_of(request.environ).grant.subscribe)
+
+
+def _wanted(hub: EventHub, query: RoomsQuery) -> listing.Wanted:
+    query.filter()
+    return listing.Wanted(
+        rooms=[each for each in query.room if each],
+        sessions=[each for each in query.session if each],
+        status=query.status,
+        after=_since(hub, query.since),
+        limit=query.limit,
+    )
+
+
+def _page_of(hub: EventHub, query: SessionsQuery) -> dict[str, Any]:
+    """What only a list of sessions can be asked for."""
+    before: tuple[float, int] | None = None
+    if query.before:
+        if "!" not in query.before and query.sort == "updated":
+            before = _before(hub, query.before), 0
+        else:
+            try:
+                before = listing.place_of(query.before)
+            except listing.BadPlace:
+                raise RequestError(
+                    "bad_cursor", "before must be the `next` of a page in this order", field="before"
+                ) from None
+    return {
+        "agents": [each for each in query.agent if each],
+        "versions": [each for each in query.version if each],
+        "tags": [each for each in query.tag if each],
+        "has": query.has,
+        "slow": seconds(query.slow) if query.slow else None,
+        "words": query.q,
+        "sort": query.sort,
+        "before": before,
+    }
 
 
 def _since(hub: EventHub, text: str) -> int:
@@ -177,14 +216,19 @@ def _places(hub: EventHub, session: Session) -> dict[str, Any]:
     }
 
 
-def _cost(hub: EventHub, sessions: list[Session]) -> dict[str, Any]:
-    """What the sessions cost, if there are prices."""
+def _cost(hub: EventHub, usages: list[list[Any]]) -> dict[str, Any]:
+    """What the sessions with these usages cost, if there are prices."""
     prices = hub.insight.prices
-    return {} if prices is None else {"cost": prices.total(prices.cost(session.usage) for session in sessions)}
+    return {} if prices is None else {"cost": prices.total(prices.cost(usage) for usage in usages)}
 
 
-def _summary(hub: EventHub, session: Session) -> dict[str, Any]:
-    return {**session.summary(), **_places(hub, session), **_cost(hub, [session])}
+def _listed(hub: EventHub, listed: listing.Listed) -> dict[str, Any]:
+    places = {
+        "first": cursor(hub, listed.first),
+        "last": cursor(hub, listed.last),
+        "partial": _indexed(hub).incomplete and not listed.began,
+    }
+    return {**listed.summary, **places, **_cost(hub, [listed.summary["usage"]])}
 
 
 def _about(hub: EventHub, session: Session, through: int) -> bytes:
@@ -200,33 +244,36 @@ def _about(hub: EventHub, session: Session, through: int) -> bytes:
     elif session.room is not None and not session.roomless:
         wanted["room"] = session.room
     stream = "/api/stream?" + urlencode({**wanted, "last_event_id": place})
-    return msgspec.json.encode({"cursor": place, "stream": stream, **_places(hub, session), **_cost(hub, [session])})
+    return msgspec.json.encode(
+        {"cursor": place, "stream": stream, **_places(hub, session), **_cost(hub, [session.usage])}
+    )
 
 
-def _room(hub: EventHub, room: str | None, sessions: list[Session]) -> dict[str, Any]:
+def _room(hub: EventHub, room: str | None, summaries: list[tuple[dict[str, Any], bytes]]) -> dict[str, Any]:
     samples = Samples()
     counts: dict[str, int] = {}
     speech = {"user": 0.0, "agent": 0.0}
     duration, updated = 0.0, None
-    for session in cooperatively(sessions):
-        samples.add_all(session.samples)
-        summary = session.summary()
+    for summary, points in cooperatively(summaries):
+        for figure, pairs in unpack_points(points):
+            for value in pairs[1::2]:
+                samples.add(TIMED[figure], value)
         for name, count in summary["counts"].items():
             counts[name] = counts.get(name, 0) + count
-        for who, seconds in summary["speech"].items():
-            speech[who] += seconds
+        for who, spoken in summary["speech"].items():
+            speech[who] += spoken
         duration += summary["duration"] or 0.0
         updated = max(updated or 0.0, summary["updated"]) if summary["updated"] is not None else updated
     return {
         "room": room,
-        "sessions": len(sessions),
-        "live": sum(not session.ended for session in sessions),
+        "sessions": len(summaries),
+        "live": sum(summary["status"] != "ended" for summary, _ in summaries),
         "updated": updated,
         "duration": duration,
         "counts": counts,
         "speech": speech,
         "latency": samples.summary(),
-        **_cost(hub, sessions),
+        **_cost(hub, [summary["usage"] for summary, _ in summaries]),
     }
 
 

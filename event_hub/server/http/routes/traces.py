@@ -13,8 +13,9 @@ from ...hub import EventHub
 from ...recordings.jobs import Job
 from ...recordings.log_lines import LEVELS
 from ...recordings.store_file import StoreError
-from ..queries import SessionQuery, parse
+from ..queries import parse
 from ..recording_queries import SessionLogsQuery
+from ..session_queries import SessionQuery
 from .sessions import found as found_session
 
 _NO_STORE = {"Cache-Control": "no-store"}

@@ -1,0 +1,36 @@
+"""Where the sessions are that are not in memory. Pure: an interface."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from .session import Session
+
+
+class Shelf(Protocol):
+    """Finds sessions that were put away, by the offsets of their first events. It may also find sessions that are in memory,
+    as they were when they were last put away: whoever asks leaves those out."""
+
+    def load(self, first: int) -> tuple[Session, bool]:
+        """The session, as it is after all events so far, and whether its room has been in use since LiveKit last closed
+        it."""
+        ...
+
+    def of_names(self, room: str | None, session: str | None) -> Sequence[int]: ...
+
+    def newest_of_room(self, room: str) -> Sequence[int]:
+        """The session to which events belong that name only the room."""
+        ...
+
+    def of_name(self, session: str, limit: int) -> Sequence[int]:
+        """Sessions of this name, the one to which events belong that name no room first."""
+        ...
+
+    def of_process(self, process: str) -> Sequence[int]: ...
+
+    def of_job(self, job: str) -> Sequence[int]: ...
+
+    def awake_in(self, room: str) -> Sequence[int]:
+        """The sessions that end when LiveKit closes the room."""
+        ...
