@@ -128,7 +128,7 @@ export default class ErrorsView {
     bar.style.width = `${((100 * count) / this.most).toFixed(1)}%`;
     const title = [el("b", "source", source ?? "unknown source"), " ", el("span", "message", message || "no message")];
     return this.#rows(group, title, [
-      el("td", "counted", bar, el("span", "", number(count))), cell(number(sessions)), this.#time(first), this.#time(last),
+      el("td", "counted", el("span", "track", bar), el("span", "", number(count))), cell(number(sessions)), this.#time(first), this.#time(last),
       el("td", recoverable === false ? "words worse" : "words", recovery(recoverable)),
     ], examples);
   }
@@ -140,7 +140,7 @@ export default class ErrorsView {
     bar.style.width = `${((100 * errors) / Math.max(1, calls)).toFixed(1)}%`;
     const last = latest ? this.#time(latest.at) : cell("");
     return this.#rows(tool, [el("b", "source", name)], [
-      cell(number(calls)), cell(number(errors), errors ? "worse" : ""), el("td", "counted", bar, el("span", "", percent(errors, calls))), cell(seconds(median)), cell(seconds(p95)), last,
+      cell(number(calls)), cell(number(errors), errors ? "worse" : ""), el("td", "counted", el("span", "track", bar), el("span", "", percent(errors, calls))), cell(seconds(median)), cell(seconds(p95)), last,
     ], examples);
   }
 

@@ -19,7 +19,9 @@ export class SortableTable {
   }
 
   #head({ name, label, words }) {
-    const made = el("button", "", label, Object.assign(el("span", "arrow"), { ariaHidden: "true" }));
+    const made = el("button");
+    const arrow = Object.assign(el("span", "arrow"), { ariaHidden: "true" });
+    made.append(...(words ? [label, arrow] : [arrow, label])); // numbers end where their head does
     made.type = "button";
     made.onclick = () => this.sort(this.field === name ? `-${name}` : name);
     const head = el("th", words ? "words" : "", made);
