@@ -42,7 +42,8 @@ export class Chart {
   /**
    * `starts`, `step`, `since`, `until`: the axis, in epoch seconds. `series`: `{label, colour, values, dash, bars, fill}` in the
    * order of drawing; `colour`: a CSS variable. `format(value)`: for the axis. `readout(index)`: `[colour, label, text]` of what is
-   * at the pointer. `whole`: only whole numbers. `limits`: `[value, CSS variable]` of lines across. `none`: what to say without data.
+   * at the pointer. `whole`: only whole numbers. `limits`: `[value, CSS variable]` of lines across. `none`, `nothing`: what to say
+   * without data, and without any at the pointer.
    */
   draw(plot) {
     const { starts, step, series } = plot;
@@ -90,12 +91,12 @@ export class Chart {
       width: Math.max(200, this.canvas.clientWidth),
       height: this.height,
       legend: { show: false },
-      padding: [8, 8, 0, 0],
+      padding: [8, 18, 0, 0],
       cursor: {
         y: false,
         sync: { key: this.sync },
         drag: { x: true, y: false, setScale: false },
-        points: { size: 7, width: 0, fill: (_, index) => this.#colour(series[index - 1].colour) },
+        points: series[0]?.bars ? { show: false } : { size: 7, width: 0, fill: (_, index) => this.#colour(series[index - 1].colour) },
       },
       select: { show: true },
       scales: {
@@ -126,7 +127,7 @@ export class Chart {
     return {
       label, stroke, width: dash ? 1.25 : 2, dash: dash ? [5, 4] : undefined, spanGaps: false,
       fill: fill ? () => this.#colour(colour, 0.08) : undefined,
-      points: { show: true, size: 5, width: 0, fill: stroke, filter: (plot, index) => lonely(plot.data[index]) },
+      points: { show: true, size: 5, width: dash ? 1.25 : 0, stroke, fill: dash ? () => this.#colour("--ground") : stroke, filter: (plot, index) => lonely(plot.data[index]) },
     };
   }
 
@@ -152,6 +153,7 @@ export class Chart {
       swatch.style.background = `var(${colour})`;
       return el("p", "", swatch, el("span", "", label), el("b", "", words));
     });
+    if (!rows.length) rows.push(el("p", "", el("span", "", this.#drawn.nothing)));
     this.tip.replaceChildren(el("h4", "", stretch(starts[idx], starts[idx] + step)), ...rows);
     const x = AXIS + left;
     const right = x > this.canvas.clientWidth / 2;

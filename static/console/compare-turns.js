@@ -2,10 +2,11 @@
 
 import { aligned } from "../model/comparison.js";
 import { button, el } from "../views/dom.js";
-import { duration, plural } from "../words/format.js";
+import { plural } from "../words/format.js";
 import { signed } from "../words/comparison.js";
 import { explain, leftOut, legend, longest, parts } from "../words/sessions.js";
-import { slowness } from "../words/trends.js";
+import { seconds, slowness } from "../words/trends.js";
+import { roving } from "./roving.js";
 import { head } from "./totals-table.js";
 
 const SHOWN = 100; // turns before a click on “Show all”
@@ -20,6 +21,7 @@ export class CompareTurns {
     this.link = link;
     this.legend = el("p", "parts-legend");
     this.place = el("div", "wide");
+    this.settle = roving(this.place, "a");
     this.element = el("section", "turn-by-turn", el("h3", "", "Turn by turn"), this.legend, this.place);
   }
 
@@ -36,6 +38,7 @@ export class CompareTurns {
     const table = el("table", "figures turns", el("caption", "unseen", "Turn by turn"), el("thead", "", top), el("tbody", "", ...shown.map((row) => this.#row(row, most, slow))));
     const more = rows.length - shown.length;
     this.place.replaceChildren(table);
+    this.settle();
     if (more > 0) {
       this.place.append(button(`Show ${plural(more, "more turn")}`, () => {
         this.#all = true;
@@ -58,7 +61,7 @@ export class CompareTurns {
     if (!turn) return el("td", "words none", "no such turn");
     const { user, agent, latency, errors, number } = turn;
     const total = latency?.total;
-    const wait = el("b", slowness(total, slow), total === undefined ? "–" : duration(total));
+    const wait = el("b", slowness(total, slow), total === undefined ? "–" : seconds(total));
     const asked = this.link(user?.text || (agent ? "(no question)" : "(not understood)"), side, number);
     asked.className = "asked";
     const answered = el("p", "answer", agent?.text ?? "");
@@ -70,9 +73,9 @@ export class CompareTurns {
     track.setAttribute("role", "img");
     track.ariaLabel = explain(turn) || "latency unknown";
     track.title = explain(turn);
-    for (const { name, seconds } of parts(turn)) {
+    for (const { name, seconds: length } of parts(turn)) {
       const part = el("i", `part ${name}`);
-      part.style.width = `${((100 * seconds) / Math.max(most, 1e-9)).toFixed(2)}%`;
+      part.style.width = `${((100 * length) / Math.max(most, 1e-9)).toFixed(2)}%`;
       track.append(part);
     }
     return el("td", "words", el("div", "said", asked, wait), answered, parts(turn).length ? track : null);

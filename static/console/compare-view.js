@@ -1,14 +1,16 @@
 // Compare: two sessions or two versions of an agent, side by side, and which of them answers faster.
 
 import { aligned, commonWait, judge, ofSession, ofTotal, readSide, resolutionOf, sideField } from "../model/comparison.js";
-import { button, el } from "../views/dom.js";
+import { button, el, text } from "../views/dom.js";
 import { COMPARED, answer, countRows, sideName, verdictWords } from "../words/comparison.js";
 import { number, plural } from "../words/format.js";
 import { pathOf } from "../words/sessions.js";
 import { moment } from "../words/stretches.js";
-import { seconds } from "../words/trends.js";
+import { SLOW, seconds } from "../words/trends.js";
 import { CompareTurns } from "./compare-turns.js";
+import { scrollable } from "./controls.js";
 import { Refresher } from "./refresher.js";
+import { keepingFocus } from "./roving.js";
 import { SidePicker } from "./side-picker.js";
 import { cell, head } from "./totals-table.js";
 
@@ -22,21 +24,22 @@ export default class CompareView {
   #asked = "";
   #suggestions = null;
   #sides = [null, null];
-  #found = null;
+  #drawn = "";
 
   constructor({ api, router, status }) {
     Object.assign(this, { api, router, status });
     this.pickers = ["a", "b"].map((name) => new SidePicker(name.toUpperCase(), { pick: (field) => this.#go({ [name]: field }), suggest: () => this.#suggest() }));
     const swap = button("⇄ Swap", () => this.#go({ a: this.#fields.b, b: this.#fields.a }), "Exchange A and B");
-    this.refresher = new Refresher({ load: () => this.#load(), use: (found) => this.#use(found), status });
+    this.refresher = new Refresher({ load: () => this.#load(), use: (...found) => this.#use(...found), status });
     this.verdict = el("p", "verdict");
     this.verdict.setAttribute("role", "status");
-    this.how = el("p", "aside", `Too few: a median needs 20 measured turns on each side, a 95th percentile 100. No difference of note: chance, or the precision of the figures, explains it.`);
-    this.figures = el("div", "wide");
-    this.counts = el("div", "wide");
+    this.how = el("p", "aside", "Too few: a median needs 20 measured turns on each side, a 95th percentile 100. About equal: chance or the precision of the figures explains the difference.");
+    this.figures = scrollable("Latencies");
+    this.counts = scrollable("Calls");
     this.turns = new CompareTurns((words, side, turn) => this.#link(words, this.#sides[side], turn));
     this.empty = el("p", "nothing");
-    this.body = el("div", "body", this.verdict, el("div", "pair", this.figures, this.counts), this.how, this.turns.element);
+    this.empty.setAttribute("role", "status");
+    this.body = el("div", "body", this.verdict, el("div", "beside", this.figures, this.counts), this.how, this.turns.element);
     this.body.hidden = true;
     const bar = el("div", "bar", this.pickers[0].element, swap, this.pickers[1].element, this.refresher.element);
     this.element = el("section", "view scroll compare", el("h2", "unseen", "Compare"), bar, this.empty, this.body);
@@ -60,6 +63,7 @@ export default class CompareView {
     const asked = JSON.stringify([fields.a, fields.b]);
     const again = asked !== this.#asked;
     this.#asked = asked;
+    this.empty.classList.remove("bad");
     if (missing) {
       this.refresher.stop();
       this.refresher.element.textContent = "";
@@ -100,14 +104,19 @@ export default class CompareView {
     return ofTotal(found.total);
   }
 
-  #use(found) {
+  #use(found, error) {
     this.body.classList.remove("stale");
     this.body.hidden = !found;
-    if (found) this.#draw(...found);
+    this.empty.classList.toggle("bad", !found);
+    text(this.empty, error ?? "");
+    const drawn = JSON.stringify([this.#asked, found]);
+    if (!found || drawn === this.#drawn) return; // nothing is drawn again under the pointer without need
+    this.#drawn = drawn;
+    keepingFocus(this.body, () => this.#draw(...found));
   }
 
   #draw(a, b) {
-    const slow = this.status().config?.slow ?? [1.5, 3];
+    const slow = this.status().config?.slow ?? SLOW;
     const wait = commonWait(a, b);
     const resolution = resolutionOf(a, b);
     const [one, two] = [a, b].map(({ latency }) => (wait ? latency[wait] : null));
@@ -146,7 +155,7 @@ export default class CompareView {
       if (side.kind === "session") made.replaceChildren(this.#link("AB"[index], side));
       return made;
     });
-    return el("table", "figures", el("caption", "", "Calls"), el("thead", "", el("tr", "", head(""), ...names)), el("tbody", "", ...rows));
+    return el("table", "figures", el("caption", "", "Calls"), el("thead", "", el("tr", "", head("Count"), ...names)), el("tbody", "", ...rows));
   }
 
   // -- suggestions ------------------------------------------------------------------------------------------------------

@@ -102,3 +102,10 @@ export const chip = (words, remove) => {
   own.append(Object.assign(el("span", "", " ×"), { ariaHidden: "true" }));
   return own;
 };
+
+/** A place for a wide table: it scrolls sideways, with the keyboard too. */
+export function scrollable(label) {
+  const place = Object.assign(el("div", "wide"), { tabIndex: 0, ariaLabel: label });
+  place.setAttribute("role", "region");
+  return place;
+}

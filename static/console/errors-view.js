@@ -1,13 +1,13 @@
 // Errors: what failed, how often, since when, and in which turns; and the tools that were called, with their failures.
 
-import { el } from "../views/dom.js";
+import { el, text } from "../views/dom.js";
 import { number, plural } from "../words/format.js";
 import { ago, keyOf, percent, recovery } from "../words/errors.js";
 import { askFor, moment, readStretch, said } from "../words/stretches.js";
 import { seconds } from "../words/trends.js";
 import { NameFilter, StretchChoice, chip } from "./controls.js";
 import { Refresher } from "./refresher.js";
-import { roving } from "./roving.js";
+import { keepingFocus, roving } from "./roving.js";
 import { SortableTable } from "./sortable-table.js";
 import { cell } from "./totals-table.js";
 
@@ -26,7 +26,7 @@ export default class ErrorsView {
     this.stretch = new StretchChoice((fields) => this.#go(fields));
     this.filters = new Map(FILTERS.map((name) => [name, new NameFilter(name[0].toUpperCase() + name.slice(1), (value) => this.#go({ [name]: value }))]));
     this.chips = el("span", "chips");
-    this.refresher = new Refresher({ load: () => this.#load(), use: (answer) => this.#use(answer), status });
+    this.refresher = new Refresher({ load: () => this.#load(), use: (...found) => this.#use(...found), status });
     this.errors = new SortableTable({
       caption: "Errors by source and message",
       columns: [
@@ -57,10 +57,12 @@ export default class ErrorsView {
     this.nothing = new Map([[this.errors, el("p", "nothing")], [this.tools, el("p", "nothing")]]);
     this.settle = [this.errors, this.tools].map(({ body }) => roving(body, "button.unfold"));
     this.note = el("p", "aside");
+    this.failed = el("p", "nothing bad");
+    this.failed.setAttribute("role", "status");
     const bar = el("div", "bar", this.stretch.element, ...[...this.filters.values()].map(({ element }) => element), this.chips, this.refresher.element);
     this.body = el("div", "body", ...[this.errors, this.tools].flatMap((table) => [el("div", "wide", table.element), this.nothing.get(table)]), this.note);
     this.body.hidden = true;
-    this.element = el("section", "view scroll errors", el("h2", "unseen", "Errors"), bar, this.body);
+    this.element = el("section", "view scroll errors", el("h2", "unseen", "Errors"), bar, this.failed, this.body);
     this.element.tabIndex = -1;
   }
 
@@ -98,10 +100,12 @@ export default class ErrorsView {
     return this.api.get(`/api/errors?${new URLSearchParams(this.#query())}`);
   }
 
-  #use(answer) {
+  #use(answer, error) {
     this.#answer = answer;
     this.body.classList.remove("stale");
     this.body.hidden = !answer;
+    this.failed.hidden = Boolean(answer);
+    text(this.failed, error ?? "");
     if (answer) this.#draw();
   }
 
@@ -110,16 +114,17 @@ export default class ErrorsView {
     const where = `in ${said(readStretch(this.#fields))}${FILTERS.some((name) => this.#fields[name]) ? " that match the filters" : ""}`;
     this.now = Date.now() / 1000;
     this.most = Math.max(1, ...errors.map(({ count }) => count));
-    const focused = document.activeElement?.closest?.("tr")?.dataset.key;
+    keepingFocus(this.body, () => this.#tables(errors, tools, where));
+    this.note.textContent = more ? `Only the ${plural(LIMIT, "group")} with the most errors are listed.` : "";
+    this.settle.forEach((settle) => settle());
+  }
+
+  #tables(errors, tools, where) {
     for (const [table, rows, field, words] of [[this.errors, errors, this.#fields.sort || "count", "errors"], [this.tools, tools, this.#fields.tools || "errors", "tool calls"]]) {
       table.draw(rows, field);
       table.element.hidden = rows.length === 0;
       this.nothing.get(table).textContent = rows.length ? "" : `No ${words} ${where}.`;
     }
-    this.note.textContent = more ? `Only the ${plural(LIMIT, "group")} with the most errors are listed.` : "";
-    this.settle.forEach((settle) => settle());
-    // Rows that are drawn again do not take the focus away.
-    if (focused !== undefined && document.activeElement === document.body) this.body.querySelector(`tr[data-key="${CSS.escape(focused)}"] button`)?.focus();
   }
 
   #error(group) {
@@ -150,7 +155,6 @@ export default class ErrorsView {
     const head = el("th", "");
     head.scope = "row";
     const row = el("tr", "group", head, ...cells);
-    row.dataset.key = key;
     if (!examples?.length) {
       head.append(el("span", "flat", ...title));
       return [row];

@@ -13,9 +13,11 @@ export class Refresher {
   #loaded = NaN; // ms
   #error = "";
   #loading = false;
+  #live = true;
 
   /**
-   * `load()`: returns a promise of the data. `use(data)`: draws it; with null if there is none, because loading failed.
+   * `load()`: returns a promise of the data. `use(data, error)`: draws it; null and a sentence if there is none, because loading
+   * failed.
    * `status()`: the newest status of the connection.
    */
   constructor({ load, use, status }) {
@@ -31,17 +33,22 @@ export class Refresher {
     clearInterval(this.#timer);
     this.#timer = setInterval(() => this.#look(), LOOK);
     if (again) this.#loaded = NaN;
-    return this.#ask();
+    if (again || Date.now() >= this.#due) this.#ask();
+    else this.#say();
   }
 
   stop() {
     clearInterval(this.#timer);
-    this.#run += 1;
+    this.#run += 1; // what is still to come is not used
+    this.#loading = false;
+    this.#due = 0;
   }
 
   #look() {
     const live = this.status().state === "live";
-    if (live && !this.#loading && !document.hidden && Date.now() >= this.#due) this.#ask();
+    const back = live && !this.#live; // the hub was away
+    this.#live = live;
+    if (live && !this.#loading && !document.hidden && (back || Date.now() >= this.#due)) this.#ask();
     else this.#say();
   }
 
@@ -63,7 +70,7 @@ export class Refresher {
     if (found !== null) {
       this.#loaded = Date.now();
       this.use(found);
-    } else if (Number.isNaN(this.#loaded)) this.use(null);
+    } else if (Number.isNaN(this.#loaded)) this.use(null, this.#error);
     this.#say();
   }
 
@@ -72,7 +79,7 @@ export class Refresher {
     const at = known ? clock(this.#loaded / 1000) : "";
     const away = this.status().state !== "live" && known && !this.#error;
     this.element.classList.toggle("bad", Boolean(this.#error));
-    if (this.#error) text(this.element, known ? `${this.#error} What is shown is from ${at}.` : this.#error);
+    if (this.#error) text(this.element, known ? `${this.#error}. What is shown is from ${at}.`.replace("..", ".") : "");
     else if (away) text(this.element, `The hub is away: what is shown is from ${at}.`);
     else if (!known) text(this.element, "Loading …");
     else if (!this.#loading) text(this.element, `As of ${at}`);

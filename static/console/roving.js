@@ -29,3 +29,14 @@ export function roving(place, selector) {
   settle();
   return settle;
 }
+
+/** Draw within `place`, and keep the focus on the link or the button that has it, by its address or its place among the others. */
+export function keepingFocus(place, draw) {
+  const items = () => [...place.querySelectorAll("a, button")];
+  const index = items().indexOf(document.activeElement);
+  const { href } = document.activeElement ?? {};
+  draw();
+  if (index < 0 || place.contains(document.activeElement)) return;
+  const after = items();
+  (after.find((item) => href && item.href === href) ?? after[Math.min(index, after.length - 1)])?.focus({ preventScroll: true });
+}

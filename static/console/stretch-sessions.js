@@ -4,6 +4,7 @@ import { el } from "../views/dom.js";
 import { duration, number, plural } from "../words/format.js";
 import { moment, said } from "../words/stretches.js";
 import { seconds, slowness } from "../words/trends.js";
+import { keepingFocus, roving } from "./roving.js";
 import { cell, head } from "./totals-table.js";
 
 const SHOWN = 25;
@@ -18,6 +19,7 @@ export class StretchSessions {
     this.heading = el("h3");
     this.list = el("span");
     this.table = el("div", "wide");
+    this.settle = roving(this.table, "a");
     this.problem = el("p", "bad");
     this.problem.setAttribute("role", "alert");
     this.element = el("section", "sessions-of-stretch", el("div", "head", this.heading, this.list), this.problem, this.table);
@@ -73,10 +75,11 @@ export class StretchSessions {
       this.table.replaceChildren(el("p", "aside", "No sessions in this stretch."));
       return;
     }
-    const top = el("tr", "", ...["Session", "Began", "Agent", "Turns", "Slowest turn", "Median", "p95", "Errors"].map((label) => head(label)));
+    const top = el("tr", "", ...["Session", "Began", "Agent"].map((label) => head(label, "col", "words")), ...["Turns", "Slowest turn", "Median", "p95", "Errors"].map((label) => head(label)));
     const rows = found.map((session) => this.#row(session, slow));
     const table = el("table", "figures sessions", el("caption", "unseen", "Sessions, slowest turn first"), el("thead", "", top), el("tbody", "", ...rows));
-    this.table.replaceChildren(table, ...(more ? [el("p", "aside", `The ${plural(found.length, "session")} with the slowest turns.`)] : []));
+    keepingFocus(this.table, () => this.table.replaceChildren(table, ...(more ? [el("p", "aside", `The ${plural(found.length, "session")} with the slowest turns.`)] : [])));
+    this.settle();
   }
 
   #row({ id, room, session, started, agent, version, counts, latency, slowest }, slow) {

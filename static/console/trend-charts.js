@@ -129,6 +129,7 @@ export class TrendCharts {
     chart.draw({
       ...base,
       none: groups.length ? "Not measured in this time." : "No group is chosen.",
+      nothing: "not measured",
       format: (value) => (value === 0 ? "0" : duration(value)),
       limits: figure ? [] : [[slow[0], "--cut"], [slow[1], "--error"]],
       series: lines.flatMap((group) => [
@@ -167,7 +168,8 @@ export class TrendCharts {
       none: groups.length ? `No ${label.toLowerCase()} in this time.` : "No group is chosen.",
       format: count === "cost" ? (n) => (n === 0 ? "0" : money(n)) : short,
       series: bars.reverse(), // a sum hides the ones within it, so it is drawn first
-      readout: (index) => groups.map(({ name }, at) => [this.colour(name, answer.by), nameOf(name, answer.by), words(columns[at][index])]),
+      nothing: `no ${label.toLowerCase()}`,
+      readout: (index) => groups.flatMap(({ name }, at) => (columns[at][index] ? [[this.colour(name, answer.by), nameOf(name, answer.by), words(columns[at][index])]] : [])),
     });
   }
 }

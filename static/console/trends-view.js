@@ -1,12 +1,14 @@
 // Trends: latencies, calls, problems and usage over time, for each agent, version or room.
 
-import { shownField, shownOf, waitOf } from "../model/trends.js";
-import { el } from "../views/dom.js";
-import { plural } from "../words/format.js";
+import { sideField } from "../model/comparison.js";
+import { newestVersions, shownField, shownOf, waitOf } from "../model/trends.js";
+import { el, text } from "../views/dom.js";
+import { duration, plural } from "../words/format.js";
 import { askFor, lengthOf, readStretch, said, stepFor } from "../words/stretches.js";
-import { CHOICES, GROUPINGS } from "../words/trends.js";
-import { Choice, NameFilter, StretchChoice, chip } from "./controls.js";
+import { CHOICES, GROUPINGS, SLOW } from "../words/trends.js";
+import { Choice, NameFilter, StretchChoice, chip, scrollable } from "./controls.js";
 import { Refresher } from "./refresher.js";
+import { keepingFocus, roving } from "./roving.js";
 import { StretchSessions } from "./stretch-sessions.js";
 import { totalsTable } from "./totals-table.js";
 import { TrendCharts } from "./trend-charts.js";
@@ -27,7 +29,8 @@ export default class TrendsView {
     this.figure = new Choice("Latency", CHOICES, (figure) => this.#go({ figure }, true));
     this.filters = new Map(FILTERS.map((name) => [name, new NameFilter(name[0].toUpperCase() + name.slice(1), (value) => this.#go({ [name]: value, shown: "" }))]));
     this.chips = el("span", "chips");
-    this.refresher = new Refresher({ load: () => this.#load(), use: (answer) => this.#use(answer), status });
+    this.key = el("span", "key");
+    this.refresher = new Refresher({ load: () => this.#load(), use: (...found) => this.#use(...found), status });
     this.charts = new TrendCharts({
       change: (fields) => this.#go(fields, true),
       selected: (since, until) => this.#go({ since: since.toFixed(0), until: until.toFixed(0) }),
@@ -35,13 +38,13 @@ export default class TrendsView {
     });
     this.empty = el("p", "nothing");
     this.empty.hidden = true;
-    this.totals = el("div", "wide");
-    this.totals.tabIndex = 0;
-    this.totals.setAttribute("role", "region");
-    this.totals.ariaLabel = "Totals";
+    this.empty.setAttribute("role", "status");
+    this.totals = scrollable("Totals");
+    this.settle = roving(this.totals, "a");
     this.sessions = new StretchSessions(api, router);
     const bar = el("div", "bar", this.stretch.element, labelled("by", this.by), ...[...this.filters.values()].map(({ element }) => element), this.chips, this.refresher.element);
-    this.body = el("div", "body", el("div", "bar second", this.figure.element, el("span", "key", "solid: median · dashed: p95")), this.charts.element, this.totals, this.sessions.element);
+    this.body = el("div", "body", el("div", "bar second", this.figure.element, this.key), this.charts.element, this.totals, this.sessions.element);
+    this.body.hidden = true;
     this.element = el("section", "view scroll trends", el("h2", "unseen", "Trends"), bar, this.empty, this.body);
     this.element.tabIndex = -1;
   }
@@ -99,23 +102,26 @@ export default class TrendsView {
     return Number.isFinite(first) ? ask({ since: Math.floor(first), step: stepFor(answer.until - first) }) : answer;
   }
 
-  #use(answer) {
+  #use(answer, error) {
     this.#answer = answer;
     this.body.classList.remove("stale");
     this.body.hidden = !answer?.groups.length;
-    this.empty.hidden = !answer || answer.groups.length > 0;
+    this.empty.hidden = !this.body.hidden;
+    this.empty.classList.toggle("bad", !answer);
     if (answer) this.#draw();
+    else text(this.empty, error);
   }
 
   #draw() {
     const answer = this.#answer;
     const stretch = readStretch(this.#fields);
     const only = FILTERS.some((name) => this.#fields[name]);
-    this.empty.textContent = `No sessions in ${said(stretch)}${only ? " that match the filters" : ""}.`;
+    if (!answer.groups.length) this.empty.textContent = `No sessions in ${said(stretch)}${only ? " that match the filters" : ""}.`;
     const names = answer.groups.map(({ name }) => name).filter(Boolean);
     this.filters.get(this.#by)?.suggest(names);
     if (!answer.groups.length) return this.sessions.stop();
-    const slow = this.status().config?.slow ?? [1.5, 3];
+    const slow = this.status().config?.slow ?? SLOW;
+    text(this.key, `solid: median · dashed: p95${["", "all"].includes(this.#fields.figure ?? "") ? ` · dotted: slow from ${slow.map(duration).join(" and ")} on` : ""}`);
     this.charts.draw(answer, this.#fields, shownOf(answer.groups, this.#fields.shown), slow).catch((error) => {
       this.empty.hidden = false;
       this.empty.textContent = `${error.message} The table has the numbers.`;
@@ -127,11 +133,19 @@ export default class TrendsView {
       link: (name, words) => (name === null ? words : this.router.link(words, "trends", { fields: { ...this.#fields, [answer.by]: name, by: FINER[answer.by], shown: "" } })),
     });
     const notes = [];
+    const versions = answer.by === "version" ? newestVersions(answer.groups) : [];
+    if (versions.length) notes.push(el("p", "aside", this.#comparison(versions)));
     if (answer.more) notes.push(el("p", "aside", `Only the ${plural(answer.groups.length, "group")} with the most sessions are listed.`));
     if (answer.groups.some(({ total }) => waitOf(total) === null)) notes.push(el("p", "aside", "A dash: not measured."));
-    this.totals.replaceChildren(table, ...notes);
+    keepingFocus(this.totals, () => this.totals.replaceChildren(table, ...notes));
+    this.settle();
     if (stretch.range === null) this.sessions.show(this.#fields, stretch, slow);
     else this.sessions.stop();
+  }
+
+  #comparison(versions) {
+    const [a, b] = versions.map((version) => ({ kind: "agent", agent: this.#fields.agent || null, version }));
+    return this.router.link(`Compare ${a.version} with ${b.version}`, "compare", { fields: { a: sideField(a), b: sideField(b) } });
   }
 
   #toggle(name) {

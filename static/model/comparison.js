@@ -60,15 +60,16 @@ export const commonWait = (a, b) => ["e2e_latency", "response_time"].find((name)
  * `verdict`: `few` (too few turns to tell), `same` (no more than chance and the width of the buckets explain), `faster` or `slower`.
  *
  * Waits are about log-normally distributed, so their spread follows from median and p95, and from it and the number of turns
- * the standard error of either percentile.
+ * the standard error of either percentile. `resolution`: the width of the buckets that the percentiles were rounded up to, as a
+ * share; the difference of two such errors has a triangular distribution.
  */
 export function judge(a, b, percentile, resolution = 0) {
   const difference = b[percentile] - a[percentile];
   const share = a[percentile] > 0 ? difference / a[percentile] : null;
   const needed = percentile === "p95" ? P95_NEEDS : MEDIAN_NEEDS;
-  const error = Math.hypot(standardError(a, percentile), standardError(b, percentile));
+  const error = Math.hypot(standardError(a, percentile), standardError(b, percentile), Math.log(1 + resolution) / Math.sqrt(6));
   const ratio = Math.abs(Math.log(Math.max(UNIT, b[percentile]) / Math.max(UNIT, a[percentile])));
-  const tellable = ratio > CERTAIN * error + Math.log(1 + resolution);
+  const tellable = ratio > CERTAIN * error;
   const verdict = Math.min(a.count, b.count) < needed ? "few" : tellable ? (difference < 0 ? "faster" : "slower") : "same";
   return { difference, share, verdict, needed };
 }

@@ -75,3 +75,10 @@ function decoded(text) {
     return text;
   }
 }
+
+/** The names of the two newest versions, by when they were first seen: the older first. Empty if there are fewer. */
+export function newestVersions(groups) {
+  const named = groups.filter(({ name, points }) => name !== null && points.length).map(({ name, points }) => [name, Math.min(...points.map(({ at }) => at))]);
+  const newest = named.sort((a, b) => a[1] - b[1]).slice(-2).map(([name]) => name);
+  return newest.length === 2 ? newest : [];
+}

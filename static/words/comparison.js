@@ -29,7 +29,7 @@ export function signed(difference, words = seconds) {
   return `${difference < 0 ? "−" : "+"}${size}`;
 }
 
-const VERDICTS = { faster: "faster", slower: "slower", same: "no difference of note", few: "too few to tell" };
+const VERDICTS = { faster: "faster", slower: "slower", same: "about equal", few: "too few" };
 
 /** A verdict of `judge` in words: `−0.21 s, −17 %, faster`. */
 export function verdictWords({ difference, share, verdict }) {
@@ -62,7 +62,7 @@ function tail(a, b, { difference, verdict, needed }, before) {
   const values = `${seconds(b.p95)} against ${seconds(a.p95)}`;
   if (verdict === "few") return `the 95th percentile needs ${needed} turns on each side to tell`;
   if (verdict === "same") return before === "same" ? `nor at the 95th percentile (${values})` : `at the 95th percentile there is no difference of note (${values})`;
-  return `at the 95th percentile it is ${seconds(Math.abs(difference))} ${verdict} (${values})`;
+  return `at the 95th percentile, ${before === "same" ? "B" : "it"} is ${seconds(Math.abs(difference))} ${verdict} (${values})`;
 }
 
 const per = (total, whole, digits = 1) => (whole > 0 ? Number((total / whole).toFixed(digits)) : null);
@@ -77,15 +77,15 @@ export function countRows(a, b) {
   const bad = (label, name) => {
     const [one, two] = [a, b].map((side) => (side.turns > 0 ? side[name] / side.turns : null));
     const tellable = one !== null && two !== null && Math.abs(a[name] - b[name]) >= 5 && Math.max(one, two) > 1.5 * Math.min(one, two);
-    return { ...both(label, (side) => `${number(side[name])}${side.turns > 0 && side[name] ? ` · ${percent(side[name], side.turns)} of turns` : ""}`), worse: tellable ? (one > two ? "a" : "b") : "" };
+    return { ...both(label, (side) => `${number(side[name])}${side.turns > 0 && side[name] ? ` · ${percent(side[name], side.turns)}` : ""}`), worse: tellable ? (one > two ? "a" : "b") : "" };
   };
   const costs = a.cost || b.cost ? [both("Cost per turn", (side) => costPerTurn(side)), both("Cost", (side) => (side.cost ? money(amount(side.cost), side.cost.currency) : ""))] : [];
   return [
     ...(a.sessions > 1 || b.sessions > 1 ? [both("Calls", (side) => number(side.sessions)), both("Turns per call", (side) => shown(per(side.turns, side.sessions)))] : []),
     both("Turns", (side) => number(side.turns)),
-    bad("Errors", "errors"),
-    bad("Tool errors", "tool_errors"),
-    bad("Interruptions", "interruptions"),
+    bad("Errors, of turns", "errors"),
+    bad("Tool errors, of turns", "tool_errors"),
+    bad("Interruptions, of turns", "interruptions"),
     both("Tokens read per turn", (side) => shown(per(side.input_tokens ?? 0, side.turns, 0))),
     both("Tokens written per turn", (side) => shown(per(side.output_tokens ?? 0, side.turns, 0))),
     ...costs,

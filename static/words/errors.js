@@ -3,11 +3,12 @@
 /** Whether sessions went on after an error. */
 export const recovery = (recoverable) => (recoverable === true ? "yes" : recoverable === false ? "no" : "unknown");
 
-/** A share of a whole in percent: `0 %`, `0.4 %`, `12 %`. */
+/** A share of a whole in percent: `0 %`, `0.4 %`, `12 %`; "" of nothing. */
 export function percent(part, whole) {
   if (!(whole > 0)) return "";
   const share = (100 * part) / whole;
-  return `${share > 0 && share < 10 ? Number(Math.max(share, 0.1).toFixed(1)) : Math.round(share)} %`;
+  if (share > 0 && share < 0.05) return "< 0.1 %";
+  return `${share < 10 ? Number(share.toFixed(1)) : Math.round(share)} %`;
 }
 
 /** The identity of a group: errors have a source and a message, tools a name. */

@@ -42,8 +42,11 @@ export function money(amount, currency = "") {
 /** A latency for a table: always in seconds, two decimals, so that columns compare at a glance; "" if unknown. */
 export const seconds = (value) => (Number.isFinite(value) ? `${value < 10 ? value.toFixed(2) : value.toFixed(1)} s` : "");
 
+/** The thresholds of a wait in seconds, amber and red, of a hub that does not name its own. */
+export const SLOW = [1.5, 3];
+
 /** How slow a wait is: "", `amber` or `red`, by the hub's two thresholds in seconds. */
-export function slowness(value, [amber, red] = [1.5, 3]) {
+export function slowness(value, [amber, red] = SLOW) {
   if (!Number.isFinite(value) || value < amber) return "";
   return value < red ? "amber" : "red";
 }
