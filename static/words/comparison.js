@@ -1,6 +1,6 @@
 // The page's words about a comparison. Pure.
 
-import { number, plural } from "./format.js";
+import { number } from "./format.js";
 import { percent } from "./errors.js";
 import { money, seconds } from "./trends.js";
 
@@ -47,7 +47,7 @@ export function answer(a, b, median, p95) {
     return `${missing}, so the two cannot be compared.`;
   }
   const values = `${seconds(b.median)} against ${seconds(a.median)}`;
-  const turns = `${number(b.count)} and ${plural(a.count, "turn")}`;
+  const turns = `${number(b.count)} and ${number(a.count)} turns`;
   const gap = seconds(Math.abs(median.difference));
   const way = median.difference < 0 ? "faster" : "slower";
   if (median.verdict === "few") {
