@@ -51,7 +51,7 @@ export class CompareTurns {
     const title = Object.assign(el("th", "", String(number)), { scope: "row" });
     const [before, after] = [a, b].map((turn) => turn?.latency?.total);
     const known = before !== undefined && after !== undefined;
-    const difference = known ? after - before : NaN;
+    const difference = known ? Number((after - before).toFixed(2)) : NaN; // as it is shown
     const verdict = Math.abs(difference) < NOTABLE || !known ? "" : difference < 0 ? "better" : "worse";
     const words = !known ? "–" : `${signed(difference)}${verdict ? (difference < 0 ? " faster" : " slower") : ""}`;
     return el("tr", "", title, this.#side(a, 0, most, slow), this.#side(b, 1, most, slow), el("td", known ? verdict : "unknown", words));

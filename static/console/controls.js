@@ -28,14 +28,17 @@ export class Choice {
   }
 }
 
-/** The choice of a range, and the fields for a stretch of one's own. `choose(fields)`: with `since` and `until`. */
+/**
+ * The choice of a range, and fields for any other stretch. `choose(fields)`: with `since` and `until`. `open`: a stretch always
+ * lasts until now.
+ */
 export class StretchChoice {
-  constructor(choose) {
+  constructor(choose, { open = false } = {}) {
     this.ranges = new Choice("Range", RANGES.map(([value, label, words]) => [value, label, `Show ${words}`]), (since) => choose({ since, until: "" }));
     this.from = timeField("From");
     this.to = timeField("Until");
     this.details = el("details", "own");
-    const form = el("form", "sheet fields", ...this.from.parts, ...this.to.parts, el("span"), Object.assign(el("button", "primary", "Show"), { type: "submit" }));
+    const form = el("form", "sheet fields", ...this.from.parts, ...(open ? [] : this.to.parts), el("span"), Object.assign(el("button", "primary", "Show"), { type: "submit" }));
     form.onsubmit = (event) => {
       event.preventDefault();
       const [since, until] = [this.from, this.to].map(({ input }) => (input.value ? String(new Date(input.value).getTime() / 1000) : ""));

@@ -23,7 +23,7 @@ export default class ErrorsView {
 
   constructor({ api, router, status }) {
     Object.assign(this, { api, router });
-    this.stretch = new StretchChoice((fields) => this.#go(fields));
+    this.stretch = new StretchChoice(({ since }) => this.#go({ since }), { open: true });
     this.filters = new Map(FILTERS.map((name) => [name, new NameFilter(name[0].toUpperCase() + name.slice(1), (value) => this.#go({ [name]: value }))]));
     this.chips = el("span", "chips");
     this.refresher = new Refresher({ load: () => this.#load(), use: (...found) => this.#use(...found), status });
@@ -68,11 +68,11 @@ export default class ErrorsView {
 
   show({ fields }) {
     this.#fields = fields;
-    const stretch = readStretch(fields);
+    const stretch = this.#stretch;
     if (stretch.range !== null) this.#range = stretch.range;
     this.stretch.show(stretch);
     for (const [name, filter] of this.filters) filter.show(fields[name] ?? "");
-    this.chips.replaceChildren(...(stretch.range === null ? [chip(said(stretch), () => this.#go({ since: this.#range, until: "" }))] : []));
+    this.chips.replaceChildren(...(stretch.range === null ? [chip(said(stretch), () => this.#go({ since: this.#range }))] : []));
     const asked = JSON.stringify(this.#query());
     const again = asked !== this.#asked;
     this.#asked = asked;
@@ -87,13 +87,18 @@ export default class ErrorsView {
 
   take() {}
 
+  // The hub's groups of errors reach until now.
+  get #stretch() {
+    return readStretch({ since: this.#fields.since });
+  }
+
   #go(fields, replace = false) {
     this.router.go("errors", { fields: { ...this.#fields, ...fields } }, { replace });
   }
 
   #query() {
     const filters = FILTERS.filter((name) => this.#fields[name]).map((name) => [name, this.#fields[name]]);
-    return { ...askFor(readStretch(this.#fields)), ...Object.fromEntries(filters), limit: LIMIT };
+    return { ...askFor(this.#stretch), ...Object.fromEntries(filters), limit: LIMIT };
   }
 
   #load() {
@@ -111,7 +116,7 @@ export default class ErrorsView {
 
   #draw() {
     const { errors, tools, more } = this.#answer;
-    const where = `in ${said(readStretch(this.#fields))}${FILTERS.some((name) => this.#fields[name]) ? " that match the filters" : ""}`;
+    const where = `in ${said(this.#stretch)}${FILTERS.some((name) => this.#fields[name]) ? " that match the filters" : ""}`;
     this.now = Date.now() / 1000;
     this.most = Math.max(1, ...errors.map(({ count }) => count));
     keepingFocus(this.body, () => this.#tables(errors, tools, where));

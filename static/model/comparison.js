@@ -30,9 +30,9 @@ export function sideField(side) {
   return `${side.kind}:${escaped(name ?? "")}${more === null ? "" : `@${escaped(more)}`}`;
 }
 
-/** A side's figures from a session document. */
-export function ofSession(document) {
-  const { counts, latency, usage = [], cost = null, turns = [], duration = null } = document;
+/** A side's figures from the API's answer for a session. */
+export function ofSession(session) {
+  const { counts, latency, usage = [], cost = null, turns = [], duration = null } = session;
   const sum = (name) => usage.reduce((total, model) => total + (model[name] ?? 0), 0);
   const slim = (name) => counts[name] ?? 0;
   return {
@@ -44,7 +44,7 @@ export function ofSession(document) {
 /** A side's figures from the total of a group of /api/series, whose percentiles are upper bounds of buckets. */
 export const ofTotal = (total) => ({ ...total, duration: null, list: null, exact: false, cost: total.cost ?? null });
 
-// A session document has no figure for tools: the parts of its turns have the times.
+// The API has no figure for the tools of a session: the parts of its turns have the times.
 function toolTimes(turns) {
   const times = turns.flatMap(({ latency }) => (latency?.parts ?? []).filter(({ name }) => name === "tools").map(({ seconds }) => seconds)).sort((a, b) => a - b);
   if (!times.length) return {};

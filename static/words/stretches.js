@@ -72,7 +72,7 @@ export function said({ range, since, until }) {
 
 const LENGTHS = { "1h": 3600, "24h": DAY, "7d": 7 * DAY, "30d": 30 * DAY };
 const STEPS = [1, 5, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 21_600, 43_200, DAY, 7 * DAY];
-const BUCKETS = 60; // at most: finer ones have too few turns for a percentile, and hide the course
+const BUCKETS = 50; // at most: finer ones have too few turns for a percentile, and hide the course
 
 /** The length of the buckets for so many seconds. */
 export const stepFor = (length) => STEPS.find((step) => length / step <= BUCKETS) ?? Math.ceil(length / BUCKETS / DAY) * DAY;

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -28,13 +28,13 @@ def calls(hub: HubProcess) -> None:
 
 
 @pytest.fixture
-def shown(page: Page, hub: HubProcess) -> Iterator[Callable[[str], Page]]:
+def shown(page: Page, hub: HubProcess) -> Callable[[str], Page]:
     def open_at(query: str) -> Page:
         page.goto(f"{hub.url}/trends{query}")
         expect(page.locator("#connection")).to_have_attribute("data-state", "live")
         return page
 
-    yield open_at
+    return open_at
 
 
 def row(page: Page, name: str) -> list[str]:
