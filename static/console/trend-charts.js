@@ -152,7 +152,7 @@ export class TrendCharts {
     const chart = this.#chart(key, title, SMALL, this.counts);
     if (!this.#counts.has(key)) {
       this.#counts.set(key, new Choice(title, offered, (value) => this.change({ [field]: value })));
-      chart.head.append(this.#counts.get(key).element);
+      if (offered.length > 1) chart.head.append(this.#counts.get(key).element);
     }
     const [value, label, count] = offered.find(([own]) => own === (fields[field] ?? "")) ?? offered[0];
     this.#counts.get(key).show(value);
