@@ -3,6 +3,7 @@
 import { lonely } from "../model/trends.js";
 import { el } from "../views/dom.js";
 import { stretch, ticks } from "../words/stretches.js";
+import { readByKeys } from "./chart-keys.js";
 
 const LEAST = 6; // CSS pixels: what is shorter is a click
 const AXIS = 54; // CSS pixels for the numbers, the same in all charts, so that times lie below one another
@@ -12,6 +13,8 @@ export class Chart {
   #plot = null; // uPlot's
   #shape = "";
   #drawn = null;
+  #pointer = false; // the pointer is on it
+  #keys = false; // it is read with the keyboard
 
   /**
    * `sync`: the name of the shared cursor. `selected(since, until)`: a stretch was dragged. `left()`: the pointer has left the
@@ -22,21 +25,38 @@ export class Chart {
     this.title = el("h3", "", title);
     this.head = el("div", "head", this.title);
     this.canvas = el("div", "canvas");
-    this.canvas.ariaHidden = "true"; // the table has the numbers
     this.canvas.style.height = `${height}px`;
     this.none = el("p", "none");
     this.tip = el("div", "tip");
     this.tip.hidden = true;
     this.element = el("section", "chart", this.head, el("div", "stage", this.canvas, this.none, this.tip));
     this.element.ariaLabel = title;
-    this.over = false;
-    this.canvas.onpointerenter = () => (this.over = true);
+    this.canvas.onpointerenter = () => (this.#pointer = true);
     this.canvas.onpointerleave = () => {
-      this.over = false;
+      this.#pointer = false;
       this.tip.hidden = true;
       left();
     };
+    readByKeys(this.canvas, {
+      label: title,
+      count: () => this.#drawn?.starts.length ?? 0,
+      words: (index) => this.#words(index),
+      point: (from, to) => this.#point(from, to),
+      choose: (from, to) => this.#choose(from, to + 1),
+      leave: () => {
+        if (this.#keys) this.#plot.setCursor({ left: -10, top: -10 });
+        this.#keys = false;
+        this.tip.hidden = true;
+        this.#unselect();
+        left();
+      },
+    });
     new ResizeObserver(() => this.#resize()).observe(this.canvas);
+  }
+
+  /** Whether it is being read, with the pointer or the keyboard. */
+  get over() {
+    return this.#pointer || this.#keys;
   }
 
   /**
@@ -134,12 +154,35 @@ export class Chart {
   // A stretch was dragged; it ends where buckets do.
   #select(plot) {
     const { left, width } = plot.select;
-    if (!this.over || width < LEAST) return;
+    if (!this.#pointer || width < LEAST) return;
     const { starts, step } = this.#drawn;
     const [from, to] = [left, left + width].map((at) => (plot.posToVal(at, "x") - starts[0]) / step);
-    plot.setSelect({ left: 0, width: 0, top: 0, height: 0 }, false);
-    this.UPlot.sync(this.sync).plots.forEach((other) => other.setSelect({ left: 0, width: 0, top: 0, height: 0 }, false));
-    this.selected(starts[0] + Math.floor(from) * step, starts[0] + Math.ceil(to) * step);
+    this.#choose(Math.floor(from), Math.ceil(to));
+  }
+
+  #choose(from, to) {
+    this.#unselect();
+    const { starts, step } = this.#drawn;
+    this.selected(starts[0] + from * step, starts[0] + to * step);
+  }
+
+  #unselect() {
+    for (const plot of this.UPlot.sync(this.sync).plots) plot.setSelect({ left: 0, width: 0, top: 0, height: 0 }, false);
+  }
+
+  #point(from, to) {
+    const { starts, step } = this.#drawn;
+    const plot = this.#plot;
+    this.#keys = true;
+    plot.setCursor({ left: plot.valToPos(starts[to] + step / 2, "x"), top: 10 }, true, true);
+    const [left, right] = [Math.min(from, to), Math.max(from, to) + 1].map((index) => plot.valToPos(starts[0] + index * step, "x"));
+    plot.setSelect(from === to ? { left: 0, width: 0, top: 0, height: 0 } : { left, width: right - left, top: 0, height: plot.over.clientHeight }, false);
+  }
+
+  #words(index) {
+    const { starts, step, readout, nothing } = this.#drawn;
+    const rows = readout(index).map(([, label, words]) => `${label}: ${words}`);
+    return [stretch(starts[index], starts[index] + step), ...(rows.length ? rows : [nothing])].join("; ");
   }
 
   #read(plot) {

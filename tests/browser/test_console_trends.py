@@ -121,6 +121,24 @@ def test_dragging_selects_a_stretch_and_its_sessions(shown: Callable[[str], Page
     expect(page.locator(".sessions-of-stretch")).to_be_hidden()
 
 
+def test_a_chart_is_read_with_the_keyboard(shown: Callable[[str], Page]) -> None:
+    page = shown("?since=24h&agent=booking")
+    chart = page.get_by_role("slider", name="Wait until the agent is heard")
+    chart.focus()
+    for _ in range(3):  # the call was half an hour ago, and buckets are half an hour long
+        page.keyboard.press("ArrowLeft")
+        if "booking" in (chart.get_attribute("aria-valuetext") or ""):
+            break
+    expect(chart).to_have_attribute(
+        "aria-valuetext", re.compile(r"^\d+ \w+ .*; booking: median 5\d\d ms, p95 5\d\d ms, 1 measured$")
+    )
+    expect(page.locator(CHART).locator(".tip")).to_contain_text("booking")
+    page.keyboard.press("Shift+ArrowLeft")
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile(r"since=\d+&.*until=\d+"))
+    expect(page.locator(".sessions-of-stretch tbody tr")).to_have_count(1)
+
+
 def test_a_stretch_without_a_mouse(shown: Callable[[str], Page]) -> None:
     page = shown("?since=24h")
     page.get_by_text("Custom").press("Enter")
