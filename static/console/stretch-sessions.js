@@ -8,7 +8,6 @@ import { keepingFocus, roving } from "./roving.js";
 import { cell, head } from "./totals-table.js";
 
 const SHOWN = 25;
-const PAGES = 4; // pages that are looked through, because a page has sessions from after the stretch too
 
 export class StretchSessions {
   #run = 0;
@@ -41,13 +40,13 @@ export class StretchSessions {
     if (asked !== this.#asked) {
       this.table.replaceChildren(el("p", "aside", "Loading …"));
       this.heading.textContent = `Sessions, ${said(stretch)}`;
-      this.list.replaceChildren(this.router.link("Open as list", "sessions", { fields: { ...filters, since: since ?? "", sort: "slowest" } }));
+      this.list.replaceChildren(this.router.link("Open as list", "sessions", { fields: { ...filters, since: since ?? "", until: until ?? "", sort: "slowest" } }));
     }
     this.#asked = asked;
     this.#run += 1;
     const run = this.#run;
     try {
-      const { found, more } = await this.#find({ ...filters, ...(since === null ? {} : { since }), sort: "slowest", limit: 100 }, until);
+      const { found, more } = await this.#find({ ...filters, ...(since === null ? {} : { since }), ...(until === null ? {} : { until }), sort: "slowest", limit: SHOWN });
       if (run !== this.#run) return;
       this.problem.textContent = "";
       this.#draw(found, more, slow);
@@ -58,16 +57,9 @@ export class StretchSessions {
     }
   }
 
-  async #find(query, until) {
-    const found = [];
-    let before;
-    for (let page = 0; page < PAGES; page += 1) {
-      const answer = await this.api.get(`/api/sessions?${new URLSearchParams({ ...query, ...(before ? { before } : {}) })}`);
-      found.push(...answer.sessions.filter(({ started }) => until === null || started < until));
-      before = answer.next;
-      if (!answer.more || !before || found.length > SHOWN) break;
-    }
-    return { found: found.slice(0, SHOWN), more: Boolean(before) || found.length > SHOWN };
+  async #find(query) {
+    const { sessions, more } = await this.api.get(`/api/sessions?${new URLSearchParams(query)}`);
+    return { found: sessions, more };
   }
 
   #draw(found, more, slow) {

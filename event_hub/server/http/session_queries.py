@@ -64,6 +64,7 @@ class SessionsQuery(RoomsQuery):
     sort: Literal["updated", "started", "duration", "turns", "slowest", "errors"] = Field(
         "updated", description="the largest value first"
     )
+    until: float | None = Field(None, ge=0, description="only sessions that started before, in epoch seconds")
     before: str = Field(
         "",
         description="the `next` of the page before, or the `last` of a session: only sessions whose newest event is before it",
@@ -112,7 +113,7 @@ class SeriesQuery(Query):
     by: Literal["agent", "version", "room"] = Field("agent", description="what makes a group")
     step: int | None = Field(
         None,
-        ge=300,
+        ge=1,
         description="seconds between two points; larger if there were too many; default: at most 400 points",
     )
 

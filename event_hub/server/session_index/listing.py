@@ -58,7 +58,7 @@ class Wanted:
     after: int = 0
     """Only sessions with an event after this offset."""
     started: tuple[float, float] | None = None
-    """Only sessions that started between these times, in epoch seconds."""
+    """Only sessions that started from one time on and before another, in epoch seconds."""
     sort: str = "updated"
     before: tuple[float, int] | None = None
     """The place after which the page begins: the value it is sorted by, and the session's first offset."""

@@ -25,8 +25,8 @@ def series(hub: EventHub) -> Response:
     filter_of(query.room, [], [])
     until = hub.clock() if query.until is None else query.until
     with indexing(hub) as (index, through):
-        earliest = _earliest(index.db) if query.since == "all" else None
-        since = min(until, _moment(hub, query.since) if earliest is None else earliest)
+        wish = 0.0 if query.since == "all" else _moment(hub, query.since)
+        since = min(until, max(wish, _earliest(index.db)))
         step = step_of(since, until, query.step)
         wanted = Wanted(
             rooms=_some(query.room), agents=_some(query.agent), versions=_some(query.version), started=(since, until)
@@ -76,7 +76,7 @@ def _moment(hub: EventHub, text: str) -> float:
         raise RequestError(
             "bad_parameter", f"since: {text[:40]} {error}, epoch seconds, or all", field="since"
         ) from None
-    return value if text.replace(".", "", 1).isdigit() and value > 1e8 else hub.clock() - value
+    return value if text.replace(".", "", 1).isdigit() else hub.clock() - value
 
 
 def _cost(hub: EventHub) -> Any:

@@ -175,6 +175,7 @@ def _page_of(hub: EventHub, query: SessionsQuery) -> dict[str, Any]:
         "versions": [each for each in query.version if each],
         "tags": [each for each in query.tag if each],
         "has": query.has,
+        "started": None if query.until is None else (0.0, query.until),
         "slow": seconds(query.slow) if query.slow else None,
         "words": query.q,
         "sort": query.sort,
