@@ -213,13 +213,8 @@ class Turns:
         turn, reply = self._reply(event, utterance)
         if reply.started is not None:
             return
-        if (
-            (now := self._now) is not None
-            and now is not turn
-            and now.heard
-            and not now.replies
-            and reply in turn.replies
-        ):
+        now = self._now
+        if now is not None and now is not turn and now.heard and not now.replies and reply in turn.replies:
             turn.replies.remove(reply)  # it was written ahead, and is heard after the user's next message
             turn = now
             turn.answer(reply, LISTED)
@@ -254,8 +249,7 @@ class Turns:
     def _false_interruption(self, event: Event, utterance: AgentUtterance) -> None:
         """What sounded like speech was not speech, and the agent was not cut off."""
         self._no_interruption(event)
-        found = self._replies.get(utterance.number)
-        if found is not None and event.get("resumed") is True:
+        if event.get("resumed") is True and (found := self._replies.get(utterance.number)) is not None:
             found[1].interrupted = False
             self._judge(*found)
 

@@ -344,6 +344,9 @@ const HANDLERS = {
   },
   recording_available: (state, session, event) => void state.note(session, event),
   trace_available() {},
+  alert_raised() {},
+  alert_cleared() {},
+  annotation() {},
   agent_error: (state, session, event) => void state.note(session, event, "error"),
   session_started(state, session, event) {
     if (session.ended || session.spoke) {
