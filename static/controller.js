@@ -225,7 +225,7 @@ export class PageController {
   shown(view) {
     const before = this.view;
     this.view = view;
-    if (!["live", "events"].includes(view)) return;
+    if (!["live", "events", "agents", "talk"].includes(view)) return;
     if (before !== undefined && before !== view) {
       const { settings, selection } = this.address.read();
       this.settings = { ...settings, hub: this.settings.hub };

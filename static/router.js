@@ -11,6 +11,7 @@ const MODULES = {
   errors: () => import("./console/errors-view.js"),
 };
 const TITLES = { live: "Live", sessions: "Sessions", session: "Session", compare: "Compare", trends: "Trends", errors: "Errors", events: "Events", agents: "Agents", talk: "Talk" };
+const SHEETS = ["agents", "talk"]; // the live view with this sheet open; its button has the same id
 const PARENTS = { session: "sessions", compare: "sessions" }; // view → the entry of the navigation that is marked
 
 /**
@@ -85,6 +86,7 @@ export class Router {
     document.querySelector("main").hidden = own;
     byId("console").hidden = !own;
     this.page.shown(view);
+    if (SHEETS.includes(view)) whenShown(byId(view), () => run === this.#run && byId(view).click());
     if (own) {
       try {
         const made = this.#views.get(view) ?? (await this.#load(view));
@@ -113,4 +115,15 @@ export class Router {
     const own = this.#views.get(view)?.title;
     document.title = view === "live" ? "LiveKit Event Hub" : `${own || TITLES[view]} · LiveKit Event Hub`;
   }
+}
+
+/** Act once a button is shown: what the reader may do is known when the hub has answered. */
+function whenShown(button, act) {
+  if (!button.hidden && document.body.dataset.connection === "live") return act();
+  const look = new MutationObserver(() => {
+    if (button.hidden || document.body.dataset.connection !== "live") return;
+    look.disconnect();
+    act();
+  });
+  look.observe(document.body, { attributes: true, attributeFilter: ["data-connection", "hidden"], subtree: true });
 }
