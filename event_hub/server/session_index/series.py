@@ -46,7 +46,7 @@ def step_of(since: float, until: float, wish: int | None) -> int:
 
 
 class Series:
-    """The answer to one query. `by`: agent, version (of an agent) or room."""
+    """The answer to one query. `by`: agent, version or room."""
 
     def __init__(self, db: sqlite3.Connection, wanted: Wanted, by: str, step: int, cost: Cost | None) -> None:
         assert wanted.started is not None
@@ -63,9 +63,7 @@ class Series:
     def groups(self) -> tuple[list[dict[str, Any]], bool]:
         """The groups, those with the most sessions first, and whether there are more."""
         where, values = conditions(self._wanted, 0.0)
-        named = (
-            "agent || CASE WHEN version IS NULL THEN '' ELSE ' ' || version END" if self._by == "version" else self._by
-        )
+        named = self._by
         sums = ", ".join(f"sum({name})" for name in _SUMS)
         query = (
             f"SELECT {named}, CAST(started / ? AS INTEGER), count(*), {sums} FROM sessions WHERE {where} GROUP BY 1, 2"
@@ -109,7 +107,7 @@ class Series:
         for slot, agent, version, figure, counts in self._db.execute(query, within):
             if (agents and agent not in agents) or (versions and version not in versions) or figure not in _NUMBERS:
                 continue
-            name = (f"{agent} {version}" if version else agent) if self._by == "version" else agent
+            name = version if self._by == "version" else agent
             if (name := name or None) in chosen:
                 at = slot * size // self._step * self._step
                 for number, count in unpack_counts(counts):
