@@ -12,7 +12,7 @@ any text.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,11 @@ from typing import Any
 import msgspec
 
 UNITS = ("input", "cached", "output", "characters", "minutes")
+Key = tuple[str, str, str]
+"""Type, provider and model of a usage."""
 _MILLION = 1e6
+_DIGITS = 9
+"""Decimals of an amount: a turn can cost a thousandth of a cent, and thousands of them have to add up."""
 _MOST = 1_000_000
 """The largest price: more is a mistake, and could not be added up."""
 _LARGEST = 1 << 20
@@ -70,20 +74,20 @@ class Prices:
             raise ValueError("; ".join(wrong[:10]))
         return cls(currency, value["models"])
 
-    def cost(self, usage: Iterable[Any]) -> dict[str, Any]:
+    def cost(self, usage: Iterable[Any], leave_out: Container[Key] = ()) -> dict[str, Any]:
         """What LiveKit's usage of models costs: `amount` in `currency`, and the models that have no price, which are not
-        part of it."""
+        part of it. `leave_out`: models that count as such too."""
         amount = 0.0
         unpriced: list[str] = []
         for one in usage:
             if not isinstance(one, dict):
                 continue
-            found = self._of_model(one)
+            found = None if _key_of(one) in leave_out else self._of_model(one)
             if found is None:
                 unpriced.append(str(one.get("model") or "unknown")[:128])
             else:
                 amount += found
-        return {"amount": round(amount, 6), "currency": self.currency, "unpriced": sorted(set(unpriced))}
+        return {"amount": round(amount, _DIGITS), "currency": self.currency, "unpriced": sorted(set(unpriced))}
 
     def total(self, costs: Iterable[dict[str, Any]]) -> dict[str, Any]:
         """The sum of several."""
@@ -91,7 +95,15 @@ class Prices:
         for cost in costs:
             amount += cost["amount"]
             unpriced.update(cost["unpriced"])
-        return {"amount": round(amount, 6), "currency": self.currency, "unpriced": sorted(unpriced)}
+        return {"amount": round(amount, _DIGITS), "currency": self.currency, "unpriced": sorted(unpriced)}
+
+    def of_turns(self, usage: list[Any]) -> TurnCosts:
+        """The costs of the turns of a session with this usage."""
+        return TurnCosts(self, usage)
+
+    def unpriced(self, usage: Iterable[Any]) -> set[Key]:
+        """The models of this usage that have no price, or not all the prices that they need."""
+        return {_key_of(one) for one in usage if isinstance(one, dict) and self._of_model(one) is None}
 
     def _of_model(self, usage: dict[str, Any]) -> float | None:
         model = usage.get("model")
@@ -116,6 +128,29 @@ class Prices:
         if not any(amounts.get(unit) for unit in prices) and any(amounts.values()):
             return None  # what was used is not what has a price
         return math.fsum(price * amounts.get(unit, 0.0) for unit, price in prices.items())
+
+
+class TurnCosts:
+    """The costs of the turns of one session: call it with the usage of each turn, then ask for `rest`. They add up to the
+    session's cost, so a model that is not part of that is not part of them either."""
+
+    def __init__(self, prices: Prices, usage: list[Any]) -> None:
+        self._prices = prices
+        self._left_out = prices.unpriced(usage)
+        self._left: float = prices.cost(usage)["amount"]
+
+    def __call__(self, usage: list[Any]) -> dict[str, Any]:
+        cost = self._prices.cost(usage, self._left_out)
+        self._left -= cost["amount"]
+        return cost
+
+    def rest(self, usage: list[Any]) -> dict[str, Any]:
+        """The cost of what belongs to no turn."""
+        return {**self._prices.cost(usage, self._left_out), "amount": max(0.0, round(self._left, _DIGITS))}
+
+
+def _key_of(usage: Mapping[str, Any]) -> Key:
+    return str(usage.get("type")), str(usage.get("provider")), str(usage.get("model"))
 
 
 def _number(usage: Mapping[str, Any], name: str) -> float:

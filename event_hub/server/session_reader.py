@@ -14,15 +14,17 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from operator import itemgetter
 from typing import Any
 
 import msgspec
 
-from ..sessions import Session, Sessions, Spoken, replay_into
+from ..sessions import Session, Sessions, Spoken, Unassigned, replay_into
 from .cooperate import TimeSlice, Turns, cooperatively
 from .filters import Filter, Scope
 from .history import HistoryReader, Record
+from .pricing import Prices, TurnCosts
 
 PAGE = 250
 """Events in one read: half a millisecond, during which no other request is served."""
@@ -52,6 +54,8 @@ class _Whole:
         self.spoken = Spoken(named=session.session is not None)
         self.through = max(session.first - 1, floor)
         self.encoded: tuple[int, bytes] = (-1, b"")
+        self.prices: Prices | None = None
+        """Those by which its turns are priced in `encoded`."""
 
 
 class SessionReader:
@@ -112,9 +116,10 @@ class SessionReader:
         """Whether events are missing from the result: retention deleted them, or there were too many sessions."""
         return self._history.floor > 0 or self._sessions.forgotten > 0
 
-    def whole(self, session: Session) -> tuple[Session, bytes]:
-        """One of the sessions with its turns and conversation, and these as JSON. Call it within `sessions`."""
-        whole = self._whole(session)
+    def whole(self, session: Session, prices: Prices | None = None) -> tuple[Session, bytes]:
+        """One of the sessions with its turns and conversation, and these as JSON. Call it within `sessions`. `prices`: in
+        the JSON, what each turn costs."""
+        whole = self._whole(session, prices)
         return whole.session, whole.encoded[1]
 
     def spoken(self, session: Session) -> list[dict[str, Any]]:
@@ -154,7 +159,7 @@ class SessionReader:
             self._at = self._clock()
             self._took = self._at - began
 
-    def _whole(self, session: Session) -> _Whole:
+    def _whole(self, session: Session, prices: Prices | None = None) -> _Whole:
         key = session.room, session.session
         with self._lock:
             whole = self._wholes.pop(key, None)
@@ -163,13 +168,15 @@ class SessionReader:
             self._wholes[key] = whole
             if len(self._wholes) > _CACHED:
                 self._wholes.popitem(last=False)
-            if whole.encoded[0] != session.touched:
+            prices = prices or whole.prices
+            if whole.encoded[0] != session.touched or whole.prices is not prices:
                 with self._turns.turn() as time_slice:
                     for offset, event in self._read(session, whole.through, self._through, time_slice):
                         whole.through = offset
                         if replay_into(session, event, offset, whole.session):
                             whole.spoken.take(event)
-                whole.encoded = (session.touched, _encoded(whole.session.parts()))
+                whole.encoded = (session.touched, _encoded(whole.session.parts(), prices))
+                whole.prices = prices
             whole.through = self._through
         return whole
 
@@ -216,11 +223,22 @@ class SessionReader:
             time_slice.pause_if_due()
 
 
-def _encoded(parts: dict[str, Any]) -> bytes:
+def _encoded(parts: dict[str, Any], prices: Prices | None) -> bytes:
     """A session's `parts` as JSON; cooperative, because a long session takes a tenth of a second."""
     encode = msgspec.json.Encoder().encode
     lists = {name: parts.pop(name) for name in ("turns", "conversation")}
+    rest = Unassigned(parts["usage"])
+    costs = prices.of_turns(parts["usage"]) if prices is not None else None
+    lists["turns"] = map(partial(_accounted, rest, costs), lists["turns"])
     written = [
         b'"%s":[%s]' % (name.encode(), b",".join(map(encode, cooperatively(items)))) for name, items in lists.items()
     ]
+    usage = rest.usage()
+    parts["unassigned"] = {"usage": usage} if costs is None else {"usage": usage, "cost": costs.rest(usage)}
     return b"%s,%s}" % (encode(parts)[:-1], b",".join(written))
+
+
+def _accounted(rest: Unassigned, costs: TurnCosts | None, turn: dict[str, Any]) -> dict[str, Any]:
+    """A turn with its cost, if it is known what was used for it."""
+    rest.take(turn)
+    return turn if costs is None or "usage" not in turn else {**turn, "cost": costs(turn["usage"])}

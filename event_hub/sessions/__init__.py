@@ -8,5 +8,6 @@ from .condense import Condenser
 from .index import Sessions, belongs, replay_into
 from .latency import Samples
 from .session import Session
+from .usage import Unassigned
 
-__all__ = ["Condenser", "Samples", "Session", "Sessions", "Spoken", "belongs", "replay_into"]
+__all__ = ["Condenser", "Samples", "Session", "Sessions", "Spoken", "Unassigned", "belongs", "replay_into"]

@@ -28,6 +28,8 @@ PARTS = (
 FIGURES = (TOTAL, "response_time", "transcription_delay", *PARTS[:2], *PARTS[3:], "llm_node_ttfs")
 """The figures with statistics. `response_time` is measured between events, from `user_speech_finished` to
 `agent_speech_started`, or from a typed message to the first text of the reply; it needs no `turn_metrics`."""
+SAMPLED = tuple(figure for figure in FIGURES if figure != "response_time")
+"""Those that `turn_metrics` has."""
 
 
 def breakdown(total: float | None, measured: str, figures: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -9,6 +9,7 @@ from .fields import Event, name, seconds, stamp
 from .items import Items
 from .latency import Samples
 from .turns import Turns
+from .usage import Unassigned
 from .utterance import AgentUtterance, UserUtterance, Utterance
 from .utterances import Utterances
 
@@ -32,7 +33,7 @@ class Session:
         "_samples", "agent", "agent_speaking", "agent_state", "began", "counts", "ended", "ended_at", "exits",
         "first", "first_name", "items", "job", "last", "mode", "nameless", "opened", "process", "reason", "recording",
         "room", "room_sid", "roomless",
-        "session", "since", "spoke", "started_at", "told", "touched", "trace", "turns", "until", "updated_at", "usage",
+        "session", "since", "spoke", "started_at", "told", "touched", "trace", "turns", "until", "updated_at",
         "user_speaking", "user_state", "utterances",
     )  # fmt: skip
 
@@ -75,7 +76,6 @@ class Session:
         self.agent_state: str | None = None
         self.user_state: str | None = None
         self.agent_speaking = self.user_speaking = False
-        self.usage: list[Any] = []
         self.counts: dict[str, int] = dict.fromkeys(COUNTS, 0)
         self._samples = Samples()
         self.utterances = Utterances()
@@ -86,6 +86,11 @@ class Session:
     def id(self) -> str:
         """The session's id in the API: its name, or one made of its room's."""
         return self.session or (f"{ROOM}{self.room}" if self.room is not None else NOWHERE)
+
+    @property
+    def usage(self) -> list[Any]:
+        """What its models were used for, by model, under LiveKit's names."""
+        return self.turns.spending.totals()
 
     @property
     def samples(self) -> Samples:
@@ -167,13 +172,18 @@ class Session:
         }
 
     def document(self) -> dict[str, Any]:
-        """The summary, with all `turns` and the `conversation`."""
+        """The summary, with all `turns`, the `conversation`, and the usage that is `unassigned` to turns."""
         document = self.parts()
-        return {**document, "turns": list(document["turns"]), "conversation": list(document["conversation"])}
+        unassigned = Unassigned(document["usage"])
+        turns = list(document["turns"])
+        for turn in turns:
+            unassigned.take(turn)
+        conversation = list(document["conversation"])
+        return {**document, "turns": turns, "unassigned": {"usage": unassigned.usage()}, "conversation": conversation}
 
     def parts(self) -> dict[str, Any]:
-        """The same, with `turns` and `conversation` as iterators, so that other work can be done in between. The session
-        must not change until they are exhausted."""
+        """The same without `unassigned`, and with `turns` and `conversation` as iterators, so that other work can be done in
+        between. The session must not change until they are exhausted."""
         if self.items is None:
             raise ValueError("only a session with whole=True keeps its turns and its conversation")
         return {
@@ -226,8 +236,7 @@ class Session:
         self.counts["events_dropped"] += int(count or 0)
 
     def _usage(self, event: Event) -> None:
-        models = event.get("model_usage")
-        self.usage = models if isinstance(models, list) else []
+        self.turns.spending.report(event.get("model_usage"))
 
     def _recorded(self, event: Event) -> None:
         self.recording = {key: event[key] for key in ("duration", "channels", "started", "url") if key in event}

@@ -12,8 +12,9 @@ from typing import Any
 
 from .bounded_list import BoundedList, weight
 from .fields import Event, between, latency_seconds, name, seconds, stamp, text
-from .latency import Samples
+from .latency import SAMPLED, Samples
 from .turn import AgentReply, Turn
+from .usage import Spending
 from .utterance import REMEMBERED, AgentUtterance, Resolution, Settled, UserUtterance, remember
 from .utterances import Utterances
 
@@ -39,6 +40,7 @@ class Turns:
         self._kept: BoundedList[Turn] = BoundedList(keep, Turn.weight)
         self._keep = keep
         self._listed = LISTED if keep else 8
+        self.spending = Spending(turns=keep > 0)
         self.reset()
 
     def reset(self) -> None:
@@ -71,6 +73,7 @@ class Turns:
                 self._user_said(event, resolved, resolved.utterance)
             elif isinstance(resolved.utterance, AgentUtterance):
                 _AGENT[event["type"]](self, event, resolved.utterance)
+                self._join(event, self._replies.get(resolved.utterance.number))
         else:
             handler = _OTHERS.get(event["type"])
             if handler is not None:
@@ -289,6 +292,7 @@ class Turns:
         turn = self._turn_of_agent(event)
         tool = {"call_id": call, "name": name(event, "name"), "began": stamp(event), "duration": None, "is_error": None}
         turn.use(tool, self._listed)
+        self._join(event, (turn, tool))
         self._react()
         if call is not None:
             remember(self._calls, call, (turn, tool))
@@ -310,7 +314,7 @@ class Turns:
         utterance = self._utterances.find(label) if label is not None else None
         turn, reply = self._about(event, label, utterance.number if utterance is not None else 0)
         unsaid = reply is not None and reply.utterance.unsaid
-        for figure in _SAMPLED:
+        for figure in SAMPLED:
             value = latency_seconds(event.get(figure))
             if value is None or (unsaid and figure == "e2e_latency"):
                 continue
@@ -321,7 +325,8 @@ class Turns:
             newest = next(reversed(turn.words), None)
             if utterance is None or utterance.number == newest:
                 self._react()  # the user's message is committed
-        figures = {key: event[key] for key in _FIGURES if key in event}
+        self._join(event, (turn, reply))
+        figures = {key: event[key] for key in SAMPLED if key in event}
         if not self._keep or not figures:
             return
         if reply is not None:
@@ -349,6 +354,14 @@ class Turns:
         if event.get("source") not in ("stt", "vad"):
             self._react()
 
+    def _used(self, event: Event) -> None:
+        self._kept.grew(self.spending.use(event, self._now if self._now is not None and self._now.heard else None))
+
+    def _join(self, event: Event, found: tuple[Turn | None, object] | None) -> None:
+        """What a reply was made of belongs to its turn."""
+        if self._keep and found is not None and found[0] is not None:
+            self._kept.grew(self.spending.join(event, found[0]))
+
     def _begin(self, event: Event) -> Turn:
         self.count += 1
         turn = self._now = Turn(self.count, stamp(event))
@@ -365,17 +378,6 @@ class Turns:
         return words[:TEXT]
 
 
-_SAMPLED = (
-    "e2e_latency",
-    "transcription_delay",
-    "end_of_turn_delay",
-    "on_user_turn_completed_delay",
-    "llm_node_ttft",
-    "llm_node_ttfs",
-    "tts_node_ttfb",
-    "playback_latency",
-)
-_FIGURES = frozenset(_SAMPLED)
 _AGENT: dict[str, Callable[[Turns, Event, AgentUtterance], None]] = {
     "transcript": Turns._said,
     "agent_text_delta": Turns._delta,
@@ -393,5 +395,6 @@ _OTHERS: dict[str, Callable[[Turns, Event], None]] = {
     "tool_call_started": Turns._tool_started,
     "tool_call_finished": Turns._tool_finished,
     "turn_metrics": Turns._metrics,
+    "metrics_collected": Turns._used,
     "agent_error": Turns._error,
 }

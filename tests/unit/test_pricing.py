@@ -82,6 +82,29 @@ def test_a_mistake_is_told_at_the_start(tmp_path: Path, text: str, says: str) ->
         Settings.load({"HUB_PRICES": str(tmp_path / "none.json")}, None)
 
 
+def test_the_costs_of_turns_and_of_the_rest_are_that_of_the_session() -> None:
+    def gpt(input: int, output: int) -> dict[str, Any]:
+        return {"type": "llm_usage", "model": "gpt-4.1-mini", "input_tokens": input, "output_tokens": output}
+
+    half = {"type": "llm_usage", "model": "half"}
+    session = [
+        gpt(1_003, 77),
+        {**half, "input_tokens": 5, "output_tokens": 9},
+        {"model": "nova-3", "audio_duration": 7.5},
+    ]
+    turns = [[gpt(1, 1)], [gpt(1_000, 70), {**half, "output_tokens": 9}], []]
+    rest = [gpt(2, 6), {**half, "input_tokens": 5}, {"model": "nova-3", "audio_duration": 7.5}]
+    costs = PRICES.of_turns(session)
+    found = [costs(turn) for turn in turns]
+    assert [cost["unpriced"] for cost in found] == [[], ["half"], []]
+    assert found[0]["amount"] == pytest.approx(2e-6, abs=1e-9)
+    left = costs.rest(rest)
+    assert left["unpriced"] == ["half"]
+    assert left["amount"] == pytest.approx(2 * 0.4e-6 + 6 * 1.6e-6 + 0.075, abs=1e-9)
+    total = PRICES.cost(session)
+    assert sum(cost["amount"] for cost in [*found, left]) == pytest.approx(total["amount"], abs=1e-9)
+
+
 def test_the_example_in_the_docs_is_right() -> None:
     docs = (Path(__file__).parents[2] / "docs" / "alerts.md").read_text()
     block = next(part for part in docs.split("```") if '"models"' in part)
