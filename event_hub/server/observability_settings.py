@@ -42,7 +42,10 @@ class ObservabilitySettings(BaseModel):
         "rules that raise alerts, separated by `;`: `e2e p95 over 5m > 2s; error; silent 60s; crash` (docs/alerts.md)",
     )
     prices: Annotated[str, AfterValidator(setting_values.prices)] | None = setting(
-        "HUB_PRICES", None, "file with the prices of models: sessions and rooms then have a `cost` (docs/alerts.md)"
+        "HUB_PRICES",
+        None,
+        "file with the prices of models: sessions, rooms and turns then have a `cost`; read again on SIGHUP "
+        "(docs/alerts.md)",
     )
     trace_content: Annotated[bool, BeforeValidator(setting_values.switch)] = setting(
         "HUB_TRACE_CONTENT",
