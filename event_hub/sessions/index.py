@@ -54,6 +54,10 @@ class Sessions:
         found = [session for session in found if room is None or session.room == room]
         return sorted(found, key=lambda session: -session.last)
 
+    def ended_by(self, offset: int) -> list[Session]:
+        """Those that the event at `offset` ended."""
+        return [session for session in self._sessions.values() if session.ended_by == offset]
+
     def of_job(self, job: str) -> Session | None:
         """The session of LiveKit's job."""
         return self._of_job.get(job)
@@ -70,7 +74,7 @@ class Sessions:
             self._give(session, event, offset)
         if event["type"] == "agent_process_exited":
             for running in self._run_by.pop(name(event, "agent") or "", {}):
-                running.process_exited(event)
+                running.process_exited(event, offset)
                 running.exits.append((offset, event))
                 running.touched = offset
         return session
@@ -91,7 +95,7 @@ class Sessions:
             if event["type"] == "livekit_room_finished" and event.get("room") == room:
                 for other in self._awake.pop(room, {}).values():
                     if other is not session:
-                        other.room_finished(event)
+                        other.room_finished(event, offset)
                         other.touched, other.nameless = offset, True
             else:
                 self._awake.setdefault(room, {})[room, session.session] = session
@@ -198,12 +202,12 @@ def replay_into(session: Session, event: Event, offset: int, whole: Session) -> 
     if own:
         whole.take(event, offset)
     if event["type"] == "agent_process_exited" and whole.process == (name(event, "agent") or ""):
-        whole.process_exited(event)
+        whole.process_exited(event, offset)
     if own:
         return True
     ends_all = event["type"] == "livekit_room_finished" and name(event, "room") == (session.room or "")
     if ends_all and whole.first and offset > session.since:
-        whole.room_finished(event)
+        whole.room_finished(event, offset)
     return False
 
 

@@ -30,7 +30,7 @@ class Session:
     """
 
     __slots__ = (
-        "_samples", "agent", "agent_speaking", "agent_state", "began", "counts", "ended", "ended_at", "exits",
+        "_samples", "agent", "agent_speaking", "agent_state", "began", "counts", "ended_at", "ended_by", "exits",
         "first", "first_name", "items", "job", "last", "mode", "nameless", "opened", "process", "reason", "recording",
         "room", "room_sid", "roomless",
         "session", "since", "spoke", "started_at", "told", "touched", "trace", "turns", "until", "updated_at",
@@ -68,7 +68,8 @@ class Session:
         """Its first event is known."""
         self.opened = False
         """`session_started` has come: the session began then, even if its room had earlier events."""
-        self.ended = False
+        self.ended_by: int | None = None
+        """The offset of the event that ended it; None while it is live."""
         self.spoke = False
         self.started_at: float | None = None
         self.updated_at: float | None = None
@@ -86,6 +87,10 @@ class Session:
     def id(self) -> str:
         """The session's id in the API: its name, or one made of its room's."""
         return self.session or (f"{ROOM}{self.room}" if self.room is not None else NOWHERE)
+
+    @property
+    def ended(self) -> bool:
+        return self.ended_by is not None
 
     @property
     def usage(self) -> list[Any]:
@@ -206,7 +211,7 @@ class Session:
         """Words or speech: a room that was finished is in use again."""
         self.spoke = True
         if self.session is None:
-            self.ended = False
+            self.ended_by = None
         if event["type"] == "user_speech_started":
             self.user_speaking = True
 
@@ -254,7 +259,7 @@ class Session:
             self._reset()
         if not self.opened:
             self.opened, self.started_at = True, stamp(event) or self.started_at
-        self.ended, self.ended_at, self.reason = False, None, None
+        self.ended_by = self.ended_at = self.reason = None
         self.process = None
         self.agent = name(event, "agent") or self.agent
         self.mode = name(event, "mode") or self.mode
@@ -266,24 +271,29 @@ class Session:
     def _ended(self, event: Event) -> None:
         self.settle()
         self._reset()
-        self.ended, self.ended_at = True, stamp(event)
+        self.ended_by = self.ended_by or self.last
+        self.ended_at = stamp(event)
         self.reason = name(event, "reason")
 
-    def room_finished(self, event: Event) -> None:
-        """LiveKit closed the room: all of its sessions are over."""
-        self.settle()
-        if not self.ended:
-            self.ended, self.ended_at, self.reason = True, stamp(event), "room_finished"
+    def _room_finished(self, event: Event) -> None:
+        self.room_finished(event, self.last)
+
+    def room_finished(self, event: Event, offset: int) -> None:
+        """LiveKit closed the room, with the event at `offset`: all of its sessions are over."""
+        self._lost(event, offset, "room_finished")
 
     def _ready(self, event: Event) -> None:
         self.process = name(event, "agent_id") or self.process
 
-    def process_exited(self, event: Event) -> None:
-        """The agent's process is gone, and with it everything that was going on."""
-        self.settle()
+    def process_exited(self, event: Event, offset: int) -> None:
+        """The agent's process is gone, and with it everything that was going on. `offset`: of that event."""
         self.process = None
+        self._lost(event, offset, "agent_process_exited")
+
+    def _lost(self, event: Event, offset: int, reason: str) -> None:
+        self.settle()
         if not self.ended:
-            self.ended, self.ended_at, self.reason = True, stamp(event), "agent_process_exited"
+            self.ended_by, self.ended_at, self.reason = offset, stamp(event), reason
 
 
 COUNTS = (
@@ -318,5 +328,5 @@ _HANDLERS: dict[str, Callable[[Session, Event], None]] = {
     "trace_available": Session._traced,
     "session_started": Session._started,
     "session_ended": Session._ended,
-    "livekit_room_finished": Session.room_finished,
+    "livekit_room_finished": Session._room_finished,
 }
