@@ -38,9 +38,11 @@ class ReportedSession:
         participant: str,
         mode: str,
         shared: SharedSession | None = None,
+        job: str | None = None,
     ) -> None:
+        """`job`: the name under which the hub gets its recording."""
         self._publisher = publisher
-        self._mode, self._participant = mode, participant
+        self._mode, self._participant, self._job = mode, participant, job
         self._common = {"session": session[:256], "room": room}
         self._offsets: dict[str, int] = {}
         self._shared = shared or SharedSession()
@@ -52,7 +54,7 @@ class ReportedSession:
             return
         active.add(self)
         if len(active) == 1:
-            self._put({"type": "session_started", "mode": self._mode, "agent": agent})
+            self._put({"type": "session_started", "mode": self._mode, "agent": agent, "job": self._job})
 
     def ended(self, reason: str) -> None:
         """The conversation is over; what is reported later begins it again."""

@@ -82,8 +82,8 @@ class Gateway:
         """How many WebSockets are open."""
         return len(self._connections)
 
-    def report(self, *, session: str, participant: str, mode: str) -> ReportedSession:
-        """A conversation without an AgentSession, as the hub will show it."""
+    def report(self, *, session: str, participant: str, mode: str, job: str | None = None) -> ReportedSession:
+        """A conversation without an AgentSession, as the hub will show it. `job`: as for `ReportedSession`."""
         shared = self._sessions.get(session)
         if shared is None:
             shared = self._sessions[session] = SharedSession()
@@ -94,6 +94,7 @@ class Gateway:
             participant=participant,
             mode=mode,
             shared=shared,
+            job=job,
         )
 
     # -- start and stop ------------------------------------------------------------------------------------------------

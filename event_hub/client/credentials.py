@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from .errors import CredentialUnavailable
-from .livekit_token import signed_token
+from .livekit_token import recording_token, signed_token
 
 Key: TypeAlias = "str | Callable[[], str] | Credential | None"
 """What `key=` accepts: a key, `@FILE`, a function that returns the current key, or a `Credential`."""
@@ -152,6 +152,15 @@ def from_livekit(room: str | None = None) -> Credential | None:
     """Tokens made from LIVEKIT_API_KEY and LIVEKIT_API_SECRET for `room` (None: any room), or None unless both are set."""
     key, secret = (os.environ.get(name, "").strip() for name in ("LIVEKIT_API_KEY", "LIVEKIT_API_SECRET"))
     return LiveKitSecret(key, secret, room) if key and secret else None
+
+
+def for_recordings() -> str | None:
+    """What to send with a recording: HUB_KEY, or a token made from LIVEKIT_API_KEY and LIVEKIT_API_SECRET; None if neither
+    is set. Raises ValueError if HUB_KEY cannot be sent."""
+    if (key := from_environment()) is not None:
+        return key.bearer()
+    api_key, secret = (os.environ.get(name, "").strip() for name in ("LIVEKIT_API_KEY", "LIVEKIT_API_SECRET"))
+    return recording_token(api_key, secret) if api_key and secret else None
 
 
 def checked(text: str, source: str) -> str:

@@ -4,7 +4,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from .envelope import Epoch, Event, Seconds, Text
+from .envelope import Epoch, Event, Seconds, SpeechId, Text
 
 ItemId = Annotated[Text | None, Field(description="LiveKit's id of the conversation item or realtime input item")]
 
@@ -35,6 +35,7 @@ class Transcript(Event):
     item_id: ItemId = None
     speaker_id: Any = Field(None, description="which speaker, if the STT tells several apart")
     language: Any = Field(None, description="the language that the STT recognized")
+    speech_id: SpeechId = None
 
 
 class UserTurnCompleted(Event):
@@ -92,6 +93,7 @@ class AgentTextComplete(Event):
     type: Literal["agent_text_complete"]
     text: Text
     source: Source = None
+    speech_id: SpeechId = None
 
 
 class AgentTextUnsaid(Event):
@@ -105,12 +107,14 @@ class AgentTextUnsaid(Event):
     type: Literal["agent_text_unsaid"]
     generated: Text = Field(description="the text that was written")
     source: Source = None
+    speech_id: SpeechId = None
 
 
 class AgentSpeechStarted(Event):
     when: ClassVar[str] = "the agent becomes audible; one started/finished pair per reply"
     example: ClassVar[dict[str, Any]] = {"type": "agent_speech_started", "utterance": "a1"}
     type: Literal["agent_speech_started"]
+    speech_id: SpeechId = None
 
 
 class AgentSpeechFinished(Event):

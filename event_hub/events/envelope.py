@@ -16,6 +16,10 @@ MILLISECONDS = 1e11
 Epoch = Annotated[float, Field(ge=0, lt=MILLISECONDS, json_schema_extra={"unit": "s"})]
 """A point in time, in epoch seconds."""
 
+SpeechId = Annotated[
+    Text | None, Field(description="LiveKit's SpeechHandle: `metrics_collected` of the same `speech_id` is about it")
+]
+
 
 class Event(BaseModel):
     """One published fact. Fields that are not listed here pass through unchanged.

@@ -4,7 +4,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from .envelope import Event, Name, Seconds, Text
+from .envelope import Event, Name, Seconds, SpeechId, Text
 
 AgentId = Annotated[Name | None, Field(description="the agent process, if a hub started it")]
 
@@ -81,6 +81,7 @@ class ToolCallStarted(Event):
     call_id: Name
     name: Name
     arguments: dict[str, Any] | Text | None = Field(None, description="an object, or the model's own JSON text")
+    speech_id: SpeechId = None
 
 
 class ToolCallUpdated(Event):

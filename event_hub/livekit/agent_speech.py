@@ -54,6 +54,11 @@ class Utterance:
     def text(self) -> str:
         return "".join(self.pieces)
 
+    @property
+    def of_speech(self) -> dict[str, str]:
+        """The field that ties it to the metrics of the requests that made it."""
+        return {} if self.speech is None else {"speech_id": self.speech}
+
 
 class AgentSpeech:
     """Turns what LiveKit reports about the agent's speech into events for `emit`. Times are epoch seconds.
@@ -214,6 +219,7 @@ class AgentSpeech:
                     "text": utterance.text,
                     "utterance": utterance.id,
                     "source": source,
+                    **utterance.of_speech,
                 }
             )
         return True
@@ -262,7 +268,8 @@ class AgentSpeech:
     def _start(self, utterance: Utterance, at: float) -> None:
         if utterance.started_at is None:
             utterance.started_at = at
-            self._emit({"type": "agent_speech_started", "role": "agent", "utterance": utterance.id, "timestamp": at})
+            about = {"utterance": utterance.id, "timestamp": at, **utterance.of_speech}
+            self._emit({"type": "agent_speech_started", "role": "agent", **about})
 
     def _finish(self, utterance: Utterance, now: float) -> None:
         if utterance.started_at is not None and not utterance.finished:
@@ -304,6 +311,7 @@ class AgentSpeech:
             "final": True,
             "interrupted": utterance.interrupted,
             "utterance": utterance.id,
+            **utterance.of_speech,
         }
         if began is not None:
             event["began"] = began
@@ -323,6 +331,7 @@ class AgentSpeech:
                 "generated": utterance.text,
                 "utterance": utterance.id,
                 "source": source,
+                **utterance.of_speech,
             }
         )
 
@@ -339,7 +348,7 @@ class AgentSpeech:
         matches = (utterance for utterance in known if utterance.text.strip().startswith(start))
         found = next(matches, known[0] if known else None)
         if found is None:
-            return Utterance(self._name(), audible=self.audio)
+            return Utterance(self._name(), speech, audible=self.audio)
         while self._waiting and self._waiting[0] is not found:
             self._settle(self._waiting.popleft())
         if found is self._current:

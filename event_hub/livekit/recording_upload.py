@@ -10,20 +10,18 @@ import asyncio
 import json
 import logging
 import os
-import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import jwt
 import requests
 from livekit.agents import AgentSession, JobContext
 from livekit.protocol import metrics
 
 from ..client import Publisher
-from ..client.credentials import from_environment
+from ..client.credentials import for_recordings
 
 logger = logging.getLogger("event_hub.livekit")
 
@@ -99,7 +97,7 @@ def _send(hub: str, header: bytes, chat: bytes | None, audio: Path) -> None:
     after = f"\r\n--{boundary}--\r\n".encode()
 
     headers = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
-    if bearer := _bearer():
+    if bearer := for_recordings():
         headers["Authorization"] = f"Bearer {bearer}"
     answer = requests.post(hub + PATH, data=_Body(before, audio, after), headers=headers, timeout=_TIMEOUT)
     if not answer.ok:
@@ -121,15 +119,3 @@ class _Body:
             while piece := file.read(_PIECE):
                 yield piece
         yield self._after
-
-
-def _bearer() -> str | None:
-    """HUB_KEY, or a token that is made as LiveKit's agent makes it."""
-    if (key := from_environment()) is not None:
-        return key.bearer()
-    api_key, secret = os.environ.get("LIVEKIT_API_KEY"), os.environ.get("LIVEKIT_API_SECRET")
-    if not (api_key and secret):
-        return None
-    now = int(time.time())
-    claims = {"observability": {"write": True}, "sub": "", "iss": api_key, "nbf": now, "exp": now + 3600}
-    return jwt.encode(claims, secret, algorithm="HS256")

@@ -40,10 +40,10 @@ class ToolCalls:
         self._output_of = output_of
         self._calls: OrderedDict[str, _Call] = OrderedDict()
 
-    def execution_updated(self, update: Any, at: float) -> None:
-        """A `tool_execution_updated` event."""
+    def execution_updated(self, update: Any, at: float, speech: str | None = None) -> None:
+        """A `tool_execution_updated` event; `speech`: the id of the SpeechHandle that it is part of, if known."""
         if update.type == "tool_call_started":
-            self._started(update.function_call, at)
+            self._started(update.function_call, at, speech)
         elif update.type == "tool_call_updated":
             self._call(update.call_id).updated = True
             self._emit(
@@ -73,7 +73,7 @@ class ToolCalls:
                 changed = {**self._fields(output, raised), "duration": before["duration"], "correction": True}
                 self._finished(function_call.call_id, changed)
 
-    def _started(self, function_call: Any, at: float) -> None:
+    def _started(self, function_call: Any, at: float, speech: str | None = None) -> None:
         call = self._call(function_call.call_id)
         call.name, call.began = function_call.name, at
         self._emit(
@@ -82,6 +82,7 @@ class ToolCalls:
                 "call_id": function_call.call_id,
                 "name": function_call.name,
                 "arguments": arguments(function_call.arguments),
+                "speech_id": speech,
                 "timestamp": at,
             }
         )

@@ -17,6 +17,7 @@ from . import errors, metrics
 from .agent_speech import Utterance
 from .conversation import SETTLE, Conversation
 from .guarded import Failed, Timer, handler
+from .job_context import own_speech
 from .text_tap import RecordSaid
 from .tool_calls import ToolCalls
 from .truncation import clipped
@@ -149,7 +150,7 @@ class Translator:
         )
 
     def tool_execution_updated(self, ev: Any) -> None:
-        self._tools.execution_updated(ev.update, ev.created_at)
+        self._tools.execution_updated(ev.update, ev.created_at, own_speech())
 
     def function_tools_executed(self, ev: Any) -> None:
         self._tools.executed(ev.function_calls, ev.function_call_outputs)

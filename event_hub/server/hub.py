@@ -111,7 +111,7 @@ class EventHub:
         self.access.agent_is_live = self.agents.is_live
         self.access.hide = self.agents.mask.hide
         self.agents.mask.hide(self.access.secrets)
-        self.forwarding = Forwarding(settings, self.history, self.peers, self.sessions.document)
+        self.forwarding = Forwarding(settings, self.history, self.peers, self.sessions.ended_by)
         self.redacting: Redacting | None = None
         """What HUB_REDACT asks for; its libraries are loaded only then."""
         if settings.redact is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,8 @@ from .pricing import Prices
 from .recordings.joining import Found
 from .recordings.recordings import Recordings
 from .settings import Settings
+
+logger = logging.getLogger(__name__)
 
 
 class Insight:
@@ -29,9 +32,22 @@ class Insight:
         """`session_of`: the session of one of LiveKit's jobs. `responsible`: whether this process, of those that share the
         history, publishes alerts."""
         self.metrics = AgentMetrics()
-        self.prices = Prices.of_file(settings.prices) if settings.prices is not None else None
+        self._prices = settings.prices
+        self.prices = Prices.of_file(self._prices) if self._prices is not None else None
         self.recordings = Recordings(settings, publish, session_of, clock)
         self.alerts = Alerts(settings.alerts, history, lambda event: publish([event]), responsible, clock)
+
+    def reload(self) -> bool:
+        """Read the prices again. A wrong file changes nothing and is logged. Returns whether it is in force."""
+        if self._prices is None:
+            return True
+        try:
+            self.prices = Prices.of_file(self._prices)
+        except ValueError as error:
+            logger.error("the prices are not changed, because HUB_PRICES %s", error)
+            return False
+        logger.warning("the prices were read again")
+        return True
 
     def start(self) -> None:
         self.recordings.start()

@@ -45,7 +45,10 @@ class ObservabilitySettings(BaseModel):
         "HUB_SLOW", "1.5s,3s", "waits that the page shows in amber, and in red"
     )
     prices: Annotated[str, AfterValidator(setting_values.prices)] | None = setting(
-        "HUB_PRICES", None, "file with the prices of models: sessions and rooms then have a `cost` (docs/alerts.md)"
+        "HUB_PRICES",
+        None,
+        "file with the prices of models: sessions, rooms and turns then have a `cost`; read again on SIGHUP "
+        "(docs/alerts.md)",
     )
     trace_content: Annotated[bool, BeforeValidator(setting_values.switch)] = setting(
         "HUB_TRACE_CONTENT",

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -119,17 +119,26 @@ class ScopedSessions:
                     self._everything.follow_some(_SOME)
                 self._stopped.wait(_DUTY * (clock() - began))
 
-    def document(self, room: str | None, session: str | None) -> dict[str, Any] | None:
-        """A session by its names, with its turns, its conversation, and `first`, the cursor of its first event; None if the
-        history has none of these names."""
+    def ended_by(self, event: Mapping[str, Any], offset: int) -> Iterator[dict[str, Any]]:
+        """The sessions that ended with this event, each with its turns, its conversation, and `first`, the cursor of its
+        first event. One whose process or room was gone before its `session_ended` has ended with that."""
         reader = self._everything
-        id = session if session is not None else f"{ROOM}{room}" if room is not None else NOWHERE
         with reader.sessions() as (known, _):
-            found = known.find(id, room)
-            if not found:
-                return None
-            whole, _ = reader.whole(found[0])
-            return {**whole.document(), "first": str(self._history.cursor(found[0].first))}
+            if event["type"] == "session_ended":
+                room, session = event.get("room"), event.get("session")
+                id = session if session is not None else f"{ROOM}{room}" if room is not None else NOWHERE
+                ended = [found for found in known.find(id, room)[:1] if found.ended_by in (None, offset)]
+            else:
+                ended = known.ended_by(offset)
+            names = [(session.room, session.id) for session in ended]
+        for room, id in names:
+            with reader.sessions() as (known, _):
+                found = known.find(id, room)
+                if not found:  # erased meanwhile
+                    continue
+                whole, _ = reader.whole(found[0])
+                document = {**whole.document(), "first": str(self._history.cursor(found[0].first))}
+            yield document
 
     def _weigh(self, scope: Scope, reader: SessionReader) -> None:
         with self._lock:

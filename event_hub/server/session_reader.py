@@ -12,14 +12,16 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import msgspec
 
-from ..sessions import Session, Sessions, Spoken, replay_into
+from ..sessions import Session, Sessions, Spoken, Unassigned, replay_into
 from .cooperate import TimeSlice, Turns, cooperatively
 from .filters import Scope
 from .history import HistoryReader
+from .pricing import Prices, TurnCosts
 from .session_events import SessionEvents
 
 _CACHED = 8
@@ -42,6 +44,8 @@ class _Whole:
         self.spoken = Spoken(named=session.session is not None)
         self.through = max(session.first - 1, floor)
         self.encoded: tuple[int, bytes] = (-1, b"")
+        self.prices: Prices | None = None
+        """Those by which its turns are priced in `encoded`."""
 
 
 class SessionReader:
@@ -102,9 +106,10 @@ class SessionReader:
         """Whether events are missing from the result: retention deleted them, or there were too many sessions."""
         return self._history.floor > 0 or self._sessions.forgotten > 0
 
-    def whole(self, session: Session) -> tuple[Session, bytes]:
-        """One of the sessions with its turns and conversation, and these as JSON. Call it within `sessions`."""
-        whole = self._whole(session)
+    def whole(self, session: Session, prices: Prices | None = None) -> tuple[Session, bytes]:
+        """One of the sessions with its turns and conversation, and these as JSON. Call it within `sessions`. `prices`: in
+        the JSON, what each turn costs."""
+        whole = self._whole(session, prices)
         return whole.session, whole.encoded[1]
 
     def spoken(self, session: Session) -> list[dict[str, Any]]:
@@ -144,7 +149,7 @@ class SessionReader:
             self._at = self._clock()
             self._took = self._at - began
 
-    def _whole(self, session: Session) -> _Whole:
+    def _whole(self, session: Session, prices: Prices | None = None) -> _Whole:
         key = session.room, session.session
         with self._lock:
             whole = self._wholes.pop(key, None)
@@ -153,22 +158,35 @@ class SessionReader:
             self._wholes[key] = whole
             if len(self._wholes) > _CACHED:
                 self._wholes.popitem(last=False)
-            if whole.encoded[0] != session.touched:
+            prices = prices or whole.prices
+            if whole.encoded[0] != session.touched or whole.prices is not prices:
                 with self._turns.turn() as time_slice:
                     for offset, event in self._events.of(session, whole.through, self._through, time_slice):
                         whole.through = offset
                         if replay_into(session, event, offset, whole.session):
                             whole.spoken.take(event)
-                whole.encoded = (session.touched, _encoded(whole.session.parts()))
+                whole.encoded = (session.touched, _encoded(whole.session.parts(), prices))
+                whole.prices = prices
             whole.through = self._through
         return whole
 
 
-def _encoded(parts: dict[str, Any]) -> bytes:
+def _encoded(parts: dict[str, Any], prices: Prices | None) -> bytes:
     """A session's `parts` as JSON; cooperative, because a long session takes a tenth of a second."""
     encode = msgspec.json.Encoder().encode
     lists = {name: parts.pop(name) for name in ("turns", "conversation")}
+    rest = Unassigned(parts["usage"])
+    costs = prices.of_turns(parts["usage"]) if prices is not None else None
+    lists["turns"] = map(partial(_accounted, rest, costs), lists["turns"])
     written = [
         b'"%s":[%s]' % (name.encode(), b",".join(map(encode, cooperatively(items)))) for name, items in lists.items()
     ]
+    usage = rest.usage()
+    parts["unassigned"] = {"usage": usage} if costs is None else {"usage": usage, "cost": costs.rest(usage)}
     return b"%s,%s}" % (encode(parts)[:-1], b",".join(written))
+
+
+def _accounted(rest: Unassigned, costs: TurnCosts | None, turn: dict[str, Any]) -> dict[str, Any]:
+    """A turn with its cost, if it is known what was used for it."""
+    rest.take(turn)
+    return turn if costs is None or "usage" not in turn else {**turn, "cost": costs(turn["usage"])}

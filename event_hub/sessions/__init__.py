@@ -9,5 +9,6 @@ from .index import Sessions, belongs, replay_into
 from .latency import Samples
 from .session import Session
 from .shelf import Shelf
+from .usage import Unassigned
 
-__all__ = ["Condenser", "Samples", "Session", "Sessions", "Shelf", "Spoken", "belongs", "replay_into"]
+__all__ = ["Condenser", "Samples", "Session", "Sessions", "Shelf", "Spoken", "Unassigned", "belongs", "replay_into"]

@@ -68,6 +68,12 @@ class Sessions:
         found = [session for session in found if room is None or session.room == room]
         return sorted(found, key=lambda session: -session.last)
 
+    def ended_by(self, offset: int) -> list[Session]:
+        """Those that the event at `offset` ended."""
+        if self._shelf is not None:
+            self._fetch(self._shelf.ended_by(offset))
+        return [session for session in self._sessions.values() if session.ended_by == offset]
+
     def of_job(self, job: str) -> Session | None:
         """The session of LiveKit's job."""
         if self._shelf is not None and job not in self._of_job:
@@ -103,7 +109,7 @@ class Sessions:
             if self._shelf is not None:
                 self._fetch(self._shelf.of_process(process))
             for running in self._run_by.pop(process, {}):
-                running.process_exited(event)
+                running.process_exited(event, offset)
                 running.exits.append((offset, event))
                 running.touched = offset
                 self._note(running)
@@ -176,7 +182,7 @@ class Sessions:
                     self._fetch(self._shelf.awake_in(room))
                 for other in self._awake.pop(room, {}).values():
                     if other is not session:
-                        other.room_finished(event)
+                        other.room_finished(event, offset)
                         other.touched, other.nameless = offset, True
                         self._note(other)
             else:
@@ -288,12 +294,12 @@ def replay_into(session: Session, event: Event, offset: int, whole: Session) -> 
     if own:
         whole.take(event, offset)
     if event["type"] == "agent_process_exited" and whole.process == (name(event, "agent") or ""):
-        whole.process_exited(event)
+        whole.process_exited(event, offset)
     if own:
         return True
     ends_all = event["type"] == "livekit_room_finished" and name(event, "room") == (session.room or "")
     if ends_all and whole.first and offset > session.since:
-        whole.room_finished(event)
+        whole.room_finished(event, offset)
     return False
 
 

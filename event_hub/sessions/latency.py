@@ -30,6 +30,8 @@ PARTS = (
 FIGURES = (TOTAL, RESPONSE, "transcription_delay", *PARTS[:2], *PARTS[3:], "llm_node_ttfs")
 """The figures with statistics. `response_time` is measured between events, from `user_speech_finished` to
 `agent_speech_started`, or from a typed message to the first text of the reply; it needs no `turn_metrics`."""
+SAMPLED = tuple(figure for figure in FIGURES if figure != "response_time")
+"""Those that `turn_metrics` has."""
 
 
 def breakdown(total: float | None, measured: str, figures: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -87,9 +89,9 @@ class Samples:
         self._measured.setdefault(figure, array("d")).append(value)
         self.note(figure, value, at)
 
-    def note(self, figure: str, value: float, at: float | None) -> None:
+    def note(self, figure: str, value: float | None, at: float | None) -> None:
         """Add it to the `points` alone."""
-        if self.points is not None and at is not None:
+        if self.points is not None and value is not None and at is not None:
             self.points.setdefault(figure, array("d")).extend((at, value))
 
     def remove(self, figure: str, value: float) -> None:

@@ -9,6 +9,7 @@ from .fields import Event, name, seconds, stamp
 from .items import Items
 from .latency import Samples
 from .turns import Turns
+from .usage import Unassigned
 from .utterance import AgentUtterance, UserUtterance, Utterance
 from .utterances import Utterances
 from .waits import Waits
@@ -33,11 +34,11 @@ class Session:
     """
 
     __slots__ = (
-        "_samples", "agent", "agent_speaking", "agent_state", "annotations", "began", "counts", "ended",
-        "ended_at", "exits", "first", "first_name", "items", "job", "last", "mode", "nameless", "newest_utterance",
+        "_samples", "agent", "agent_speaking", "agent_state", "annotations", "began", "counts", "ended_at",
+        "ended_by", "exits", "first", "first_name", "items", "job", "last", "mode", "nameless", "newest_utterance",
         "notes", "opened", "process", "reason", "recording", "room", "room_sid", "roomless", "session", "since",
-        "spoke", "started_at", "tags", "told", "touched", "trace", "turns", "until", "updated_at", "usage",
-        "user_speaking", "user_state", "utterances", "version", "waits",
+        "spoke", "started_at", "tags", "told", "touched", "trace", "turns", "until", "updated_at", "user_speaking",
+        "user_state", "utterances", "version", "waits",
     )  # fmt: skip
 
     def __init__(self, room: str | None, session: str | None, *, whole: bool = False, timed: bool = False) -> None:
@@ -79,7 +80,8 @@ class Session:
         """Its first event is known."""
         self.opened = False
         """`session_started` has come: the session began then, even if its room had earlier events."""
-        self.ended = False
+        self.ended_by: int | None = None
+        """The offset of the event that ended it; None while it is live."""
         self.spoke = False
         self.started_at: float | None = None
         self.updated_at: float | None = None
@@ -87,7 +89,6 @@ class Session:
         self.agent_state: str | None = None
         self.user_state: str | None = None
         self.agent_speaking = self.user_speaking = False
-        self.usage: list[Any] = []
         self.counts: dict[str, int] = dict.fromkeys(COUNTS, 0)
         self._samples = Samples(timed=timed)
         self.waits = Waits()
@@ -99,6 +100,15 @@ class Session:
     def id(self) -> str:
         """The session's id in the API: its name, or one made of its room's."""
         return self.session or (f"{ROOM}{self.room}" if self.room is not None else NOWHERE)
+
+    @property
+    def ended(self) -> bool:
+        return self.ended_by is not None
+
+    @property
+    def usage(self) -> list[Any]:
+        """What its models were used for, by model, under LiveKit's names."""
+        return self.turns.spending.totals()
 
     @property
     def samples(self) -> Samples:
@@ -186,13 +196,18 @@ class Session:
         }
 
     def document(self) -> dict[str, Any]:
-        """The summary, with all `turns` and the `conversation`."""
+        """The summary, with all `turns`, the `conversation`, and the usage that is `unassigned` to turns."""
         document = self.parts()
-        return {**document, "turns": list(document["turns"]), "conversation": list(document["conversation"])}
+        unassigned = Unassigned(document["usage"])
+        turns = list(document["turns"])
+        for turn in turns:
+            unassigned.take(turn)
+        conversation = list(document["conversation"])
+        return {**document, "turns": turns, "unassigned": {"usage": unassigned.usage()}, "conversation": conversation}
 
     def parts(self) -> dict[str, Any]:
-        """The same, with `turns` and `conversation` as iterators, so that other work can be done in between. The session
-        must not change until they are exhausted."""
+        """The same without `unassigned`, and with `turns` and `conversation` as iterators, so that other work can be done in
+        between. The session must not change until they are exhausted."""
         if self.items is None:
             raise ValueError("only a session with whole=True keeps its turns and its conversation")
         return {
@@ -216,7 +231,7 @@ class Session:
         """Words or speech: a room that was finished is in use again."""
         self.spoke = True
         if self.session is None:
-            self.ended = False
+            self.ended_by = None
         if event["type"] == "user_speech_started":
             self.user_speaking = True
 
@@ -246,8 +261,7 @@ class Session:
         self.counts["events_dropped"] += int(count or 0)
 
     def _usage(self, event: Event) -> None:
-        models = event.get("model_usage")
-        self.usage = models if isinstance(models, list) else []
+        self.turns.spending.report(event.get("model_usage"))
 
     def _recorded(self, event: Event) -> None:
         self.recording = {key: event[key] for key in ("duration", "channels", "started", "url") if key in event}
@@ -278,7 +292,7 @@ class Session:
             self._reset()
         if not self.opened:
             self.opened, self.started_at = True, stamp(event) or self.started_at
-        self.ended, self.ended_at, self.reason = False, None, None
+        self.ended_by = self.ended_at = self.reason = None
         self.process = None
         self.agent = name(event, "agent") or self.agent
         self.version = name(event, "version") or self.version
@@ -291,24 +305,29 @@ class Session:
     def _ended(self, event: Event) -> None:
         self.settle()
         self._reset()
-        self.ended, self.ended_at = True, stamp(event)
+        self.ended_by = self.ended_by or self.last
+        self.ended_at = stamp(event)
         self.reason = name(event, "reason")
 
-    def room_finished(self, event: Event) -> None:
-        """LiveKit closed the room: all of its sessions are over."""
-        self.settle()
-        if not self.ended:
-            self.ended, self.ended_at, self.reason = True, stamp(event), "room_finished"
+    def _room_finished(self, event: Event) -> None:
+        self.room_finished(event, self.last)
+
+    def room_finished(self, event: Event, offset: int) -> None:
+        """LiveKit closed the room, with the event at `offset`: all of its sessions are over."""
+        self._lost(event, offset, "room_finished")
 
     def _ready(self, event: Event) -> None:
         self.process = name(event, "agent_id") or self.process
 
-    def process_exited(self, event: Event) -> None:
-        """The agent's process is gone, and with it everything that was going on."""
-        self.settle()
+    def process_exited(self, event: Event, offset: int) -> None:
+        """The agent's process is gone, and with it everything that was going on. `offset`: of that event."""
         self.process = None
+        self._lost(event, offset, "agent_process_exited")
+
+    def _lost(self, event: Event, offset: int, reason: str) -> None:
+        self.settle()
         if not self.ended:
-            self.ended, self.ended_at, self.reason = True, stamp(event), "agent_process_exited"
+            self.ended_by, self.ended_at, self.reason = offset, stamp(event), reason
 
 
 COUNTS = (
@@ -344,5 +363,5 @@ _HANDLERS: dict[str, Callable[[Session, Event], None]] = {
     "annotation": Session._annotated,
     "session_started": Session._started,
     "session_ended": Session._ended,
-    "livekit_room_finished": Session.room_finished,
+    "livekit_room_finished": Session._room_finished,
 }

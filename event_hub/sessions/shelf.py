@@ -31,6 +31,10 @@ class Shelf(Protocol):
 
     def of_job(self, job: str) -> Sequence[int]: ...
 
+    def ended_by(self, offset: int) -> Sequence[int]:
+        """The sessions that the event at this offset ended."""
+        ...
+
     def awake_in(self, room: str) -> Sequence[int]:
         """The sessions that end when LiveKit closes the room."""
         ...

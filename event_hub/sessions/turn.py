@@ -13,6 +13,11 @@ from .utterance import AgentUtterance, Stretch, UserUtterance
 STRETCHES = 16
 """Stretches of speech that are kept of one turn: the first, and the newest."""
 
+Key = tuple[str, str, str]
+"""What usage is of: type, provider and model."""
+Figures = dict[str, float]
+"""Amounts under the names of LiveKit's usage."""
+
 
 class AgentReply:
     """One utterance of the agent, as part of a turn."""
@@ -43,7 +48,7 @@ class Turn:
 
     __slots__ = (
         "errors", "failed_at", "figures", "finals", "left_out", "number", "participant", "reacted", "replies", "response",
-        "since", "speaker_id", "stretches", "tools", "typed", "typed_at", "words",
+        "since", "speaker_id", "stretches", "tools", "typed", "typed_at", "usage", "words",
     )  # fmt: skip
 
     def __init__(self, number: int, since: float | None) -> None:
@@ -70,6 +75,8 @@ class Turn:
         self.failed_at: float | None = None
         """When the newest error came."""
         self.response: float | None = None
+        self.usage: dict[Key, Figures] = {}
+        """What its replies used."""
 
     @property
     def heard(self) -> bool:
@@ -97,6 +104,17 @@ class Turn:
             del self.stretches[1]
         return True
 
+    def is_ahead_of(self, utterance: UserUtterance) -> bool:
+        """The agent has only written ahead so far, while the user goes on with the same speech."""
+        same = utterance.stretch is not None and utterance.stretch in self.stretches
+        return same and self.first_answer is None
+
+    def take_error_of(self, before: Turn) -> None:
+        """The newest error of the turn before answered this one: LiveKit reports a typed message after it."""
+        before.errors -= 1
+        self.errors, self.failed_at, self.reacted = 1, before.failed_at, True
+        before.failed_at = None
+
     def answer(self, reply: AgentReply, limit: int) -> None:
         """Add a reply; beyond `limit`, the oldest one after the first is left out."""
         self.replies.append(reply)
@@ -118,7 +136,7 @@ class Turn:
         """About how many characters it takes as JSON."""
         said = sum(len(words) + len(utterance.name or "") + 10 for utterance, words in self.words.values())
         answered = sum(len(reply.text) + len(reply.utterance.name or "") for reply in self.replies)
-        return said + answered + sum(map(weight, self.tools)) + 500
+        return said + answered + sum(map(weight, self.tools)) + 200 * len(self.usage) + 500
 
     # -- how long it took ----------------------------------------------------------------------------------------------
 
@@ -208,6 +226,7 @@ class Turn:
             or None,
             errors=self.errors or None,
             left_out=self.left_out or None,
+            usage=[as_usage(key, figures) for key, figures in self.usage.items()] or None,
             latency=self.latency(),
         )
 
@@ -229,6 +248,17 @@ class Turn:
                 yield "…"
             if reply.text and reply.utterance.heard:
                 yield reply.text
+
+
+def as_usage(key: Key, figures: Figures) -> dict[str, Any]:
+    """Figures in the form of LiveKit's usage."""
+    about = zip(("type", "provider", "model"), key, strict=True)
+    return {**{field: text for field, text in about if text}, **dict(rounded(figures))}
+
+
+def rounded(figures: Figures) -> Iterator[tuple[str, float]]:
+    """The figures that are not 0; seconds to a millisecond."""
+    return ((field, round(value, 3) if type(value) is float else value) for field, value in figures.items() if value)
 
 
 def _known(**fields: Any) -> dict[str, Any]:

@@ -12,8 +12,9 @@ from typing import Any
 
 from .bounded_list import BoundedList, weight
 from .fields import Event, between, latency_seconds, name, seconds, stamp, text
-from .latency import FIGURES, RESPONSE, Samples
+from .latency import RESPONSE, SAMPLED, Samples
 from .turn import AgentReply, Turn
+from .usage import Spending
 from .utterance import REMEMBERED, AgentUtterance, Resolution, Settled, UserUtterance, remember
 from .utterances import Utterances
 from .waits import Waits
@@ -43,6 +44,7 @@ class Turns:
         self._kept: BoundedList[Turn] = BoundedList(keep, Turn.weight)
         self._keep = keep
         self._listed = LISTED if keep else 8
+        self.spending = Spending(turns=keep > 0)
         self.reset()
 
     def reset(self) -> None:
@@ -76,6 +78,7 @@ class Turns:
                 self._user_said(event, resolved, resolved.utterance)
             elif isinstance(resolved.utterance, AgentUtterance):
                 _AGENT[event["type"]](self, event, resolved.utterance)
+                self._join(event, self._replies.get(resolved.utterance.number))
         else:
             handler = _OTHERS.get(event["type"])
             if handler is not None:
@@ -142,24 +145,16 @@ class Turns:
         # Words may come late, after the answer to them has begun: then it is known when they were spoken.
         late = bool(turn.stretches) and not turn.heard and not self._fresh
         begins = (
-            (turn.replies and not late and not self._ahead(turn, utterance))
+            (turn.replies and not late and not turn.is_ahead_of(utterance))
             or (turn.heard and turn.reacted)
             or (typed and (turn.words or turn.tools))
         )
         if begins:
             before, turn = turn, self._begin(event)
             if utterance.began is not None and before.failed_at is not None and before.failed_at >= utterance.began:
-                # LiveKit reports a typed message after the error that answered it.
-                before.errors -= 1
-                turn.errors, turn.failed_at, turn.reacted = 1, before.failed_at, True
-                before.failed_at = None
+                turn.take_error_of(before)
         self._fresh = False
         return turn
-
-    def _ahead(self, turn: Turn, utterance: UserUtterance) -> bool:
-        """The agent has only written ahead so far, while the user goes on with the same speech."""
-        same = utterance.stretch is not None and utterance.stretch in turn.stretches
-        return same and turn.first_answer is None
 
     # -- the agent -----------------------------------------------------------------------------------------------------
 
@@ -297,6 +292,7 @@ class Turns:
         self.touched = turn.number
         tool = {"call_id": call, "name": name(event, "name"), "began": stamp(event), "duration": None, "is_error": None}
         turn.use(tool, self._listed)
+        self._join(event, (turn, tool))
         self._react()
         if call is not None:
             remember(self._calls, call, (turn, tool))
@@ -309,10 +305,9 @@ class Turns:
         turn, tool = found
         self.touched = turn.number
         given = seconds(event.get("duration"))
-        tool["duration"] = between(tool["began"], stamp(event)) if given is None else given
-        if tool["duration"] is not None:
-            self._samples.note("tools", tool["duration"], stamp(event))
+        lasted = tool["duration"] = between(tool["began"], stamp(event)) if given is None else given
         tool["is_error"] = event.get("is_error") is True
+        self._samples.note("tools", lasted, stamp(event))
 
     def _metrics(self, event: Event) -> None:
         """Take latencies, which may come in several events, after later turns have begun, or before what they measure."""
@@ -320,7 +315,7 @@ class Turns:
         utterance = self._utterances.find(label) if label is not None else None
         turn, reply = self._about(event, label, utterance.number if utterance is not None else 0)
         unsaid = reply is not None and reply.utterance.unsaid
-        for figure in _SAMPLED:
+        for figure in SAMPLED:
             value = latency_seconds(event.get(figure))
             if value is None or (unsaid and figure == "e2e_latency"):
                 continue
@@ -332,7 +327,8 @@ class Turns:
             newest = next(reversed(turn.words), None)
             if utterance is None or utterance.number == newest:
                 self._react()  # the user's message is committed
-        figures = {key: event[key] for key in _FIGURES if key in event}
+        self._join(event, (turn, reply))
+        figures = {key: event[key] for key in SAMPLED if key in event}
         if not self._keep or not figures:
             return
         if reply is not None:
@@ -361,6 +357,14 @@ class Turns:
         if event.get("source") not in ("stt", "vad"):
             self._react()
 
+    def _used(self, event: Event) -> None:
+        self._kept.grew(self.spending.use(event, self._now if self._now is not None and self._now.heard else None))
+
+    def _join(self, event: Event, found: tuple[Turn | None, object] | None) -> None:
+        """What a reply was made of belongs to its turn."""
+        if self._keep and found is not None and found[0] is not None:
+            self._kept.grew(self.spending.join(event, found[0]))
+
     def _begin(self, event: Event) -> Turn:
         self.count += 1
         turn = self._now = Turn(self.count, stamp(event))
@@ -377,8 +381,6 @@ class Turns:
         return words[:TEXT]
 
 
-_SAMPLED = tuple(figure for figure in FIGURES if figure != RESPONSE)
-_FIGURES = frozenset(_SAMPLED)
 _AGENT: dict[str, Callable[[Turns, Event, AgentUtterance], None]] = {
     "transcript": Turns._said,
     "agent_text_delta": Turns._delta,
@@ -396,5 +398,6 @@ _OTHERS: dict[str, Callable[[Turns, Event], None]] = {
     "tool_call_started": Turns._tool_started,
     "tool_call_finished": Turns._tool_finished,
     "turn_metrics": Turns._metrics,
+    "metrics_collected": Turns._used,
     "agent_error": Turns._error,
 }

@@ -309,11 +309,24 @@ def hub_turns(record: Record, seen: Seen) -> Pair:
     return turns, len([turn for turn in seen.document["turns"] if turn.get("user")])
 
 
+def hub_usage(record: Record, seen: Seen) -> Pair:
+    """Tokens and characters of all requests: the usage of the turns and what belongs to none are the whole."""
+    theirs = hub_sums(metrics.model_dump() for metrics in record.metrics)
+    turns = [used for turn in seen.document["turns"] for used in turn.get("usage", ())]
+    return theirs, hub_sums([*turns, *seen.document["unassigned"]["usage"]])
+
+
+def hub_sums(parts: Iterable[Event]) -> list[int]:
+    names = ("prompt_tokens", "input_tokens"), ("completion_tokens", "output_tokens"), ("characters_count",)
+    found = [[part[name] for name in of if part.get(name)] for part in parts for of in names]
+    return [sum(map(sum, found[kind :: len(names)])) for kind in range(len(names))]
+
+
 FIELDS: dict[str, Callable[[Record, Seen], Pair]] = {
     function.__name__: function
     for function in (
         agent_messages, user_messages, order, nothing_open, tools, states, latencies, requests, usage, handoffs, config,
-        speeches, unrecognised, end, hub_status, hub_tools, hub_conversation, hub_turns,
+        speeches, unrecognised, end, hub_status, hub_tools, hub_conversation, hub_turns, hub_usage,
     )
 }  # fmt: skip
 

@@ -39,6 +39,15 @@ def test_the_hub_has_what_livekit_has(hub: HubProcess, publisher: Publisher, nam
         assert record.messages("user", "assistant"), "nothing was said"
 
 
+@pytest.mark.parametrize("name", ["realtime", "silent_tools", "tools_that_fail", "updates", "tasks", "queued_replies"])
+def test_what_a_turn_used_is_known(hub: HubProcess, publisher: Publisher, name: str) -> None:
+    """Only speech recognition belongs to no turn; requests whose only result is a silent tool call do."""
+    for record in perform(name, hub, publisher).records:
+        document = Seen.of(hub, record.attachment.session).document
+        assert sum(len(turn.get("usage", ())) for turn in document["turns"]) > 0
+        assert {used["type"] for used in document["unassigned"]["usage"]} <= {"stt_usage"}
+
+
 def test_a_reply_that_was_never_heard_is_unsaid(hub: HubProcess, publisher: Publisher) -> None:
     (record,) = perform("interruptions", hub, publisher).records
     seen = Seen.of(hub, record.attachment.session)

@@ -14,6 +14,7 @@ from event_hub.server.recordings.joining import LOST, WAIT, Found, Joining
 from event_hub.server.recordings.store import Store
 from event_hub.sessions import Sessions
 
+from ..unit.streams import whole
 from .uploads import CALL, JOB, REQUESTS
 
 CHAT = report.chat_items((CALL / "chat_history.json").read_bytes())
@@ -105,6 +106,34 @@ def test_the_told_session_adds_up(hub: Hub) -> None:
     assert summary["duration"] == pytest.approx(23.69, abs=0.05)
     between = [event["timestamp"] for event in hub.events if event.get("told")]
     assert between == sorted(between)
+
+
+def test_the_requests_of_a_told_session_belong_to_its_turns(hub: Hub) -> None:
+    """Speech recognition listens all the time, and belongs to none."""
+    hub.take_spans()
+    hub.take_recording()
+    hub.step(WAIT)
+    session = hub.sessions.of_job(JOB)
+    assert session is not None
+    document = whole(hub.events, session).document()
+    models = [{used["type"]: used for used in turn.get("usage", ())} for turn in document["turns"]]
+    tokens = [
+        (llm.get("input_tokens"), llm.get("output_tokens")) for llm in (turn.get("llm_usage", {}) for turn in models)
+    ]
+    assert tokens == [(None, None), (80, 12), (70, 79), (90, 4)]
+    assert [turn["tts_usage"]["characters_count"] for turn in models] == [32, 63, 385, 18]
+    (unassigned,) = document["unassigned"]["usage"]
+    assert (unassigned["type"], unassigned["audio_duration"]) == ("stt_usage", pytest.approx(5.984, abs=0.001))
+
+
+def test_without_a_recording_the_requests_belong_to_turns_too(hub: Hub) -> None:
+    hub.take_spans()
+    hub.step(LOST)
+    session = hub.sessions.of_job(JOB)
+    assert session is not None
+    document = whole(hub.events, session).document()
+    assert sum(used.get("input_tokens", 0) for turn in document["turns"] for used in turn.get("usage", ())) == 240
+    assert document["unassigned"] == {"usage": []}
 
 
 def test_a_session_of_attach_is_joined_at_once_and_not_told(hub: Hub) -> None:

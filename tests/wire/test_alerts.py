@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 import requests
 
 from ..hubs import HubProcess, until
@@ -101,7 +104,8 @@ def test_sessions_and_rooms_have_a_cost(hub_factory: Make, tmp_path: Path) -> No
     """Issue 18: a price file gives the cost of a session and a room; without one there is none."""
     prices = tmp_path / "prices.json"
     prices.write_text('{"models": {"m": {"input": 2, "output": 10}}}')
-    usage = [{"model": "m", "input_tokens": 500_000, "output_tokens": 100_000}, {"model": "free", "input_tokens": 5}]
+    llm = {"type": "llm_usage", "model": "m", "input_tokens": 500_000, "output_tokens": 100_000}
+    usage = [llm, {"type": "llm_usage", "model": "free", "input_tokens": 5}]
     events = [
         {"type": "usage_updated", "session": session, "room": "demo", "model_usage": usage} for session in ("s1", "s2")
     ]
@@ -111,6 +115,51 @@ def test_sessions_and_rooms_have_a_cost(hub_factory: Make, tmp_path: Path) -> No
     assert hub.get("/api/sessions/s1")["cost"] == cost
     assert [session["cost"] for session in hub.get("/api/sessions")["sessions"]] == [cost, cost]
     assert hub.get("/api/rooms")["rooms"][0]["cost"] == {**cost, "amount": 4.0}
+    metrics = {"type": "llm_metrics", "speech_id": "sp1", "prompt_tokens": 100_000, "metadata": {"model_name": "m"}}
+    about = {"session": "s1", "room": "demo"}
+    spoken = [
+        {"type": "transcript", "role": "agent", "text": "Hi.", "utterance": "a1", "speech_id": "sp1", **about},
+        {"type": "metrics_collected", "metrics": metrics, **about},
+    ]
+    hub.publish(spoken)
+    found = hub.get("/api/sessions/s1")
+    assert found["turns"][0]["cost"] == {"amount": 0.2, "currency": "USD", "unpriced": []}
+    assert found["unassigned"]["cost"] == {**cost, "amount": 1.8}
+    assert found["cost"] == cost
     plain = hub_factory().start()
-    plain.publish(events)
-    assert "cost" not in plain.get("/api/sessions/s1")
+    plain.publish([*events, *spoken])
+    session = plain.get("/api/sessions/s1")
+    assert not {"cost"} & {*session, *session["unassigned"], *session["turns"][0]}
+    assert session["turns"][0]["usage"] == [{"type": "llm_usage", "model": "m", "input_tokens": 100_000}]
+
+
+@pytest.mark.parametrize("server", ["gunicorn", "gevent"])
+def test_prices_are_read_again_on_sighup(hub_factory: Make, tmp_path: Path, server: str) -> None:
+    """Without a restart, and a wrong file changes nothing."""
+    prices = tmp_path / "prices.json"
+    prices.write_text('{"models": {"m": {"input": 2}}}')
+    hub = hub_factory(server=server, HUB_PRICES=str(prices)).start()
+    metrics = {"type": "llm_metrics", "speech_id": "sp1", "prompt_tokens": 1_000_000, "metadata": {"model_name": "m"}}
+    about = {"session": "s1", "room": "demo"}
+    hub.publish(
+        [
+            {"type": "transcript", "role": "agent", "text": "Hi.", "utterance": "a1", "speech_id": "sp1", **about},
+            {"type": "metrics_collected", "metrics": metrics, **about},
+        ]
+    )
+
+    def amounts() -> tuple[float, float]:
+        session = hub.get("/api/sessions/s1")
+        return session["cost"]["amount"], session["turns"][0]["cost"]["amount"]
+
+    assert amounts() == (2, 2)
+    assert hub.process is not None
+    prices.write_text('{"models": {"m": {"inputs": 3}, "n": {}}}')
+    os.kill(hub.process.pid, signal.SIGHUP)
+    until(lambda: "the prices are not changed" in hub.output(), "the log to say that the file is wrong")
+    assert "inputs is no unit" in hub.output()
+    assert "n has no prices" in hub.output()
+    assert amounts() == (2, 2)
+    prices.write_text('{"models": {"m": {"input": 3}}}')
+    os.kill(hub.process.pid, signal.SIGHUP)
+    until(lambda: amounts() == (3, 3), "the new prices")

@@ -16,16 +16,21 @@ from event_hub.server.forward.targets import parse
 from event_hub.server.settings import Settings, SettingsError
 
 from ..hubs import HubProcess, until
+from ..ports import free_port
 from ..recordings.test_uploads import ATTACHED, EVENTS
 
 Make = Callable[..., HubProcess]
 
 
 class MisbehavingCollector:
-    """Answers with `answers`, one after the other, then with 200, and keeps what it got."""
+    """Answers with `answers`, one after the other, then with 200, and keeps what it got. 0: it closes the connection instead.
+    It answers once `open` is set. `key`: the only Authorization that it accepts."""
 
-    def __init__(self, answers: list[int]) -> None:
+    def __init__(self, answers: list[int], port: int = 0) -> None:
         self.answers = list(answers)
+        self.open = threading.Event()
+        self.open.set()
+        self.key: str | None = None
         self.traces: list[ExportTraceServiceRequest] = []
         self.metrics: list[ExportMetricsServiceRequest] = []
         self.headers: list[dict[str, str]] = []
@@ -37,21 +42,27 @@ class MisbehavingCollector:
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 status = collector.answers.pop(0) if collector.answers else 200
+                if collector.key not in (None, self.headers["Authorization"]):
+                    status = 401
                 collector.headers.append(dict(self.headers))
+                collector.open.wait(60)
+                if not status:
+                    self.close_connection = True
+                    return
                 if status == 200 and self.path == "/v1/traces":
                     collector.traces.append(ExportTraceServiceRequest.FromString(body))
                 elif status == 200:
                     collector.metrics.append(ExportMetricsServiceRequest.FromString(body))
                 self.send_response(status)
                 self.send_header("Content-Length", "0")
-                if status == 503:
-                    self.send_header("Retry-After", "1")
+                if status in (401, 503):
+                    self.send_header("Retry-After", "1" if status == 503 else "0")
                 self.end_headers()
 
             def log_message(self, *_: Any) -> None:
                 pass
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
         self.url = f"otlp+http://127.0.0.1:{self.server.server_port}"
 
     @property
@@ -66,8 +77,8 @@ class MisbehavingCollector:
 
 
 @contextmanager
-def collecting(*answers: int) -> Iterator[MisbehavingCollector]:
-    collector = MisbehavingCollector(list(answers))
+def collecting(*answers: int, port: int = 0) -> Iterator[MisbehavingCollector]:
+    collector = MisbehavingCollector(list(answers), port)
     thread = threading.Thread(target=collector.server.serve_forever, daemon=True)
     thread.start()
     try:
@@ -176,6 +187,102 @@ def test_another_hub_receives_it(hub_factory: Make) -> None:
             db.close()
 
     until(lambda: count() > 10, "the spans")
+
+
+def sessions_of(collector: MisbehavingCollector) -> list[str]:
+    """The sessions that it has, by name, in order."""
+    ids = [attributes(span).get("gen_ai.conversation.id") for span in collector.spans if not span.parent_span_id]
+    return [id for id in ids if id is not None]
+
+
+def of_session(name: str, *more: str, room: str = "call-1", process: str | None = None) -> list[dict[str, Any]]:
+    about = {"session": name, "room": room}
+    ready = [{"type": "agent_ready", "agent_id": process, **about}] if process else []
+    return [{"type": "session_started", **about}, *ready, *({"type": kind, **about} for kind in more)]
+
+
+def test_a_session_that_ended_with_its_process_or_its_room_is_sent(hub_factory: Make) -> None:
+    """Once: the report that comes after all does not repeat it."""
+    with collecting(200, 200, 503) as collector:
+        hub = hub_factory(HUB_FORWARD=f"{collector.url}#room=call-*").start()
+        for name, room in (("p1", "call-1"), ("p2", "call-2"), ("elsewhere", "other"), ("other process", "call-3")):
+            hub.publish(of_session(name, room=room, process="ag_1" if name != "other process" else "ag_2"))
+        hub.publish([{"type": "agent_process_exited", "agent": "ag_1", "code": -9, "reason": "killed"}])
+        until(lambda: sorted(sessions_of(collector)) == ["p1", "p2"], "the sessions of the process")
+        hub.publish([{"type": "session_ended", "session": "p1", "room": "call-1"}])
+        hub.publish(of_session("orderly", "session_ended", room="call-4"))
+        until(lambda: "orderly" in sessions_of(collector), "one that ended in order")
+        hub.publish(of_session("r1", room="call-4"))
+        hub.publish(
+            [{"type": "livekit_room_finished", "room": "call-4"}, {"type": "livekit_room_finished", "room": "none"}]
+        )
+        until(lambda: hub.get("/api/health")["forwards"][0]["lag"] == 0, "all was looked at")
+        assert sorted(sessions_of(collector)) == ["orderly", "p1", "p2", "r1"]
+        assert hub.get("/api/health")["forwards"][0]["filter"]["room"] == ["call-*"]
+
+
+def test_a_retry_repeats_no_session_that_was_accepted(hub_factory: Make) -> None:
+    """One event can end many."""
+    names = [f"s{number}" for number in range(4)]
+    with collecting(200, 200, 200, 503, 200, 0) as collector:
+        hub = hub_factory(HUB_FORWARD=collector.url).start()
+        for name in names:
+            metrics = {"type": "turn_metrics", "session": name, "room": "call-1", "role": "agent", "e2e_latency": 0.5}
+            hub.publish([*of_session(name, process="ag_1"), {**metrics, "utterance": "a"}])
+            said = {"type": "transcript", "role": "agent", "text": "Hi.", "utterance": "a"}
+            hub.publish([{**said, "session": name, "room": "call-1"}, {**metrics, "utterance": "a"}])
+        hub.publish([{"type": "agent_process_exited", "agent": "ag_1", "code": -9, "reason": "killed"}])
+        until(lambda: hub.get("/api/health")["forwards"][0]["lag"] == 0, "all is forwarded")
+        assert sorted(sessions_of(collector)) == names
+        assert len(collector.metrics) == len(names)
+
+
+def test_a_wrong_credential_stops_the_target_and_loses_nothing(hub_factory: Make) -> None:
+    """The next hub, with the right one, sends what is missing."""
+    with collecting() as collector:
+        collector.key = "Bearer right"
+        hub = hub_factory(HUB_FORWARD=f"{collector.url}#header=Authorization:Bearer%20wrong")
+        hub.environ |= {"HUB_HISTORY": f"sqlite:///{hub.folder}/h.db", "HUB_FORWARD_STATE": str(hub.folder / "forward")}
+        hub.start()
+        hub.publish(EVENTS)
+        until(lambda: hub.get("/api/health")["forwards"][0]["state"] == "stopped", "it to give up")
+        assert "it answers 401" in hub.get("/api/health")["forwards"][0]["error"]
+        assert "Bearer" not in hub.output()
+        refused = len(collector.headers)
+        hub.publish(of_session("next", "session_ended"))
+        assert collector.traces == []
+        hub.stop()
+        assert len(collector.headers) == refused
+        hub.environ["HUB_FORWARD"] = f"{collector.url}#header=Authorization:Bearer%20right"
+        hub.start()
+        until(lambda: sessions_of(collector) == [ATTACHED, "next"], "both sessions")
+
+
+def test_a_slow_collector_delays_no_subscriber(hub_factory: Make) -> None:
+    """While it keeps the hub waiting, events are published and read, and it gets the rest in order."""
+    with collecting() as collector:
+        hub = hub_factory(HUB_FORWARD=collector.url).start()
+        collector.open.clear()
+        hub.publish(of_session("first", "session_ended"))
+        until(lambda: collector.headers, "the request that is not answered")
+        with hub.stream() as stream:
+            stream.until("stream_opened")
+            hub.publish(of_session("second", "session_ended"))
+            assert stream.until("session_ended")["session"] == "second"
+        assert hub.get("/api/sessions/second")["status"] == "ended"
+        assert len(collector.headers) == 1
+        collector.open.set()
+        until(lambda: sessions_of(collector) == ["first", "second"], "both sessions, in order")
+
+
+def test_a_collector_that_is_closed_gets_it_when_it_is_back(hub_factory: Make) -> None:
+    port = free_port()
+    hub = hub_factory(HUB_FORWARD=f"otlp+http://127.0.0.1:{port}").start()
+    hub.publish(of_session("s1", "session_ended"))
+    until(lambda: hub.get("/api/health")["forwards"][0]["state"] == "retrying", "it to be refused")
+    with collecting(0, port=port) as collector:  # back, but it hangs up at first
+        until(lambda: sessions_of(collector) == ["s1"], "the session")
+        until(lambda: hub.get("/api/health")["forwards"][0]["state"] == "ok", "the hub to notice")
 
 
 def test_a_retry_repeats_no_histogram_of_another_session(hub_factory: Make) -> None:

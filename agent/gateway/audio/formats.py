@@ -15,9 +15,12 @@ WAV_HEADER = 44
 _STEM = r"streamed_audio_(?P<session>[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})_\d{1,12}"
 _FINISHED = re.compile(_STEM + r"\.(wav|webm|ogg|mp4|bin)")
 _UNFINISHED = re.compile(_STEM + r"\.(wav|raw)\.part")
+_UNSENT = re.compile(_STEM + r"\.unsent")
 PCM_PART, RAW_PART, CONVERTED = ".wav.part", ".raw.part", ".wav.new"
 """How the names of unfinished files end: a WAV file whose header does not know its length yet, a container as it was
 received, and the WAV file that is being made of it."""
+UNSENT, ENCODED = ".unsent", ".ogg.new"
+"""How the names of these end: the note that the hub has yet to get a recording, and what it gets."""
 
 
 def container_of(data: bytes) -> Container | None:
@@ -49,9 +52,14 @@ def is_unfinished(name: str) -> bool:
     return _UNFINISHED.fullmatch(name) is not None
 
 
+def is_note(name: str) -> bool:
+    """Whether this is the name of a note that the hub has yet to get a recording."""
+    return _UNSENT.fullmatch(name) is not None
+
+
 def session_of(name: str) -> str:
-    """The session's id in the name of a recording, finished or not. Raises ValueError."""
-    match = _FINISHED.fullmatch(name) or _UNFINISHED.fullmatch(name)
+    """The session's id in the name of a recording, finished or not, or of its note. Raises ValueError."""
+    match = _FINISHED.fullmatch(name) or _UNFINISHED.fullmatch(name) or _UNSENT.fullmatch(name)
     if match is None:
         raise ValueError(name)
     return match["session"]

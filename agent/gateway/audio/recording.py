@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
+import time
 from typing import TYPE_CHECKING
 
 from event_hub.websocket_protocols.audio import (
@@ -20,8 +21,8 @@ from event_hub.websocket_protocols.detect import COMMANDS, RECORD
 from ..connection import Connection, Gone
 from ..frames import FrameError, decode
 from .audio_file import RecordingFile
-from .session_id import session_id_of
-from .uploads import Saved, Uploads, UploadsFull, uploads_of
+from .session_id import asked_session_id
+from .uploads import Saved, Uploads, UploadsFull, hub_copies_of, uploads_of
 
 if TYPE_CHECKING:
     from ..reporting import ReportedSession
@@ -33,8 +34,9 @@ logger = logging.getLogger("agent.gateway")
 async def record(connection: Connection, gateway: Gateway) -> None:
     """Serve one client. A recording in progress is saved when the client leaves and when the gateway stops."""
     uploads = uploads_of(gateway)
-    reported = gateway.report(session=session_id_of(connection), participant="user", mode="recording")
-    recorder = _Recorder(connection, uploads, gateway.settings.recording_size, reported)
+    asked = asked_session_id(connection)
+    common = gateway.report(session=asked, participant="user", mode="recording") if asked is not None else None
+    recorder = _Recorder(connection, uploads, gateway, common)
     try:
         async for frame in connection.frames():
             try:
@@ -50,7 +52,8 @@ async def record(connection: Connection, gateway: Gateway) -> None:
         raise
     finally:
         recorder.abandon()
-        reported.ended("disconnected")
+        if common is not None:
+            common.ended("disconnected")
 
 
 def _decode(text: str) -> Frame:
@@ -59,10 +62,19 @@ def _decode(text: str) -> Frame:
 
 
 class _Recorder:
-    """One client's recordings, one at a time."""
+    """One client's recordings, one at a time. Each is a session of its own on the hub, which plays it."""
 
-    def __init__(self, connection: Connection, uploads: Uploads, limit: int, reported: ReportedSession) -> None:
-        self._connection, self._uploads, self._limit, self._reported = connection, uploads, limit, reported
+    def __init__(
+        self, connection: Connection, uploads: Uploads, gateway: Gateway, common: ReportedSession | None
+    ) -> None:
+        """`common`: the session that the client named, which is told of its recordings too."""
+        self._connection, self._uploads, self._gateway, self._common = connection, uploads, gateway, common
+        self._limit = gateway.settings.recording_size
+        self._copies = hub_copies_of(gateway)
+        self._own: ReportedSession | None = None
+        """The session of the recording in progress."""
+        self._started: float | None = None
+        """When its first sample arrived."""
         self._file: RecordingFile | None = None
         self._stray = False
         """Whether the client was told that audio outside of a recording is ignored."""
@@ -85,6 +97,9 @@ class _Recorder:
                     "not_recording", "Audio outside of a recording is ignored: send START_RECORDING first."
                 )
             return
+        if self._started is None and self._own is not None:
+            self._started = time.time()
+            self._own.started()
         refusal: FrameError | None = None
         if self._file.size + len(data) > self._limit:
             refusal = FrameError(
@@ -106,6 +121,7 @@ class _Recorder:
     async def finish(self) -> None:
         """Save the recording in progress, if there is one, and tell the client and the hub. Raises Gone."""
         file, self._file, self._stray = self._file, None, False
+        started, self._started = self._started, None
         if file is None:
             return
         try:
@@ -114,24 +130,43 @@ class _Recorder:
             refusal = _disk_error(
                 error, "The recording cannot be completed; the next start of the gateway tries again."
             )
-            self._reported.error(refusal.sentence, "gateway")
+            for session in self._sessions():
+                session.error(refusal.sentence, "gateway")
+            self._end("error")
             with contextlib.suppress(Gone):
                 await self._connection.error(refusal.code, refusal.sentence)
             return
         if saved is None:
+            self._end("empty")
             await self._send(RecordingEmpty(message="No audio was received, so no file was written."))
         else:
             frame = _saved_frame(saved)
             fields = frame.fields()
             del fields["type"]
-            self._reported.custom("recording_saved", recording=fields.pop("session_id"), **fields)
-            await self._send(frame)
+            recording = fields.pop("session_id")
+            for session in self._sessions():
+                session.custom("recording_saved", recording=recording, **fields)
+            self._end("saved")
+            try:
+                await self._send(frame)
+            finally:
+                if self._copies is not None:
+                    await self._copies.want(saved.path, started)
 
     def abandon(self) -> None:
         """Leave an unsaved recording to the next start of the gateway, which did not wait for it."""
         if self._file is not None:
             self._uploads.abandon(self._file)
             self._file = None
+        self._end("gateway_stopped")
+
+    def _sessions(self) -> list[ReportedSession]:
+        return [session for session in (self._own, self._common) if session is not None]
+
+    def _end(self, reason: str) -> None:
+        own, self._own = self._own, None
+        if own is not None:
+            own.ended(reason)
 
     async def _begin(self, frame: StartRecording) -> None:
         if self._file is not None:
@@ -143,7 +178,9 @@ class _Recorder:
         except OSError as error:
             raise _disk_error(error, "Nothing is recorded.") from None
         self._stray = False
-        self._reported.started()
+        self._own = self._gateway.report(session=session, participant="user", mode="recording", job=session)
+        if self._common is not None:
+            self._common.started()
         await self._send(RecordingStarted(session_id=session))
 
     async def _send(self, frame: Frame) -> None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 from . import convert, formats
 from .audio_file import LONGEST_WAV, LeftOver, RecordingFile, duration_of, remove_converted
 from .convert import Outcome
+from .hub_copies import HubCopies
 
 if TYPE_CHECKING:
     from ..server import Gateway
@@ -173,9 +174,15 @@ class Uploads:
 
 
 def prepare(gateway: Gateway) -> None:
-    """Begin to save what a killed gateway left. Called when the gateway starts."""
+    """Begin to save what a killed gateway left, and to send it to the hub. Called when the gateway starts."""
     uploads = uploads_of(gateway)
-    uploads.recovery = asyncio.create_task(uploads.recover(), name="recover recordings")
+    uploads.recovery = asyncio.create_task(_recover(uploads, hub_copies_of(gateway)), name="recover recordings")
+
+
+async def _recover(uploads: Uploads, copies: HubCopies | None) -> None:
+    for saved in await uploads.recover():
+        if copies is not None:
+            await copies.want(saved.path)
 
 
 def uploads_of(gateway: Gateway) -> Uploads:
@@ -185,6 +192,19 @@ def uploads_of(gateway: Gateway) -> Uploads:
         uploads = gateway.state["uploads"] = Uploads(gateway.settings.uploads, gateway.settings.uploads_size)
         gateway.on_close.append(uploads.aclose)
     return uploads
+
+
+def hub_copies_of(gateway: Gateway) -> HubCopies | None:
+    """What sends this gateway's recordings to its hub; None if HUB_URL names none."""
+    if gateway.publisher is None or not os.environ.get("HUB_URL", "").strip():
+        return None
+    copies: HubCopies | None = gateway.state.get("hub copies")
+    if copies is None:
+        uploads = uploads_of(gateway)
+        copies = HubCopies(uploads.folder, uploads.in_thread, gateway.publisher.url, gateway.settings.room)
+        gateway.state["hub copies"] = copies
+        gateway.on_close.insert(0, copies.aclose)
+    return copies
 
 
 def _with_message(saved: Saved, message: str) -> Saved:

@@ -17,11 +17,12 @@ import msgspec
 from ... import __version__
 from ..cooperate import TimeSlice
 from ..counters import LATENCY_BOUNDS
+from ..real_thread import in_real_thread
 from .checkpoint import FileState
 from .internal_addresses import Internal
 from .session_spans import latencies, spans, trace_id
-from .sink import MOST_BYTES, Batch, DeliveryFailed
-from .targets import Target
+from .sink import MOST_BYTES, Batch, DeliveryFailed, EndedBy
+from .targets import ENDS, Target
 from .webhook import TIMEOUT, CheckedSession, reason_of, retry_after, within
 
 logger = logging.getLogger(__name__)
@@ -29,8 +30,11 @@ logger = logging.getLogger(__name__)
 Document = Mapping[str, Any]
 SCOPE = "livekit-event-hub"
 LATENCY = "livekit.agent.turn.latency"
-_RETRIED = frozenset({401, 403, 429, 502, 503, 504})
-"""What OTLP asks to retry, and a wrong credential, which an operator can correct."""
+_RETRIED = frozenset({429, 502, 503, 504})
+"""What OTLP asks to retry."""
+_DENIED = frozenset({401, 403})
+_DENIALS = 8
+"""Refusals of the credential in a row until the target stops, which takes about a minute: it may be a hiccup."""
 _SESSIONS = 1
 """Sessions in one batch: a retry repeats the whole batch, and a repeated delta histogram would be counted twice."""
 _MOST_ANSWER = 64 << 10
@@ -45,32 +49,45 @@ _decode: Callable[[bytes], dict[str, Any]] = msgspec.json.Decoder().decode
 class Collector:
     """Sends to one collector. A `Sink`."""
 
-    def __init__(
-        self, target: Target, internal: Internal, document_of: Callable[[str | None, str | None], Document | None]
-    ) -> None:
-        """`document_of`: a session by its room and name, as `/api/sessions/<id>` has it; None if there is none."""
+    def __init__(self, target: Target, internal: Internal, ended_by: EndedBy) -> None:
         self._url = target.address.rstrip("/")
         self._headers = dict(target.headers)
-        self._document_of = document_of
+        self._wanted = target.sessions
+        self._ended_by = ended_by
         self._session = CheckedSession(self._url, internal)
         self._shown = target.shown
+        self._batch = ""
+        self._sent: set[tuple[str, str]] = set()
+        """Of the batch in progress, what the collector has accepted, so that a retry does not repeat it."""
+        self._denials = 0
 
     def limits(self) -> tuple[int, int]:
         return _SESSIONS, MOST_BYTES
 
     def send(self, batch: Batch) -> FileState | None:
+        in_real_thread(_load)
+        if batch.id != self._batch:
+            self._batch, self._sent = batch.id, set()
         for item in batch.items:
             event = _decode(item.data)
-            if event.get("type") != "session_ended":
+            if event.get("type") not in ENDS:
                 continue  # the report of a gap
-            document = self._document_of(event.get("room"), event.get("session"))
-            if document is None:  # erased
-                continue
-            for request in trace_requests(document):
-                self._post("/v1/traces", request)
-            if (metrics := metrics_request(document)) is not None:
-                self._post("/v1/metrics", metrics)
+            for document in self._ended_by(event, item.cursor.offset):
+                if self._wanted.matches("", document["room"], document["session"]):
+                    self._send(document)
         return None
+
+    def _send(self, document: Document) -> None:
+        session = document["first"]
+        for number, request in enumerate(trace_requests(document)):
+            self._post_once((session, f"traces {number}"), "/v1/traces", request)
+        if (metrics := metrics_request(document)) is not None:
+            self._post_once((session, "metrics"), "/v1/metrics", metrics)
+
+    def _post_once(self, what: tuple[str, str], path: str, body: bytes) -> None:
+        if what not in self._sent:
+            self._post(path, body)
+            self._sent.add(what)
 
     def close(self) -> None:
         self._session.close()
@@ -97,12 +114,25 @@ class Collector:
         except Exception as error:  # anything that requests, urllib3, ssl or the system can raise
             raise DeliveryFailed(reason_of(error)) from error
         status = response.status_code
+        if status in _DENIED:
+            self._denials += 1
+            text = f"it answers {status}: the header in HUB_FORWARD is missing or wrong"
+            if self._denials < _DENIALS:
+                raise DeliveryFailed(text, wait=retry_after(response.headers.get("Retry-After", "")))
+            raise DeliveryFailed(f"{text}; nothing is sent until the hub restarts, and then what is missing", gone=True)
+        self._denials = 0
         if status in _RETRIED:
             raise DeliveryFailed(f"it answers {status}", wait=retry_after(response.headers.get("Retry-After", "")))
         if not 200 <= status < 300:
             logger.error("forwarding to %s: it answers %d to %s, so a session is left out", self._shown, status, path)
         elif rejected := _rejected(path, answer):
             logger.error("forwarding to %s: it rejected %d of what was sent to %s", self._shown, rejected, path)
+
+
+def _load() -> None:
+    """Import what the requests are made of: it takes a twentieth of a second, and not that of the event loop."""
+    import opentelemetry.proto.collector.metrics.v1.metrics_service_pb2
+    import opentelemetry.proto.collector.trace.v1.trace_service_pb2  # noqa: F401
 
 
 def _rejected(path: str, answer: bytes) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from . import signing
 from .checkpoint import CheckpointFile, CheckpointStore, FileState
 from .follower import Follower
 from .internal_addresses import Internal
-from .sink import Sink
+from .sink import EndedBy, Sink
 from .targets import COLLECTOR, WEBHOOK, Target
 
 if TYPE_CHECKING:
@@ -39,11 +39,11 @@ class Forwarding:
         settings: Settings,
         history: HistoryReader,
         peers: Peers | None = None,
-        document_of: Callable[[str | None, str | None], Mapping[str, Any] | None] = lambda _room, _session: None,
+        ended_by: EndedBy = lambda _event, _offset: (),
     ) -> None:
-        """`peers`: processes that share the history, of which one at a time forwards to each target. `document_of`: a
-        session by its room and name, for collectors."""
-        self._document_of = document_of
+        """`peers`: processes that share the history, of which one at a time forwards to each target. `ended_by`: the
+        sessions that ended with an event, for collectors."""
+        self._ended_by = ended_by
         self._peers = peers
         self.followers: tuple[Follower, ...] = ()
         self._settings = settings
@@ -64,7 +64,7 @@ class Forwarding:
 
                 checkpoint = SharedCheckpoint(self._peers, target.slug, target.shown)
             shared = self._peers is not None
-            make_sink = partial(_make_sink, target, keys, settings.forward_internal, self._document_of)
+            make_sink = partial(_make_sink, target, keys, settings.forward_internal, self._ended_by)
             followers.append(Follower(target, self._history, checkpoint, make_sink, turn, shared=shared))
         for follower in followers:
             follower.open()
@@ -115,7 +115,7 @@ class Forwarding:
 def _facts(follower: Follower) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "target": follower.target.shown,
-        "filter": follower.target.filter.to_json(),
+        "filter": {**follower.target.filter.to_json(), **follower.target.sessions.to_json()},
         "state": follower.state,
         "lag": follower.lag,
         "cursor": follower.cursor,
@@ -131,7 +131,7 @@ def _make_sink(
     target: Target,
     keys: tuple[bytes, ...],
     internal: Internal,
-    document_of: Callable[[str | None, str | None], Mapping[str, Any] | None],
+    ended_by: EndedBy,
     state: FileState | None,
     save: Callable[[FileState], None],
 ) -> Sink:
@@ -142,7 +142,7 @@ def _make_sink(
     if target.kind == COLLECTOR:
         from .collector import Collector
 
-        return Collector(target, internal, document_of)
+        return Collector(target, internal, ended_by)
     from .jsonl import JSONLines
 
     return JSONLines(target, state, save)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from ...sse import Cursor
 from .checkpoint import FileState
 
 MOST_BYTES = 256 << 10
 """Maximum size of the events in one batch; a single larger event is a batch by itself."""
+
+EndedBy = Callable[[Mapping[str, Any], int], Iterable[Mapping[str, Any]]]
+"""(event, its offset) → the sessions that ended with it, as `/api/sessions/<id>` has them."""
 
 
 class Item(NamedTuple):

@@ -16,6 +16,8 @@ from ..filters import BadFilter, Filter
 from ..units import size
 
 WEBHOOK, FILE, COLLECTOR = "webhook", "file", "collector"
+ENDS = ("session_ended", "agent_process_exited", "livekit_room_finished")
+"""Types of events with which a session ends, so that a collector gets it."""
 MOST_EVENTS = 1000
 """Maximum events in one request."""
 
@@ -26,6 +28,7 @@ _OPTIONS = {
     FILE: (*_FILTERS, "since", "rotate", "keep"),
     COLLECTOR: ("room", "session", "since", "header"),
 }
+_ALL = Filter()
 _REPEATED = (*_FILTERS, "header")
 _HEADER = re.compile(r"([A-Za-z0-9!#$%&'*+.^_`|~-]+):\s*([\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?)")
 _SECRET_PART = 16
@@ -53,6 +56,8 @@ class Target:
     """Size in bytes beyond which the file is rotated."""
     keep: int = 10
     """Number of rotated files to keep; 0 keeps all."""
+    sessions: Filter = _ALL
+    """Which sessions a collector gets: the end of a process names none."""
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     """Headers that a collector wants, such as a credential."""
 
@@ -143,8 +148,9 @@ def _with_options(kind: str, address: str, key: str, shown: str, fragment: str) 
         if name not in _REPEATED and len(values) > 1:
             raise ValueError(f"the option {name} is given {len(values)} times")
     try:
-        types = ["session_ended"] if kind == COLLECTOR else given.get("type", ())
-        filter = Filter.of(given.get("room", ()), types, given.get("session", ()))
+        filter = sessions = Filter.of(given.get("room", ()), given.get("type", ()), given.get("session", ()))
+        if kind == COLLECTOR:
+            filter = Filter.of(types=ENDS)
     except BadFilter as error:
         raise ValueError(str(error)) from None
     since = given.get("since", [""])[0]
@@ -160,6 +166,7 @@ def _with_options(kind: str, address: str, key: str, shown: str, fragment: str) 
         batch=_number(given, "batch", 100, 1, MOST_EVENTS),
         rotate=_size(given, "rotate", 100_000_000),
         keep=_number(given, "keep", 10, 0, 1_000_000),
+        sessions=sessions if kind == COLLECTOR else _ALL,
         headers=tuple(_header(text) for text in given.get("header", ())),
     )
 

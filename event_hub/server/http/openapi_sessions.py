@@ -92,6 +92,7 @@ _latency = record(
     unaccounted={**SECONDS, "description": "the rest of the total that no part explains"},
     overlap={**SECONDS, "description": "by how much the parts exceed the total because they overlapped"},
 )  # fmt: skip
+_usage = array({"type": "object"}, "per model, with LiveKit's field names")
 _item = {
     **record("all", kind={"enum": ["said", "unsaid", "tool", "event"]}, at=TIMESTAMP),
     "description": "`said`: text, role, participant, speaker_id, final, and for a reply generating, speaking, interrupted, "
@@ -164,16 +165,20 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         **_summary,
         turns=array(
             record(
-                "began", "user", "agent", "utterances", "tools", "errors", "left_out", "latency",
+                "began", "user", "agent", "utterances", "tools", "errors", "left_out", "usage", "cost", "latency",
                 number=COUNT, began=TIMESTAMP, user=_said, agent=_said, utterances=array(TEXT),
                 tools=array(record("all", call_id=TEXT, name=TEXT, duration=SECONDS, is_error=FLAG)),
-                errors=COUNT, latency=_latency,
+                errors=COUNT, latency=_latency, usage=_usage, cost=COST,
                 left_out={
                     **record("all", tools=COUNT, replies=COUNT, utterances=COUNT),
                     "description": "number of older ones that are not listed",
                 },
             )
         ),
+        unassigned={
+            **record("cost", usage=_usage, cost=COST),
+            "description": "what the session used beyond its `turns`; both together are `usage` and `cost`",
+        },
         conversation=array(_item, "ordered by start"),
         forgotten={**record(turns=COUNT, items=COUNT), "description": "number of older entries that were dropped"},
     ),

@@ -13,12 +13,14 @@ from typing import Any
 import msgspec
 
 from .jobs import Job
-from .spans import Span
+from .spans import METRICS, Span
 
 TOLD = "afterwards"
+_DEPTH = 16
+"""Spans between a request and the turn of the agent that it belongs to."""
 _LONGEST = 16_000
 """Characters of a text in an event."""
-_NOT_METRICS = frozenset({"llm_metadata", "tts_metadata", "stt_metadata"})
+_NOT_NUMBERS = frozenset({"llm_metadata", "tts_metadata", "stt_metadata", "provider_request_ids"})
 
 
 def session_of(job: Job) -> str:
@@ -64,9 +66,11 @@ def events_of(job: Job, spans: Sequence[Span]) -> list[dict[str, Any]]:
             agent_name=_text(job.agent_name),
         )
     ]
-    told += _of_items(job, items, {span.attributes.get("lk.function_tool.id"): span for span in spans})
+    speeches = Speeches(spans)
+    told += _of_items(job, items, {span.attributes.get("lk.function_tool.id"): span for span in spans}, speeches)
     if not items:
-        told += _of_spans(job, spans)
+        told += _of_spans(job, spans, speeches)
+    told += _of_requests(job, spans, speeches)
     usage = report.get("usage")
     if isinstance(usage, list) and usage:
         told.append(_event(job, "usage_updated", "usage", ended, model_usage=usage))
@@ -87,7 +91,9 @@ def events_of(job: Job, spans: Sequence[Span]) -> list[dict[str, Any]]:
     return [first, *between, last]
 
 
-def _of_items(job: Job, items: Iterable[dict[str, Any]], tools: Mapping[Any, Span]) -> Iterable[dict[str, Any]]:
+def _of_items(
+    job: Job, items: Iterable[dict[str, Any]], tools: Mapping[Any, Span], speeches: Speeches
+) -> Iterable[dict[str, Any]]:
     agent: str | None = None
     called: dict[str, float] = {}
     for index, item in enumerate(items):
@@ -101,7 +107,7 @@ def _of_items(job: Job, items: Iterable[dict[str, Any]], tools: Mapping[Any, Spa
                 )
             agent = new or agent
         elif kind == "message":
-            yield from _message(job, item, id, at)
+            yield from _message(job, item, id, at, speeches)
         elif kind == "function_call" and (call := _text(item.get("call_id"))) and (name := _text(item.get("name"))):
             called[call] = at
             yield _event(job, "tool_call_started", id, at, call_id=call, name=name, arguments=_arguments(item))
@@ -122,7 +128,7 @@ def _of_items(job: Job, items: Iterable[dict[str, Any]], tools: Mapping[Any, Spa
             )
 
 
-def _message(job: Job, item: dict[str, Any], id: str, at: float) -> Iterable[dict[str, Any]]:
+def _message(job: Job, item: dict[str, Any], id: str, at: float, speeches: Speeches) -> Iterable[dict[str, Any]]:
     role = {"user": "user", "assistant": "agent"}.get(str(item.get("role")))
     if role is None:
         return
@@ -132,7 +138,9 @@ def _message(job: Job, item: dict[str, Any], id: str, at: float) -> Iterable[dic
     metrics = metrics if isinstance(metrics, dict) else {}
     started, stopped = _seconds(metrics.get("started_speaking_at")), _seconds(metrics.get("stopped_speaking_at"))
     interrupted = item.get("interrupted") is True
-    common = {"role": role, "utterance": id}
+    common: dict[str, Any] = {"role": role, "utterance": id}
+    if role == "agent":
+        common["speech_id"] = speeches.audible_at(started)
     if started is not None:
         yield _event(job, f"{role}_speech_started", f"{id}-began", started, **common)
     if started is not None and stopped is not None:
@@ -151,11 +159,11 @@ def _message(job: Job, item: dict[str, Any], id: str, at: float) -> Iterable[dic
             **({"interrupted": interrupted} if role == "agent" else {}),
         )
     if metrics:
-        figures = {name: value for name, value in metrics.items() if name in _NOT_METRICS or _is_number(value)}
+        figures = {name: value for name, value in metrics.items() if name in _NOT_NUMBERS or _is_number(value)}
         yield _event(job, "turn_metrics", f"{id}-metrics", said, **common, **figures)
 
 
-def _of_spans(job: Job, spans: Iterable[Span]) -> Iterable[dict[str, Any]]:
+def _of_spans(job: Job, spans: Iterable[Span], speeches: Speeches) -> Iterable[dict[str, Any]]:
     """Without a chat history: when each spoke, the latencies and the tools, without words."""
     for span in spans:
         get = span.attributes.get
@@ -166,7 +174,8 @@ def _of_spans(job: Job, spans: Iterable[Span]) -> Iterable[dict[str, Any]]:
             names = ("transcription_delay", "end_of_turn_delay")
             yield from _figures(job, span, "user", {name: get(f"lk.{name}") for name in names})
         elif span.name == "agent_speaking":
-            yield _event(job, "agent_speech_started", f"{span.id}-began", span.start, role="agent", utterance=span.id)
+            began = {"role": "agent", "utterance": span.id, "speech_id": speeches.of(span)}
+            yield _event(job, "agent_speech_started", f"{span.id}-began", span.start, **began)
             yield _event(job, "agent_speech_finished", f"{span.id}-finished", span.end, role="agent", utterance=span.id)
         elif span.name == "agent_turn":
             yield from _figures(job, span, "agent", {"e2e_latency": get("lk.e2e_latency")})
@@ -183,6 +192,40 @@ def _of_spans(job: Job, spans: Iterable[Span]) -> Iterable[dict[str, Any]]:
                 is_error=get("lk.function_tool.is_error") is True,
                 duration=max(0.0, span.end - span.start),
             )
+
+
+def _of_requests(job: Job, spans: Iterable[Span], speeches: Speeches) -> Iterable[dict[str, Any]]:
+    """LiveKit's metrics of each request to a model."""
+    for span in spans:
+        for attribute in METRICS:
+            metrics = _object(span.attributes.get(attribute))
+            if metrics:
+                speech = _text(metrics.get("speech_id")) or speeches.of(span)
+                about = {**metrics, "speech_id": speech} if speech is not None else metrics
+                yield _event(job, "metrics_collected", span.id, span.end, metrics=about)
+
+
+class Speeches:
+    """Which speech a span belongs to: that of the `agent_turn` around it."""
+
+    def __init__(self, spans: Iterable[Span]) -> None:
+        self._spans = {span.id: span for span in spans}
+        self._audible = {span.start: span for span in spans if span.name == "agent_speaking"}
+
+    def of(self, span: Span) -> str | None:
+        found: Span | None = span
+        for _ in range(_DEPTH):
+            if found is None:
+                return None
+            if speech := _text(found.attributes.get("lk.speech_id")):
+                return speech
+            found = self._spans.get(found.parent or "")
+        return None
+
+    def audible_at(self, started: float | None) -> str | None:
+        """The speech that became audible at this time: LiveKit gives the item and the span the same."""
+        span = self._audible.get(started) if started is not None else None
+        return self.of(span) if span is not None else None
 
 
 def _figures(job: Job, span: Span, role: str, figures: dict[str, Any]) -> Iterable[dict[str, Any]]:
@@ -209,11 +252,17 @@ def _arguments(item: dict[str, Any]) -> Any:
     text = item.get("arguments")
     if not isinstance(text, str):
         return text if isinstance(text, dict) else None
+    value = _object(text)
+    return value if value is not None and len(text) <= _LONGEST else _shortened(text)
+
+
+def _object(text: Any) -> dict[str, Any] | None:
+    """The object that `text` is the JSON of, if it is."""
     try:
-        value = msgspec.json.decode(text)
+        value = msgspec.json.decode(text) if isinstance(text, str) else None
     except (ValueError, RecursionError):
-        value = None
-    return value if isinstance(value, dict) and len(text) <= _LONGEST else _shortened(text)
+        return None
+    return value if isinstance(value, dict) else None
 
 
 def _shortened(text: str) -> str:

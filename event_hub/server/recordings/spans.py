@@ -17,7 +17,9 @@ _LONGEST = 256
 _LONGEST_CONTENT = 16_384
 _MOST = 64
 """Attributes of a span, values in a list, and events of a span that are kept."""
-_JSON = frozenset({"lk.llm_metrics", "lk.tts_metrics", "lk.stt.events"})
+METRICS = ("lk.llm_metrics", "lk.tts_metrics", "lk.realtime_model_metrics")
+"""The attributes with LiveKit's metrics of a request."""
+_JSON = frozenset({*METRICS, "lk.stt.events"})
 """Figures that LiveKit writes as JSON."""
 _LONGEST_JSON = 4_096
 
@@ -45,7 +47,9 @@ KEPT = _JSON | frozenset(
         "gen_ai.operation.name", "gen_ai.provider.name", "gen_ai.system", "gen_ai.request.model",
         "gen_ai.response.model", "gen_ai.response.id", "gen_ai.response.finish_reasons",
         "gen_ai.response.time_to_first_chunk", "gen_ai.usage.input_tokens", "gen_ai.usage.output_tokens",
-        "gen_ai.usage.cached_tokens", "gen_ai.agent.name", "gen_ai.tool.name", "gen_ai.tool.type",
+        "gen_ai.usage.cached_tokens", "gen_ai.usage.cache_read.input_tokens", "gen_ai.usage.audio.input_tokens",
+        "gen_ai.usage.audio.output_tokens", "gen_ai.usage.reasoning.output_tokens", "gen_ai.agent.name",
+        "gen_ai.tool.name", "gen_ai.tool.type",
         "gen_ai.tool.call.id", "gen_ai.workflow.name", "error.type", "exception.type", "http.request.method",
         "http.response.status_code", "server.address", "server.port", "db.system.name", "rpc.system", "rpc.method",
     )

@@ -55,7 +55,7 @@ def on_starting(server: Any) -> None:
             file=sys.stderr,
         )
         sys.exit(2)
-    # gunicorn would restart the worker, and so cut every stream; ours reads its keys again.
+    # gunicorn would restart the worker, and so cut every stream; ours reads its keys and prices again.
     server.handle_hup = lambda: server.kill_workers(signal.SIGHUP)
     stop = server.stop
 

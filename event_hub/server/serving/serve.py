@@ -110,6 +110,7 @@ def _pywsgi(settings: Settings) -> None:
         gevent.signal_handler(getattr(signal, name), stop.set)
     if hasattr(signal, "SIGHUP"):
         gevent.signal_handler(signal.SIGHUP, hub.access.reload)
+        gevent.signal_handler(signal.SIGHUP, hub.insight.reload)
     while not stop.wait(1):  # on Windows signals are handled only between two waits
         pass
     until = time.monotonic() + settings.drain

@@ -193,6 +193,7 @@ class HubWorker(GeventWorker):
             if self._reload:
                 self._reload = False
                 hub.access.reload()
+                hub.insight.reload()
             self._idle.end_older(self.cfg.keepalive)
             self._stop.wait(_BEAT)
         until = time.monotonic() + hub.settings.drain
@@ -210,7 +211,7 @@ class HubWorker(GeventWorker):
         signal.signal(signal.SIGHUP, self._handle_hup)
 
     def _handle_hup(self, sig: int, frame: FrameType | None) -> None:
-        """The keys are read again within a second; no stream of a key that stays is affected."""
+        """Keys and prices are read again within a second; no stream of a key that stays is affected."""
         self._reload = True
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:

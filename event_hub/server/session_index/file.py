@@ -25,7 +25,7 @@ CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE sessions (
     first INTEGER PRIMARY KEY, last INTEGER NOT NULL, touched INTEGER NOT NULL, since INTEGER NOT NULL, until INTEGER,
     room TEXT, session TEXT, agent TEXT, version TEXT, process TEXT, job TEXT,
-    told INTEGER NOT NULL, began INTEGER NOT NULL, ended INTEGER NOT NULL, awake INTEGER NOT NULL,
+    told INTEGER NOT NULL, began INTEGER NOT NULL, ended INTEGER NOT NULL, ended_by INTEGER, awake INTEGER NOT NULL,
     first_name INTEGER NOT NULL, nameless INTEGER NOT NULL, roomless INTEGER NOT NULL,
     started REAL, updated REAL, duration REAL, turns INTEGER NOT NULL, slowest REAL,
     errors INTEGER NOT NULL, tool_errors INTEGER NOT NULL, interruptions INTEGER NOT NULL,
@@ -36,6 +36,7 @@ CREATE INDEX sessions_by_names ON sessions (room, session);
 CREATE INDEX sessions_by_name ON sessions (session) WHERE session IS NOT NULL;
 CREATE INDEX sessions_by_process ON sessions (process) WHERE process IS NOT NULL;
 CREATE INDEX sessions_by_job ON sessions (job) WHERE job IS NOT NULL;
+CREATE INDEX sessions_by_end ON sessions (ended_by) WHERE ended_by IS NOT NULL;
 CREATE INDEX sessions_by_start ON sessions (started);
 CREATE TABLE documents (first INTEGER PRIMARY KEY, summary BLOB NOT NULL, points BLOB NOT NULL, exits BLOB);
 CREATE TABLE tags (tag TEXT, session INTEGER, PRIMARY KEY (tag, session)) WITHOUT ROWID;

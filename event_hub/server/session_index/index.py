@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 _COLUMNS = (
     "first", "last", "touched", "since", "until", "room", "session", "agent", "version", "process", "job", "told",
-    "began", "ended", "awake", "first_name", "nameless", "roomless", "started", "updated", "duration", "turns",
+    "began", "ended", "ended_by", "awake", "first_name", "nameless", "roomless", "started", "updated", "duration", "turns",
     "slowest", "errors", "tool_errors", "interruptions", "input_tokens", "output_tokens", "notes", "recorded",
 )  # fmt: skip
 _PUT = f"INSERT OR REPLACE INTO sessions ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"
@@ -117,7 +117,7 @@ class SessionIndex:
         row = (
             session.first, session.last, session.touched, session.since, session.until, session.room, session.session,
             session.agent, session.version, session.process, session.job, session.told, session.began, session.ended,
-            self.sessions.awake(session), session.first_name, session.nameless, session.roomless,
+            session.ended_by, self.sessions.awake(session), session.first_name, session.nameless, session.roomless,
             summary["started"], summary["updated"], summary["duration"], counts["turns"],
             slowest["seconds"] if slowest else None, counts["errors"], counts["tool_errors"],
             max(0, counts["interruptions"]), _tokens(session.usage, "input_tokens"),
@@ -291,6 +291,9 @@ class SessionIndex:
 
     def of_job(self, job: str) -> Sequence[int]:
         return self._firsts("job = ? ORDER BY told, first", job)
+
+    def ended_by(self, offset: int) -> Sequence[int]:
+        return self._firsts("ended_by = ?", offset)
 
     def awake_in(self, room: str) -> Sequence[int]:
         return self._firsts("room = ? AND awake", room)

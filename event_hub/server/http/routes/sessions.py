@@ -71,7 +71,7 @@ def rooms(hub: EventHub) -> Response:
 def session(hub: EventHub, id: str) -> Response:
     """One session: states, turns, conversation, and the cursor after which to resume the stream."""
     with found(hub, id, parse(SessionQuery, request.args)) as (chosen, through):
-        _, inside = reader(hub).whole(chosen)
+        _, inside = reader(hub).whole(chosen, hub.insight.prices)
         return _json(_about(hub, chosen, through)[:-1] + b"," + inside[1:])
 
 
