@@ -92,8 +92,7 @@ class Turns:
                 if turn is not None:
                     turn.unsay(utterance)
             elif fate == "unsaid":
-                found = self._replies.get(utterance.number)
-                if found is not None:
+                if (found := self._replies.get(utterance.number)) is not None:
                     self._judge(*found)
 
     # -- the user ------------------------------------------------------------------------------------------------------
@@ -102,8 +101,7 @@ class Turns:
         self._fresh = bool(self._now and self._now.replies)
 
     def _user_finished(self, _: Event) -> None:
-        stretch = self._utterances.finished
-        if stretch is not None:
+        if (stretch := self._utterances.finished) is not None:
             self.user_seconds += between(stretch.started, stretch.stopped) or 0.0
 
     def _user_said(self, event: Event, resolved: Resolution, utterance: UserUtterance) -> None:
@@ -238,8 +236,7 @@ class Turns:
         self._judge(turn, reply)
 
     def _unsaid(self, event: Event, utterance: AgentUtterance) -> None:
-        turn, reply = self._reply(event, utterance)
-        self._judge(turn, reply)
+        self._judge(*self._reply(event, utterance))
 
     def _false_interruption(self, event: Event, utterance: AgentUtterance) -> None:
         """What sounded like speech was not speech, and the agent was not cut off."""
