@@ -3,15 +3,16 @@
 import { button, copy, el, link, text, toast } from "../views/dom.js";
 import { clock, day, duration, plural } from "../words/format.js";
 import { doing, minutes, problems, spent, tone, waitOf } from "../words/session-list.js";
-import { FORMS, explain, parts } from "../words/sessions.js";
-import { extent, offset, span, turnAt } from "../model/timeline.js";
+import { FORMS } from "../words/sessions.js";
+import { offset, span, turnAt } from "../model/timeline.js";
 import { Axis } from "./axis.js";
 import { TurnDetail } from "./turn-detail.js";
+import { TurnList } from "./turn-list.js";
 
 const PEAKS = 20_000;
 const LIVE = 1500; // ms between two requests because of live events
 const STEP = 5; // s
-const BEFORE = 0.2; // s that are heard before a turn: its events come up to 0.1 s late
+const READING = 5000; // ms after a scroll, in which the transcript does not follow the sound
 
 export default class SessionView {
   #id = null;
@@ -19,7 +20,6 @@ export default class SessionView {
   #session = null;
   #run = 0;
   #due = 0;
-  #items = new Map(); // turn number → its element
   #turn = null;
   #heard = ""; // the address of the recording
   #uploaded = { spans: null, logs: null };
@@ -36,11 +36,9 @@ export default class SessionView {
     this.problem.setAttribute("role", "status");
     this.audio = Object.assign(el("audio"), { preload: "metadata" });
     this.axis = new Axis({ play: (at) => this.#play(at, false), choose: (turn) => this.#choose(turn) });
-    this.turns = el("ol", "turns");
-    this.turns.setAttribute("role", "list");
-    this.turns.ariaLabel = "Turns, oldest first";
+    this.turns = new TurnList({ choose: (turn) => this.#choose(turn), play: (at) => this.#play(at, true) });
     this.detail = new TurnDetail({ annotate: (fields) => this.#annotate(fields), publish: () => document.body.dataset.publish !== "false" });
-    this.body = el("div", "session-body", this.#controls(), this.axis.element, el("div", "columns", el("div", "transcript scroll", this.turns), this.detail.element));
+    this.body = el("div", "session-body", this.#controls(), this.axis.element, el("div", "columns", el("div", "transcript scroll", this.turns.element), this.detail.element));
     this.body.hidden = true;
     this.element = el("section", "view session-view", el("div", "session-head", this.heading, this.state), this.facts, this.links, this.problem, this.body, this.audio);
     this.scroller = this.body.querySelector(".transcript");
@@ -102,12 +100,11 @@ export default class SessionView {
 
   #reset() {
     this.#session = this.#turn = null;
-    this.#items.clear();
     this.#uploaded = { spans: null, logs: null };
     this.#sought = this.#fields.t === undefined ? null : Number(this.#fields.t);
     this.#hear(null);
     this.axis.wave(null);
-    this.turns.replaceChildren();
+    this.turns.clear();
     this.body.hidden = true;
     for (const part of [this.heading, this.state, this.facts, this.links]) part.replaceChildren();
     text(this.problem, "Loading …");
@@ -190,7 +187,8 @@ export default class SessionView {
     const range = this.#span;
     this.axis.element.hidden = range === null;
     if (range) this.axis.show(session, range);
-    this.#drawTurns(session);
+    this.turns.draw(session, this.#slow);
+    if (this.#turn) this.#turn = session.turns.find(({ number: n }) => n === this.#turn.number) ?? null;
   }
 
   #drawFacts(session) {
@@ -215,62 +213,6 @@ export default class SessionView {
     );
   }
 
-  #drawTurns(session) {
-    const longest = Math.max(0.001, ...session.turns.map((turn) => parts(turn).reduce((sum, { seconds }) => sum + seconds, 0)));
-    for (const turn of session.turns) {
-      const drawn = JSON.stringify([turn, Math.round(longest * 10)]);
-      const known = this.#items.get(turn.number);
-      if (known?.drawn === drawn) continue;
-      const made = this.#drawTurn(turn, longest, session.started);
-      if (known) known.element.replaceWith(made);
-      else this.turns.append(made);
-      made.classList.toggle("chosen", this.#turn?.number === turn.number);
-      this.#items.set(turn.number, { element: made, drawn });
-    }
-    if (this.#turn) this.#turn = session.turns.find(({ number: n }) => n === this.#turn.number) ?? null;
-    else if (!session.turns.length) this.turns.replaceChildren(el("li", "aside", "No turns yet."));
-  }
-
-  #drawTurn(turn, longest, started) {
-    const { user, agent, latency } = turn;
-    const [from] = extent(turn);
-    const name = button(`${turn.number}`, () => this.#choose(turn, { play: false }), "Choose this turn");
-    name.className = "number";
-    name.ariaLabel = `Turn ${turn.number}`;
-    name.tabIndex = -1;
-    const at = el("time", "quiet", offset(from - (started ?? from)));
-    at.title = clock(from, true);
-    const said = (who, side) => {
-      if (!side?.text && !(who === "user" && turn.agent && !user)) return null;
-      const words = el("span", "said", side?.text || "(no question)");
-      const line = el("p", who, el("span", "who", who), words);
-      if (side?.started !== undefined) {
-        line.classList.add("heard");
-        line.onclick = (event) => {
-          event.stopPropagation();
-          this.#choose(turn);
-          this.#play(side.started - BEFORE, true);
-        };
-        line.title = "Play from here";
-      }
-      if (side?.interrupted) words.append(" ", el("span", "mark", "cut off"));
-      return line;
-    };
-    const bar = el("div", "bar", ...parts(turn).map(({ name: part, label, seconds }) => {
-      const made = el("i", `part ${part}`, seconds / longest > 0.03 + label.length * 0.012 ? `${label} ${duration(seconds)}` : "");
-      made.style.width = `${((100 * seconds) / longest).toFixed(2)}%`;
-      return made;
-    }));
-    bar.setAttribute("role", "img");
-    bar.ariaLabel = explain(turn) || "latency unknown";
-    bar.title = explain(turn);
-    const total = el("b", tone(latency?.total, this.#slow), latency?.total === undefined ? "" : duration(latency.total));
-    const marks = [turn.errors ? el("span", "error", plural(turn.errors, "error")) : null, ...(turn.tools ?? []).map((tool) => el("span", tool.is_error ? "error" : "quiet", `⚙ ${tool.name ?? "tool"}${tool.is_error ? " failed" : ""}`))];
-    const made = el("li", "", el("div", "gutter", name, at), el("div", "words", said("user", user), said("agent", agent), el("div", "waited", parts(turn).length ? bar : null, total, ...marks)));
-    made.onclick = () => this.#choose(turn);
-    return made;
-  }
-
   // -- choosing --------------------------------------------------------------------------------------------------------
 
   // What the address names.
@@ -287,12 +229,8 @@ export default class SessionView {
   }
 
   #mark(turn, bring) {
-    this.#items.get(this.#turn?.number)?.element.classList.remove("chosen");
     this.#turn = turn;
-    const item = turn && this.#items.get(turn.number)?.element;
-    item?.classList.add("chosen");
-    for (const [n, { element }] of this.#items) element.querySelector(".number").tabIndex = n === (turn?.number ?? this.#session.turns[0]?.number) ? 0 : -1;
-    if (bring) item?.scrollIntoView({ block: "center" });
+    this.turns.mark(turn, { bring: bring && turn !== null });
     this.axis.mark(turn, { show: bring });
     this.#detail();
   }
@@ -307,9 +245,7 @@ export default class SessionView {
     if (!turns[at]) return;
     this.#choose(turns[at]);
     this.axis.mark(turns[at]);
-    const item = this.#items.get(turns[at].number).element;
-    item.scrollIntoView({ block: "nearest" });
-    item.querySelector(".number").focus({ preventScroll: true });
+    this.turns.mark(turns[at], { focus: true });
   }
 
   // -- sound -----------------------------------------------------------------------------------------------------------
@@ -388,16 +324,7 @@ export default class SessionView {
     const at = began + this.audio.currentTime;
     text(this.clock, offset(at - (this.#session.started ?? began)));
     this.axis.playing(at, !this.audio.paused);
-    const turn = turnAt(this.#session.turns, at);
-    if (turn?.number === this.now?.number && turn?.number === undefined) return;
-    const side = turn && at >= (turn.agent?.started ?? Infinity) ? "agent" : "user";
-    if (turn?.number === this.now?.number && side === this.nowSide) return;
-    this.#items.get(this.now?.number)?.element.classList.remove("now", "user", "agent");
-    this.now = turn;
-    this.nowSide = side;
-    const item = turn && this.#items.get(turn.number)?.element;
-    item?.classList.add("now", side);
-    if (item && !this.audio.paused && Date.now() - this.#scrolled > 5000) item.scrollIntoView({ block: "nearest" });
+    this.turns.heard(turnAt(this.#session.turns, at), at, !this.audio.paused && Date.now() - this.#scrolled > READING);
   }
 
   // -- what the reader does --------------------------------------------------------------------------------------------
