@@ -84,7 +84,7 @@ class EventHub:
         self.log = Log(ring=settings.ring, ring_bytes=settings.ring_bytes, head=history.head)
         self.history = HistoryReader(history, self.log)
         turns = Turns()
-        self.sessions = ScopedSessions(self.history, turns, path=index_path(settings.history))
+        self.sessions = ScopedSessions(self.history, turns, path=index_path(settings.history, folder_of(settings).path))
         self.condensed = CondensedReader(self.history, turns)
         self.broadcast = Broadcast(
             self.log,

@@ -74,14 +74,14 @@ _PRAGMAS = (
 )
 
 
-def index_path(history: str) -> Path | None:
-    """Where the index of a history is, by the address in HUB_HISTORY: beside it; of one on a server, in `var`; of one in
-    memory, in memory."""
+def index_path(history: str, folder: Path) -> Path | None:
+    """Where the index of a history is, by the address in HUB_HISTORY: beside it; of one on a server, in `folder`; of one
+    in memory, in memory."""
     if history == "memory:":
         return None
     if history.startswith("sqlite:///"):
         return Path(f"{history.removeprefix('sqlite:///')}-sessions")
-    return Path("var") / f"sessions-{hashlib.sha256(history.encode()).hexdigest()[:12]}.db"
+    return folder / f"sessions-{hashlib.sha256(history.encode()).hexdigest()[:12]}.db"
 
 
 class IndexFile:
