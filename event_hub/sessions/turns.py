@@ -91,9 +91,8 @@ class Turns:
                 turn = self._users.pop(utterance.number, None)
                 if turn is not None:
                     turn.unsay(utterance)
-            elif fate == "unsaid":
-                if (found := self._replies.get(utterance.number)) is not None:
-                    self._judge(*found)
+            elif fate == "unsaid" and (found := self._replies.get(utterance.number)) is not None:
+                self._judge(*found)
 
     # -- the user ------------------------------------------------------------------------------------------------------
 
