@@ -11,6 +11,7 @@ import { Api } from "./transport/api.js";
 import { openFeed } from "./transport/feed.js";
 import { AddressBar } from "./views/address-bar.js";
 import { AgentsPanel } from "./views/agents-panel.js";
+import { Away } from "./views/away.js";
 import { Captions } from "./views/captions.js";
 import { Conversation } from "./views/conversation.js";
 import { Detail } from "./views/detail.js";
@@ -64,6 +65,7 @@ export class PageController {
   #build() {
     const { api, model } = this;
     this.status = new Status(api.hub);
+    this.away = new Away({ icons: [byId("icon").href, byId("icon").href.replace("icon.svg", "icon-away.svg")], changed: () => {} });
     api.denied = () => this.#askAgain();
     this.signIn = new SignIn(api, { foreign: this.foreign, retry: (options) => this.status.feed?.retry(options) });
     this.conversation = new Conversation();
@@ -109,6 +111,7 @@ export class PageController {
     this.signIn.render(status);
     this.#skew = status.skew ?? this.#skew;
     this.status.render();
+    this.away.render(status);
     if (status.state === "live") this.history.begin(() => this.status.status.state === "live", (page) => this.#loaded(page));
     this.frames.request();
   }
@@ -281,7 +284,7 @@ export class PageController {
     }
     const sessions = new Set(state.sessions.values());
     const session = this.#session;
-    if (changes.sessions.size || all) this.rooms.render(sessions, selection, session);
+    if (changes.sessions.size || all) this.rooms.render(sessions, selection, session, { now: () => Date.now() / 1000 + this.#skew, slow: () => status.status.config?.slow ?? [1.5, 3] });
     this.sessionPanel.render(session ?? (sessions.size === 1 ? [...sessions][0] : null));
     this.log.render(store.hidden - this.#hidden);
     this.#hidden = store.hidden;

@@ -32,6 +32,7 @@ export class Router {
     this.page = page;
     this.base = base;
     this.place = readRoute(location.href, this.base);
+    page.away.changed = () => this.retitle();
     page.taken = (event) => this.#views.get(this.place.view)?.take(event);
     addEventListener("popstate", () => this.#show());
     document.addEventListener("click", (event) => this.#click(event));
@@ -113,7 +114,8 @@ export class Router {
   retitle() {
     const { view } = this.place;
     const own = this.#views.get(view)?.title;
-    document.title = view === "live" ? "LiveKit Event Hub" : `${own || TITLES[view]} · LiveKit Event Hub`;
+    const title = view === "live" ? "LiveKit Event Hub" : `${own || TITLES[view]} · LiveKit Event Hub`;
+    document.title = this.page.away.away ? `⚠ ${title}` : title;
   }
 }
 

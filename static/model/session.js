@@ -2,6 +2,7 @@
 
 import { keep, Utterances } from "./utterances.js";
 
+const WAITS = 200; // that are kept of a session
 const REMEMBERED = 32; // utterances of a session whose items, or latencies, can still be found
 
 export function create(key, serial, room, name) {
@@ -21,6 +22,9 @@ export function create(key, serial, room, name) {
     forgotten: 0, // items that were dropped
     at: null, // the newest timestamp
     usage: null,
+    said: "", // the newest words
+    waiting: null, // since when the user waits for an answer, the event's timestamp
+    waits: [], // s that the user waited, the newest turns
     utterances: new Utterances(),
     items: new Map(), // an utterance's number → its item
     figures: new Map(), // an utterance's name → latencies that came before its item
@@ -49,6 +53,18 @@ export function measure(session, utterance, item) {
   session.figures.delete(utterance.name);
 }
 
+/** The user has stopped speaking: the wait begins. */
+export function wait(session, at) {
+  if (Number.isFinite(at)) session.waiting = at;
+}
+
+/** The agent answers: the wait is over. */
+export function answered(session, at) {
+  if (session.waiting !== null && at >= session.waiting) session.waits.push(at - session.waiting);
+  if (session.waits.length > WAITS) session.waits.shift();
+  session.waiting = null;
+}
+
 /** There are words or speech: a room that was finished is in use again. */
 export function begun(session) {
   session.spoke = true;
@@ -72,6 +88,7 @@ export function settle(state, session, over = true) {
   session.agentSpeaking = session.userSpeaking = false;
   session.agentState = session.userState = null;
   session.speaking = 0;
+  session.waiting = null;
   if (over) settleUtterances(state, session, session.utterances.settle());
   for (const item of session.items.values()) {
     if (item.speaking || item.generating) {

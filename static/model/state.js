@@ -3,7 +3,7 @@
 
 import { Agent } from "./agent-text.js";
 import { crashed, describe, noted } from "../words/event-notes.js";
-import { begun, create, measure, remember, reset, settle, settleUtterances } from "./session.js";
+import { answered, begun, create, measure, remember, reset, settle, settleUtterances, wait } from "./session.js";
 import { stamp } from "./utterances.js";
 
 export const LIMITS = { items: 1000, sessions: 200, text: 100_000 };
@@ -236,6 +236,7 @@ const PROCESS = new Set(["agent_process_started", "agent_process_exited", "event
 
 function transcript(state, session, event, resolved) {
   begun(session);
+  if (isText(event.text)) session.said = event.text;
   if (!resolved) return;
   const { utterance, drops } = resolved;
   if (utterance.role === "agent") {
@@ -308,7 +309,10 @@ const HANDLERS = {
   agent_text_delta: agent(Agent.delta),
   agent_text_complete: agent(Agent.complete),
   agent_text_unsaid: agent(Agent.unsaid),
-  agent_speech_started: agent(Agent.speechStarted),
+  agent_speech_started(state, session, event, resolved) {
+    answered(session, number(event.timestamp));
+    if (resolved) Agent.speechStarted(state, session, event, resolved.utterance);
+  },
   agent_speech_finished(state, session, event, resolved) {
     session.agentSpeaking = false;
     session.speaking = 0;
@@ -326,7 +330,10 @@ const HANDLERS = {
     begun(session);
     session.userSpeaking = true;
   },
-  user_speech_finished: (state, session) => void (session.userSpeaking = false),
+  user_speech_finished(state, session, event) {
+    session.userSpeaking = false;
+    wait(session, number(event.timestamp));
+  },
   agent_state_changed: (state, session, event) => void (session.agentState = String(event.new_state)),
   user_state_changed: (state, session, event) => void (session.userState = String(event.new_state)),
   tool_call_started: toolStarted,

@@ -3,7 +3,8 @@
 
 import { Selection } from "../model/selection.js";
 import { byId, el, text } from "./dom.js";
-import { plural } from "../words/format.js";
+import { duration, plural } from "../words/format.js";
+import { tone } from "../words/session-list.js";
 
 /** What a session is doing, in a word or two, and the colour for it. */
 export function activity(session) {
@@ -28,6 +29,9 @@ function group(sessions) {
   return rooms;
 }
 
+const COUNT = 200; // ms between two looks at the running waits
+const SILENT = 300; // s
+
 export class Rooms {
   /** `choose(selection)`: an entry was clicked. */
   constructor(choose) {
@@ -35,10 +39,13 @@ export class Rooms {
     this.states = byId("what");
     this.entries = new Map(); // key → its parts
     this.choose = choose;
+    this.waiting = new Map(); // the element of a running wait → since when, the hub's epoch seconds
+    setInterval(() => this.#count(), COUNT);
   }
 
   /** `selection`: what the page shows; `session`: its newest session, null if there is none or all are shown. */
-  render(sessions, selection, session) {
+  render(sessions, selection, session, { now, slow }) {
+    Object.assign(this, { now, slow });
     const focused = document.activeElement;
     const keys = [this.#all(sessions, selection)];
     for (const [key, members] of group(sessions)) {
@@ -59,11 +66,11 @@ export class Rooms {
     this.#header(sessions, selection, session);
   }
 
-  #entry(key, { name, id, status = ["", ""], title = "", kind = "", selection, current }) {
+  #entry(key, { name, id, status = ["", ""], title = "", kind = "", selection, current, session = null }) {
     let entry = this.entries.get(key);
     if (!entry) {
-      entry = { name: el("span", "name"), id: el("span"), status: el("span", "doing") };
-      entry.button = el("button", "", entry.name, el("span", "what", entry.id, entry.status));
+      entry = { name: el("span", "name"), id: el("span"), status: el("span", "doing"), said: el("span", "said"), waits: el("span", "waits") };
+      entry.button = el("button", "", entry.name, el("span", "what", entry.id, entry.status), el("span", "what", entry.said, entry.waits));
       entry.button.type = "button";
       entry.button.onclick = () => this.choose(entry.selection);
       this.entries.set(key, entry);
@@ -77,7 +84,37 @@ export class Rooms {
     entry.button.title = title;
     entry.button.setAttribute("aria-current", String(current));
     entry.selection = selection;
+    this.#talk(entry, session);
     return key;
+  }
+
+  // The last words of a live session, and its wait: the one that is running, or else the 95th percentile so far.
+  #talk({ said, waits }, session) {
+    const live = session && !session.ended;
+    said.parentElement.hidden = !live || !(session.said || session.waits.length);
+    text(said, live ? session.said.slice(0, 120) : "");
+    this.waiting.delete(waits);
+    if (live && session.waiting !== null && this.now() - session.waiting < SILENT) this.waiting.set(waits, session.waiting);
+    else {
+      const sorted = live ? [...session.waits].sort((a, b) => a - b) : [];
+      const p95 = sorted[Math.ceil(0.95 * sorted.length) - 1];
+      text(waits, p95 === undefined ? "" : `p95 ${duration(p95)}`);
+      waits.className = `waits ${tone(p95, this.slow())}`;
+    }
+    this.#count();
+  }
+
+  #count() {
+    for (const [element, since] of this.waiting) {
+      const passed = Math.max(0, this.now() - since);
+      text(element, `waits ${passed.toFixed(1)} s`);
+      element.className = `waits ${tone(passed, this.slow())}`;
+    }
+  }
+
+  #activity(session) {
+    const silent = session.at === null || session.ended ? 0 : this.now() - session.at;
+    return silent > SILENT ? [`silent for ${duration(silent)}`, "silent"] : activity(session);
   }
 
   #all(sessions, selection) {
@@ -94,7 +131,8 @@ export class Rooms {
     return this.#entry(key, {
       name: room ?? "no room",
       id: several ? plural(members.length, "session") : (name ?? ""),
-      status: several ? undefined : activity(newest), // then each session shows its own
+      status: several ? undefined : this.#activity(newest), // then each session shows its own
+      session: several ? null : newest,
       title: [room ?? "no room", several ? "" : name, newest.agent].filter(Boolean).join(" · "),
       kind: newest.ended ? "ended" : "",
       selection,
@@ -108,7 +146,8 @@ export class Rooms {
     return this.#entry(`session ${key}`, {
       name: name ?? "no session name",
       id: "",
-      status: activity(session),
+      status: this.#activity(session),
+      session,
       title: [session.room, name, agent].filter(Boolean).join(" · "),
       kind: `session${ended ? " ended" : ""}`,
       selection,
@@ -118,7 +157,7 @@ export class Rooms {
 
   // The line above the conversation: the agent's and the user's state in the session that is shown.
   #header(sessions, selection, shown) {
-    const live = [...sessions].filter((session) => !session.ended);
+    const live = [...sessions].filter((session) => !session.ended && !(session.at !== null && this.now() - session.at > SILENT));
     const session = shown ?? (selection.everything && live.length === 1 ? live[0] : null);
     const speaking = [...sessions].filter((other) => other.agentSpeaking && selection.includes({ session: other }));
     byId("speaking").hidden = speaking.length === 0;
