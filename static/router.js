@@ -64,6 +64,7 @@ export class Router {
     const target = event.target.closest?.("a[data-to]");
     if (!target || target.target || event.defaultPrevented || event.button || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
     event.preventDefault();
+    if (target.closest("#views")) target.href = this.href(target.dataset.to); // with the theme of now
     if (target.href === location.href) return;
     history.pushState({ view: target.dataset.to }, "", target.href);
     this.#show();
