@@ -63,6 +63,15 @@ export class Api {
     return this.#ask(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: text }, credential);
   }
 
+  /** Throws the `HubError` that says why `path`, which is not JSON, cannot be had. */
+  async check(path) {
+    try {
+      await this.#ask(path, { headers: { Range: "bytes=0-0" } });
+    } catch (error) {
+      if (error.kind !== "foreign") throw error;
+    }
+  }
+
   async #ask(path, options, credential, reviver) {
     try {
       const headers = { ...options.headers, ...bearer(credential ?? this.credential) };

@@ -2,7 +2,7 @@
 
 import { button, byId, el, link, text } from "./dom.js";
 import { duration, plural } from "../words/format.js";
-import { FORMS, explain, facts, leftOut, legend, longest, parts, pathOf, roomTranscript, rows } from "../words/sessions.js";
+import { FORMS, explain, facts, leftOut, legend, longest, parts, pathOf, roomTranscript, rows, silent } from "../words/sessions.js";
 
 const SHOWN = 200; // turns, the newest ones
 const PAUSE = 1000; // ms between two requests
@@ -34,12 +34,14 @@ export class SessionPanel {
     this.audio = Object.assign(el("audio"), { controls: true, preload: "none" });
     this.audio.ariaLabel = "Recording: the user left, the agent right";
     this.heard = ""; // the address of the recording
+    this.silent = el("p", "silent");
+    this.silent.setAttribute("role", "alert");
     this.table = el("table");
     this.turns = el("ol");
     this.turns.setAttribute("role", "list");
     this.legend = el("p", "legend");
     const close = button("Close", () => this.show(false));
-    this.pane.append(el("div", "head", this.title, close), this.problem, this.facts, this.audio, this.links, this.table, this.legend, this.turns);
+    this.pane.append(el("div", "head", this.title, close), this.problem, this.facts, this.audio, this.silent, this.links, this.table, this.legend, this.turns);
   }
 
   /** Open or close it. */
@@ -132,8 +134,22 @@ export class SessionPanel {
     this.audio.hidden = !url;
     if (url === this.heard) return;
     this.heard = url;
+    text(this.silent, "");
+    this.audio.onerror = () => url && this.#explain(recording.url, url);
+    this.audio.onplaying = () => text(this.silent, "");
     if (url) this.audio.src = url;
     else this.audio.removeAttribute("src");
+  }
+
+  /** Say why the recording does not play: most likely it was erased. */
+  async #explain(path, url) {
+    let error = null;
+    try {
+      await this.api.check(path);
+    } catch (failure) {
+      error = failure;
+    }
+    if (url === this.heard) text(this.silent, silent(error));
   }
 
   #uploads({ url }) {
@@ -146,7 +162,7 @@ export class SessionPanel {
     const offset = at - recording.started - BEFORE;
     const made = button("▶", () => {
       this.audio.currentTime = Math.max(0, offset);
-      this.audio.play();
+      this.audio.play().catch(() => {}); // onerror says why
     }, "Play from here");
     made.ariaLabel = made.title;
     return made;

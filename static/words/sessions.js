@@ -35,6 +35,9 @@ export function pathOf(session, below = "") {
   return `/api/sessions/${encodeURIComponent(idOf(session))}${below}${room}`;
 }
 
+/** Why a recording is silent. `error`: the hub's, if it does not give it. */
+export const silent = (error) => `The recording cannot be played: ${error?.problem?.detail ?? error?.message ?? "this browser does not understand it"}.`;
+
 /** The forms of a transcript. */
 export const FORMS = ["txt", "md", "srt", "vtt", "json"];
 

@@ -100,3 +100,25 @@ def test_the_recording_plays_from_a_turn(page: Page, hub_factory: Callable[..., 
     expect(page.locator("#session .links a", has_text="spans")).to_have_attribute(
         "href", f"{hub.url}/api/sessions/{ATTACHED}/trace"
     )
+
+
+def test_an_erased_recording_says_so(page: Page, hub_factory: Callable[..., HubProcess]) -> None:
+    """The events still tell of it, so the player is there. Another session is not blamed for it."""
+    hub = hub_factory(**LIVEKIT).start()
+    hub.publish(EVENTS)
+    send_all(hub)
+    session(hub, ATTACHED, complete)
+    hub.publish([{"type": "transcript", "text": "other", "room": "other"}])
+    page.goto(f"{hub.url}/?panel=session")
+    live(page)
+    page.locator("#rail button", has_text="call-1").click()
+    audio = page.locator("#session audio")
+    expect(audio).to_be_visible()
+    for path in (hub.folder / "recordings" / "audio").glob("*"):
+        path.unlink()
+    page.locator("#session .turn", has_text="what is the weather in paris").get_by_role("button").click()
+    problem = page.get_by_role("alert").filter(has_text="cannot be played")
+    expect(problem).to_contain_text("was erased")
+    expect(problem).to_be_visible()
+    page.locator("#rail button", has_text="other").click()
+    expect(problem).to_have_count(0)

@@ -1,6 +1,6 @@
 """A LiveKit agent as its users have them, for tests: a worker that knows nothing of the hub, records its calls, and uploads
 them to LIVEKIT_OBSERVABILITY_URL. With RECORDED_ATTACH=1 it has `attach`, too. RECORDED: the value of `record`, in JSON.
-Prints `registered`; ends on SIGTERM."""
+RECORDED_SECOND=1: the job has another session, in which one question is written. Prints `registered`; ends on SIGTERM."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import math
 import os
 import signal
 
-from livekit.agents import AgentServer, JobContext
+from livekit.agents import AgentServer, AgentSession, JobContext
 
 from agent.assistant import Assistant
 from agent.pipeline import make_pipeline, read_providers
@@ -26,6 +26,18 @@ async def answer_call(ctx: JobContext) -> None:
         attach(session)
     session.on("close", lambda event: ctx.shutdown(reason=event.reason.value))
     await session.start(Assistant(None), room=ctx.room, record=json.loads(os.environ.get("RECORDED", "true")))
+    if os.environ.get("RECORDED_SECOND") == "1":
+        await write_a_question()
+
+
+async def write_a_question() -> None:
+    """A second session of the job, without a room."""
+    from event_hub.livekit import attach
+
+    async with AgentSession(llm=make_pipeline(read_providers(os.environ)).llm) as second:
+        attach(second)
+        await second.start(Assistant(None))
+        await second.run(user_input="What is the weather in Boston?")
 
 
 async def main() -> None:

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { explain, facts, idOf, leftOut, legend, longest, parts, pathOf, rows } from "../../static/words/sessions.js";
+import { explain, facts, idOf, leftOut, legend, longest, parts, pathOf, rows, silent } from "../../static/words/sessions.js";
 
 const turn = (latency) => ({ latency });
 const counts = { turns: 0, events: 1, errors: 0, tool_errors: 0, events_dropped: 0, interruptions: 0, false_interruptions: 0, tool_calls: 0 };
@@ -47,4 +47,11 @@ test("a turn says what it does not list", () => {
   assert.equal(leftOut({}), "");
   assert.equal(leftOut({ left_out: { tools: 0 } }), "");
   assert.equal(leftOut({ left_out: { tools: 2, replies: 1 } }), "2 tool calls, 1 reply not listed");
+});
+
+test("a recording that does not play says why", () => {
+  const refused = Object.assign(new Error("The hub refused: …"), { problem: { detail: "the recording of session s was erased" } });
+  assert.equal(silent(refused), "The recording cannot be played: the recording of session s was erased.");
+  assert.equal(silent(new Error("No hub answers at http://h")), "The recording cannot be played: No hub answers at http://h.");
+  assert.equal(silent(null), "The recording cannot be played: this browser does not understand it.");
 });

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -226,7 +227,26 @@ def test_switched_off_is_a_polite_no(hub_factory: Make) -> None:
         answer = send(hub, REQUESTS[number])
         assert answer.status_code == 401
         assert "data recording is disabled" in answer.text
+    assert hub.metrics()["hub_requests_refused_total{recording_disabled}"] == 4
     assert not (hub.folder / "recordings").exists()
+
+
+def test_what_was_erased_is_not_taken_for_never_uploaded(hub_factory: Make) -> None:
+    hub = hub_factory(**LIVEKIT)
+    hub.environ["HUB_HISTORY"] = f"sqlite:///{hub.folder}/hub.db"
+    hub.start()
+    assert requests.post(f"{hub.url}/api/agent/data", json=EVENTS, timeout=30).status_code == 200
+    audio = f"{hub.url}/api/sessions/{ATTACHED}/audio"
+    assert "has uploaded nothing" in requests.get(audio, timeout=30).json()["detail"]
+    send_all(hub)
+    session(hub, ATTACHED, complete)
+    hub.stop()
+    shutil.rmtree(hub.folder / "recordings")
+    hub.start()
+    for path in ("", "/marks", "/peaks"):
+        answer = requests.get(f"{audio}{path}", timeout=30)
+        assert answer.status_code == 404
+        assert "was erased" in answer.json()["detail"]
 
 
 def test_any_exporter_of_opentelemetry_works(hub: HubProcess) -> None:

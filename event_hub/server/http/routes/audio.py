@@ -21,7 +21,7 @@ from ..recording_queries import PeaksQuery, WavQuery
 from ..session_queries import SessionQuery
 from .sessions import found as found_session
 from .sessions import reader
-from .traces import job_of, kept_of
+from .traces import job_of, kept_of, was_uploaded
 
 _PIECE = 64 << 10
 _CHANNELS = {"user": alignment.USER, "agent": alignment.AGENT}
@@ -85,8 +85,8 @@ def peaks(hub: EventHub, id: str) -> Response:
 def marks(hub: EventHub, id: str) -> Response:
     """Where each utterance is in the recording: as its events say, and where it is first heard."""
     with found_session(hub, id, parse(SessionQuery, request.args)) as (session, _):
-        job, events = session.job, reader(hub).spoken(session)
-    kept = _audio_of(kept_of(hub, id, job), id)
+        job, uploaded, events = session.job, was_uploaded(session), reader(hub).spoken(session)
+    kept = _audio_of(kept_of(hub, id, job, uploaded), id)
     if kept.started is None or job is None:
         raise RequestError("no_recording", f"the recording of session {id[:256]} does not say when it began")
     levels = hub.recordings.decoding.levels(job)

@@ -39,18 +39,18 @@ class UploadRoutes:
 
     def otlp(self, hub: EventHub, signal: str) -> Response:
         """One OTLP request; `signal`: traces, logs or metrics."""
-        return self._answer(lambda: _otlp(hub, signal), recording=False)
+        return self._answer(hub, lambda: _otlp(hub, signal), recording=False)
 
     def recording(self, hub: EventHub) -> Response:
         """One recording, with its report and chat history."""
-        return self._answer(lambda: _recording(hub), recording=True)
+        return self._answer(hub, lambda: _recording(hub), recording=True)
 
-    def _answer(self, take: Callable[[], Response], *, recording: bool) -> Response:
+    def _answer(self, hub: EventHub, take: Callable[[], Response], *, recording: bool) -> Response:
         def from_a_page_that_may() -> Response:
             self._origins.publish(request.environ, principal_of(request.environ))
             return take()
 
-        return _answering(from_a_page_that_may, recording=recording)
+        return _answering(hub, from_a_page_that_may, recording=recording)
 
 
 def _otlp(hub: EventHub, signal: str) -> Response:
@@ -85,11 +85,12 @@ def _authorised(hub: EventHub) -> Recordings:
     return hub.recordings
 
 
-def _answering(take: Callable[[], Response], *, recording: bool) -> Response:
+def _answering(hub: EventHub, take: Callable[[], Response], *, recording: bool) -> Response:
     """The response, also to a refused request: its connection is closed, because its body may not have been read."""
     try:
         return take()
     except RequestError as error:
+        hub.counters.refused[error.kind.code] += 1
         headers: list[tuple[str, str]] = error.headers()
         answer = error.body()
         if recording and error.kind.retry:

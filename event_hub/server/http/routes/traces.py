@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import msgspec
 from flask import Response, request
 
+from ....sessions import Session
 from ...cooperate import cooperatively
 from ...errors import RequestError
 from ...hub import EventHub
@@ -24,16 +25,23 @@ _NO_STORE = {"Cache-Control": "no-store"}
 def job_of(hub: EventHub, id: str, query: SessionQuery) -> Job:
     """What is kept of the job of a session that the current request may see; raises `RequestError`."""
     with found_session(hub, id, query) as (session, _):
-        job = session.job
-    return kept_of(hub, id, job)
+        job, uploaded = session.job, was_uploaded(session)
+    return kept_of(hub, id, job, uploaded)
 
 
-def kept_of(hub: EventHub, id: str, job: str | None) -> Job:
-    """What is kept of the job of session `id`; raises `RequestError`."""
+def was_uploaded(session: Session) -> bool:
+    """Whether its events say that something of its job was uploaded, which may have been erased since."""
+    return session.recording is not None or session.trace is not None
+
+
+def kept_of(hub: EventHub, id: str, job: str | None, uploaded: bool) -> Job:
+    """What is kept of the job of session `id`; raises `RequestError`. `uploaded`: as `was_uploaded` says."""
     try:
         kept = hub.recordings.store.job(job) if job is not None else None
     except StoreError as error:
         raise RequestError("recordings_unavailable", str(error)) from None
+    if kept is None and uploaded:
+        raise RequestError("no_recording", f"what the agent of session {id[:256]} uploaded was erased")
     if kept is None:
         raise RequestError(
             "no_recording",
