@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +17,11 @@ from hypothesis import HealthCheck, settings
 from .hubs import HubProcess, until
 from .toolchain import tool
 from .valkeys import ValkeyServer
+
+# Some images set PYTHONDONTWRITEBYTECODE. With it, each of a thousand processes compiles the same sources again, which doubles
+# the time until a hub or an agent is ready.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # By default, Hypothesis fails an example that takes more than 0.2 s, even if only because the machine is busy. This profile
 # turns that off, as Hypothesis' own profile for CI does; pytest-timeout catches real hangs.

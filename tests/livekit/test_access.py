@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import jwt
@@ -16,12 +18,12 @@ from livekit import api
 
 from event_hub.client import Hub, subscribe
 
-from ..hubs import PATIENCE, ROOT, HubProcess, until
+from ..hubs import PATIENCE, ROOT, HubProcess, members, until
 from .server import KEY, SECRET, LiveKitServer
 
 OPS = "a-secret-of-the-operator"
 WORKER = """
-import asyncio, json, logging, math, pathlib, sys
+import asyncio, logging, math, pathlib, signal, sys
 from livekit.agents import Agent, AgentServer
 from agent.scripted.llm import Reply
 from event_hub.livekit import attach
@@ -41,7 +43,9 @@ async def entry(context):
 
 async def main():
     logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
-    await server.run()
+    running = asyncio.create_task(server.run())
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, lambda: asyncio.ensure_future(server.aclose()))
+    await asyncio.gather(running, return_exceptions=True)
 
 if __name__ == "__main__":
     asyncio.run(main())
@@ -73,6 +77,7 @@ def test_a_worker_with_livekits_keys_needs_no_new_setting(tmp_path: Path) -> Non
             stdout=output,
             stderr=output,
             cwd=ROOT,
+            start_new_session=True,  # its job processes are in this group, and remain there if the worker dies
         )
         try:
             with Hub(hub.url, key=OPS) as operator:
@@ -98,8 +103,12 @@ def test_a_worker_with_livekits_keys_needs_no_new_setting(tmp_path: Path) -> Non
                 stolen.post({"type": "test", "room": "support *"})
             with subscribe(hub.url, key=token, since="all", room="*", type="session_*") as seen:
                 assert next(seen).event["room"] == "support-1"
-        finally:
             worker.terminate()
+            worker.wait(PATIENCE)
+            until(lambda: not members(worker.pid), "the processes of its jobs to end")
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(worker.pid, signal.SIGKILL)
             worker.wait(PATIENCE)
         text = log.read_text() + hub.output()
         assert token not in text and SECRET not in text

