@@ -1,7 +1,7 @@
-"""Uploads the recording that a session made to the hub, where LiveKit's agent uploads it to nobody.
+"""Uploads a session's recording to the hub if LiveKit's agent does not upload it anywhere.
 
 `session.start(record={"audio": True})` records in a file, which LiveKit's agent deletes with the job, unless it uploads it
-to LiveKit Cloud or to LIVEKIT_OBSERVABILITY_URL. Then it is left alone.
+to LiveKit Cloud or to LIVEKIT_OBSERVABILITY_URL; then this module does nothing.
 """
 
 from __future__ import annotations

@@ -27,8 +27,8 @@ class ObservabilitySettings(BaseModel):
     recordings: Annotated[str, AfterValidator(setting_values.recordings)] = setting(
         "HUB_RECORDINGS",
         "var/recordings",
-        "folder for what agents upload with LIVEKIT_OBSERVABILITY_URL: recordings, traces, logs; `off`: agents are told to "
-        "upload nothing",
+        "folder for recordings, traces and logs that agents upload (LIVEKIT_OBSERVABILITY_URL names the hub); `off`: the "
+        "hub refuses them, and agents stop uploading",
     )
     recordings_retention: Annotated[Retention, BeforeValidator(setting_values.retention)] = setting(
         "HUB_RECORDINGS_RETENTION", "30d,10GB", "maximum age and size of these"

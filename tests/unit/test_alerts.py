@@ -48,11 +48,11 @@ def started(session: str = "s1", agent: str = "Weather", **fields: Any) -> dict[
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("e2e", "is no rule"), ("e2e p95 > 2s", "is no rule"), ("e2e p95 over 5m > fast", "no duration"),
-        ("e2e p95 over soon > 2s", "no duration"), ("lunch p95 over 5m > 2s", "is no latency: e2e, llm"),
-        ("e2e p0 over 5m > 2s", "no percentile"), ("e2e p95 over 2d > 2s", "more than a day"), ("silent", "is no rule"),
-        ("silent -5s", "no duration"), ("error; error", "twice"), ("crash in room a in room b", "two rooms"),
-        ("; ".join(f"silent {n}s" for n in range(1, 60)), "limit is 50"), ("error in room", "is no rule"),
+        ("e2e", "is not a rule"), ("e2e p95 > 2s", "is not a rule"), ("e2e p95 over 5m > fast", "not a duration"),
+        ("e2e p95 over soon > 2s", "not a duration"), ("lunch p95 over 5m > 2s", "is not a latency: e2e, llm"),
+        ("e2e p0 over 5m > 2s", "not a percentile"), ("e2e p95 over 2d > 2s", "more than a day"), ("silent", "is not a rule"),
+        ("silent -5s", "not a duration"), ("error; error", "twice"), ("crash in room a in room b", "two rooms"),
+        ("; ".join(f"silent {n}s" for n in range(1, 60)), "limit is 50"), ("error in room", "is not a rule"),
     ],
 )  # fmt: skip
 def test_a_mistake_in_a_rule_is_told(text: str, says: str) -> None:

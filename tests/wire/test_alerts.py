@@ -53,7 +53,7 @@ def test_a_mistake_is_told_at_the_start(hub_factory: Make) -> None:
     assert hub.process is not None
     assert hub.process.wait(30) == 2
     assert "HUB_ALERTS" in hub.log.read_text()
-    assert "fast is no duration; write 2s" in hub.log.read_text()
+    assert "fast is not a duration; write 2s" in hub.log.read_text()
 
 
 def test_the_metrics_of_agents(hub_factory: Make) -> None:

@@ -79,13 +79,13 @@ def _rule(text: str) -> Rule:
     scoped = Rule(text, "", room=scope.get("room"), agent=scope.get("agent"))
     if latency := _LATENCY.match(rest):
         if latency["figure"] not in FIGURES:
-            raise ValueError(f"{text[:80]!r}: {latency['figure'][:40]} is no latency: {', '.join(FIGURES)}")
+            raise ValueError(f"{text[:80]!r}: {latency['figure'][:40]} is not a latency: {', '.join(FIGURES)}")
         window, limit = (_duration(text, latency[name]) for name in ("window", "limit"))
         if window > 86_400:
             raise ValueError(f"{text[:80]!r}: looks back for more than a day")
         share = float(latency["percent"]) / 100
         if not share:
-            raise ValueError(f"{text[:80]!r}: p0 is no percentile; write p50, p95 or p99")
+            raise ValueError(f"{text[:80]!r}: p0 is not a percentile; write p50, p95 or p99")
         return replace(
             scoped, kind="latency", figure=FIGURES[latency["figure"]], share=share, window=window, limit=limit
         )
@@ -95,14 +95,14 @@ def _rule(text: str) -> Rule:
     if counted := _COUNTED.match(rest):
         window = _duration(text, counted["window"]) if counted["window"] else QUIET
         return replace(scoped, kind=counted["kind"], window=window)
-    raise ValueError(f"{text[:80]!r} is no rule: {_HELP}")
+    raise ValueError(f"{text[:80]!r} is not a rule: {_HELP}")
 
 
 def _duration(text: str, value: str) -> float:
     try:
         found = seconds(value)
     except ValueError:
-        raise ValueError(f"{text[:80]!r}: {value[:40]} is no duration; write 2s, 500ms or 5m") from None
+        raise ValueError(f"{text[:80]!r}: {value[:40]} is not a duration; write 2s, 500ms or 5m") from None
     if found <= 0:
         raise ValueError(f"{text[:80]!r}: {value[:40]} is not more than 0")
     return found

@@ -53,7 +53,7 @@ class SessionsQuery(RoomsQuery):
     )
     has: Annotated[list[_Has], BeforeValidator(_split)] = Field(
         default_factory=list,
-        description="only sessions with at least one of these; repeatable, or separated by commas: with all of them",
+        description="only sessions with at least one error, interruption, …; repeatable, or separated by commas: all of them must occur",
     )
     slow: _Duration = Field(
         "", description="only sessions in which the user waited this long for an answer", examples=["2s"]

@@ -173,7 +173,7 @@ def place_of(text: str) -> tuple[float, int]:
 
 
 def _search(db: sqlite3.Connection, words: str) -> tuple[dict[int, list[int]], bool]:
-    """The sessions in which somebody says all of these words in one utterance, and the offsets of these utterances, newest
+    """The sessions with an utterance that has all of these words, and the offsets of these utterances, newest
     first; and whether all were looked at."""
     if not (terms := _terms(words)):
         return {}, True
