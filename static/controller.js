@@ -188,7 +188,9 @@ export class PageController {
 
   async #loadOlder() {
     const before = this.model.store.shown.length;
-    const rebuilt = await this.history.loadOlder(this.selection);
+    const { text = "", type = "" } = this.settings;
+    const rebuilt = await this.history.loadOlder(this.selection, { text, type });
+    if ((text || type) && this.model.store.shown.length === before) toast(this.history.more(this.selection, this.settings) ? "Nothing found so far: “Load older” goes on" : "Nothing older matches");
     this.log.render(before - this.model.store.shown.length);
     if (rebuilt) this.#drawAll({ keepPlace: true });
     else this.frames.request();
@@ -219,6 +221,7 @@ export class PageController {
   /** Change settings. */
   set(some) {
     if (some.heartbeats === "") this.model.store.drop("heartbeat");
+    if ("text" in some || "type" in some) this.history.refilter();
     Object.assign(this.settings, some);
     this.address.write(this.settings, this.selection);
     this.#apply();
@@ -288,7 +291,7 @@ export class PageController {
     this.sessionPanel.render(session ?? (sessions.size === 1 ? [...sessions][0] : null));
     this.log.render(store.hidden - this.#hidden);
     this.#hidden = store.hidden;
-    this.logHead.render(history.more(selection), [...new Set([...sessions].map(({ room }) => room).filter(Boolean))]);
+    this.logHead.render(history.more(selection, this.settings), [...new Set([...sessions].map(({ room }) => room).filter(Boolean))]);
     this.empty.render(this.#ready && this.conversation.empty, { config: status.status.config, events: store.all.length, room: selection.name, cleared: this.#cleared, failed: history.error });
     this.#redraw = this.#keepPlace = false;
   }

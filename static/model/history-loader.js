@@ -17,7 +17,8 @@ export class HistoryLoader {
   #past;
   #recalled = []; // [id, data] of the selection, from before the log
   #cleared = 0; // how often the page was cleared: what was asked for before is not wanted any more
-  #selected = 0; // how often the selection changed
+  #selected = 0; // how often the selection, or the filter, changed
+  #reached = null; // the place down to which older events of the selection and the filter were looked for
   #loading = false;
 
   /** `fetchPage(query)`: fetches a page of the history; `model`: the `PageModel` to fill. */
@@ -31,10 +32,10 @@ export class HistoryLoader {
     this.olderSelected = null; // the same for the selection, once its history was loaded
   }
 
-  /** Whether there are older events to load. */
-  more(selection) {
+  /** Whether there are older events to load, of the selection and the filter `{text, type}`. */
+  more(selection, filter = {}) {
     if (!this.older || this.model.mixed) return false;
-    return selection.everything || this.olderSelected !== false;
+    return queryOf(selection, filter) === null || this.olderSelected !== false;
   }
 
   /** Older events were dropped from the log to make room: they can be loaded again. */
@@ -92,7 +93,7 @@ export class HistoryLoader {
   async recall(selection) {
     const { model } = this;
     this.#recalled = [];
-    this.olderSelected = null;
+    this.olderSelected = this.#reached = null;
     const run = (this.#selected += 1);
     model.store.recall([]);
     if (!this.loaded || !selection.query || !this.more(selection)) return false;
@@ -105,7 +106,7 @@ export class HistoryLoader {
     this.#recalled = [...page.past, ...page.events].filter(isOlder);
     let events = page.events.filter(isOlder);
     this.olderSelected = page.more;
-    if (!events.length && page.more) events = await this.#olderOf(selection, page.before, run);
+    if (!events.length && page.more) events = await this.#olderOf(selection.query, page.before, run);
     if (run !== this.#selected) return false;
     model.store.recall(events.map(([id, data]) => entry(id, data)));
     this.rebuild();
@@ -113,28 +114,41 @@ export class HistoryLoader {
   }
 
   // A page of a filtered history may be empty although there are older matches.
-  async #olderOf(selection, before, run) {
+  async #olderOf(query, before, run) {
     let cursor = before;
     for (let n = 0; n < PAGES && run === this.#selected; n += 1) {
-      const page = await this.#fetchPage({ ...selection.query, limit: OLDER, before: cursor });
+      const page = await this.#fetchPage({ ...query, limit: OLDER, before: cursor });
+      if (run !== this.#selected) break;
       this.olderSelected = page.more;
-      cursor = page.before;
+      cursor = this.#reached = page.before;
       if (page.events.length || !page.more) return page.events;
     }
     return [];
   }
 
-  /** Load events from before the oldest one of the log; of a selection, only its own. */
-  async loadOlder(selection) {
+  /** Another filter: what was found for the one before is not contiguous with what this one finds. */
+  refilter() {
+    if (this.#reached === null) return;
+    this.#selected += 1;
+    this.olderSelected = this.#reached = null;
+    this.model.store.recall([]);
+  }
+
+  /**
+   * Load events from before the oldest one of the log; of a selection and a filter, only its own: the whole history is
+   * searched. Returns whether the state was built again.
+   */
+  async loadOlder(selection, filter = {}) {
     const { model } = this;
-    if (!selection.query) {
+    const query = queryOf(selection, filter);
+    if (query === null) {
       const { oldest } = model;
       const page = oldest ? await this.#fetchPage({ limit: OLDER, before: oldest }) : await this.#past.newest();
       this.#prepend(page);
       return true;
     }
     const run = this.#selected;
-    const events = await this.#olderOf(selection, model.store.recalled[0]?.id ?? model.oldest, run);
+    const events = await this.#olderOf(query, this.#reached ?? model.store.recalled[0]?.id ?? model.oldest, run);
     if (run !== this.#selected) return false;
     model.store.recall([...events.map(([id, data]) => entry(id, data)), ...model.store.recalled]);
     return false;
@@ -149,6 +163,13 @@ export class HistoryLoader {
     this.#recalled = [];
     this.error = null;
     this.older = null;
-    this.olderSelected = null;
+    this.olderSelected = this.#reached = null;
   }
+}
+
+// The hub's query for a selection and a filter; null if neither limits anything.
+function queryOf(selection, { text = "", type = "" }) {
+  const types = type.split(/[\s,]+/).filter(Boolean);
+  const query = { ...selection.query, ...(text ? { text } : {}), ...(types.length ? { type: types } : {}) };
+  return Object.keys(query).length ? query : null;
 }

@@ -94,7 +94,8 @@ export class Api {
 
   /** A page of the history: as `/api/events` returns it, but with `events` and `past` as `[id, data]`, numbers as written. */
   async history(query) {
-    const page = await this.#ask(`/api/events?${new URLSearchParams(query)}`, {}, undefined, exact);
+    const pairs = Object.entries(query).flatMap(([name, value]) => [value].flat().map((each) => [name, each]));
+    const page = await this.#ask(`/api/events?${new URLSearchParams(pairs)}`, {}, undefined, exact);
     const written = ({ id, event }) => [id, JSON.stringify(event)];
     return { ...page, events: page.events.map(written), past: (page.past ?? []).map(written) };
   }

@@ -141,3 +141,28 @@ def test_agents_and_talk_have_addresses(page: Page, hub: HubProcess) -> None:
     expect(page.locator("#agents-sheet")).to_be_visible()
     page.goto(f"{hub.url}/talk")
     expect(page.locator("#talk-dialog")).to_be_visible()
+
+
+def test_the_filter_of_the_events_searches_the_whole_history(
+    page: Page, hub_factory: Callable[..., HubProcess]
+) -> None:
+    own = hub_factory().start()
+    own.publish([{"type": "note", "text": "needle one"}])
+    own.publish([{"type": "hay", "n": n} for n in range(3000)])
+    own.publish([{"type": "note", "text": "needle two"}])
+    own.publish([{"type": "hay", "n": n} for n in range(9000)])
+    page.goto(f"{own.url}/events?text=needle")
+    live(page)
+    expect(page.locator("#count")).to_contain_text("0 of")
+    rows = page.locator("#log .row:not([hidden])")
+    page.locator("#older").click()
+    expect(rows).to_have_count(1)
+    expect(rows).to_contain_text("needle two")
+    page.locator("#older").click()
+    expect(rows).to_have_count(2)
+    expect(page.locator("#older")).to_be_hidden()
+    page.locator("#filter-text").fill("")
+    page.locator("#filter-type").fill("note")
+    expect(page).to_have_url(f"{own.url}/events?type=note")
+    page.locator("#older").click()
+    expect(rows.first).to_contain_text("needle")
