@@ -162,6 +162,7 @@ def test_the_filter_of_the_events_searches_the_whole_history(
     expect(rows).to_have_count(2)
     expect(page.locator("#older")).to_be_hidden()
     page.locator("#filter-text").fill("")
+    expect(page).to_have_url(f"{own.url}/events")
     page.locator("#filter-type").fill("note")
     expect(page).to_have_url(f"{own.url}/events?type=note")
     page.locator("#older").click()
