@@ -62,6 +62,7 @@ class Line:
             "PORT": port,
             "HUB_HISTORY": f"sqlite:///{folder}/hub.db",
             "HUB_AGENT_STATE": str(folder / "agents"),
+            "HUB_RECORDINGS": str(folder / "recordings"),
             "OPENAI_BASE_URL": self.standin.base_url,
             "OPENAI_API_KEY": "sk-of-the-stand-in",
             **self.livekit.environ,
