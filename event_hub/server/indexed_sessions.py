@@ -6,12 +6,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from ..sessions.index import LIMIT
 from .cooperate import TimeSlice, Turns
 from .filters import Scope
-from .history import HistoryReader
+from .history import HistoryError, HistoryReader
 from .real_thread import in_real_thread
 from .session_index.file import IndexFile
 from .session_index.index import SessionIndex
@@ -92,6 +92,14 @@ class IndexedSessions(SessionReader):
             self._wholes.clear()
         self._adopt()
 
+    def _take(self, event: dict[str, Any], offset: int) -> None:
+        try:
+            self.index.take(event, offset)
+        except HistoryError:  # half of the event was taken: what it belongs to could not be read
+            self.index.reset()
+            self._wholes.clear()
+            raise
+
     def _bring_up_to(self, head: int, time_slice: TimeSlice) -> None:
         index, floor = self.index, self._history.floor
         if floor > index.through:
@@ -100,7 +108,7 @@ class IndexedSessions(SessionReader):
         while index.through < head:
             until = min(head, index.through + _BATCH)
             for offset, event in self._events.all(index.through, until, time_slice):
-                index.take(event, offset)
+                self._take(event, offset)
             index.flush(time_slice, until)
         if floor > index.floor:
             began = self._clock()

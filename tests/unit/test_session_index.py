@@ -12,7 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from event_hub.server.history import Draft, HistoryReader, Retention
+from event_hub.server.filters import Filter
+from event_hub.server.history import Draft, HistoryError, HistoryPage, HistoryReader, Retention
 from event_hub.server.history.memory import MemoryHistory
 from event_hub.server.indexed_sessions import IndexedSessions
 from event_hub.server.session_index import listing, problems
@@ -316,3 +317,24 @@ def test_errors_are_grouped_and_lead_to_their_turns(hub: Hub) -> None:
     assert group["examples"][0] == {"id": "s2", "room": "r2", "turn": 1, "at": 1007.0, "message": "timeout after 2 s"}
     assert (tool["name"], tool["calls"], tool["errors"], tool["median"], tool["p95"]) == ("refund", 3, 1, 2.0, 3.0)
     assert [(example["id"], example["turn"], example["message"]) for example in tool["examples"]] == [("s1", 1, "no")]
+
+
+def test_a_history_that_cannot_be_read_for_a_moment_leaves_no_trace(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    for n in range(6):
+        hub.post(*call(n))
+    assert len(hub.ids()) == 6
+    read = hub.history.after
+
+    def fail(offset: int, until: int, filter: Filter, limit: int) -> HistoryPage:
+        if not filter.everything:
+            raise HistoryError("the disk is away")
+        return read(offset, until, filter, limit)
+
+    monkeypatch.setattr(hub.history, "after", fail)
+    hub.post({"type": "transcript", "role": "user", "text": "late", "session": "s0", "room": "r0", "timestamp": 2000.0})
+    with pytest.raises(HistoryError):
+        hub.ids()
+    monkeypatch.undo()
+    assert hub.ids(words="late") == ["s0"]
+    assert len(hub.ids()) == 6
+    assert hub.dump() == hub.rebuilt()
