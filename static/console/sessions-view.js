@@ -2,7 +2,7 @@
 
 import { button, el, text } from "../views/dom.js";
 import { clock, duration, fullTime, number, plural } from "../words/format.js";
-import { ago, bars, doing, marked, minutes, problems, spent, tone, waitOf } from "../words/session-list.js";
+import { bars, doing, marked, minutes, problems, recently, spent, tone, waitOf } from "../words/session-list.js";
 import { moment, RANGES } from "../words/stretches.js";
 import { Choice, NameFilter, chip } from "./controls.js";
 import { Refresher } from "./refresher.js";
@@ -262,7 +262,7 @@ export default class SessionsView {
     const slow = this.status().config?.slow ?? [1.5, 3];
     const now = Date.now() / 1000 + (this.status().skew ?? 0);
     const [words, kind, why] = doing(session, now);
-    const drawn = JSON.stringify([session, words, ago(session.started, now)]);
+    const drawn = JSON.stringify([session, words, recently(session.started, now)]);
     let row = this.#rows.get(key);
     if (row?.drawn === drawn) return row.element;
     row ??= { element: el("li") };
@@ -277,7 +277,7 @@ export default class SessionsView {
     const agent = [session.agent, session.version].filter(Boolean).join(" ");
     const tags = session.tags.map((tag) => Object.assign(button(tag, () => this.#go({ tag }), `Only sessions with the tag ${tag}`), { className: "tag", tabIndex: -1 }));
     const marks = [session.recording ? Object.assign(el("span", "mark", "▶"), { title: "It has a recording" }) : null, session.notes ? Object.assign(el("span", "mark", `✎ ${session.notes}`), { title: plural(session.notes, "note") }) : null];
-    const began = el("time", "", el("span", "", ago(session.started, now) || moment(session.started)), el("span", "quiet", ago(session.started, now) ? ` ${clock(session.started).slice(0, 5)}` : ""));
+    const began = el("time", "", el("span", "", recently(session.started, now) || moment(session.started)), el("span", "quiet", recently(session.started, now) ? ` ${clock(session.started).slice(0, 5)}` : ""));
     began.title = fullTime(session.started);
     const cells = [
       el("span", "choose", box), state, el("span", "name", name, el("span", "quiet", agent), ...marks, ...tags), began, el("span", "n", minutes(session.duration)), el("span", "n", number(session.counts.turns)),

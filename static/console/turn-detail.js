@@ -2,8 +2,9 @@
 
 import { button, el, text } from "../views/dom.js";
 import { clock, duration, plural } from "../words/format.js";
-import { money, tone } from "../words/session-list.js";
+import { tone } from "../words/session-list.js";
 import { explain, leftOut, parts } from "../words/sessions.js";
+import { money } from "../words/trends.js";
 import { callsOf, during } from "../model/timeline.js";
 import { jsonTree } from "./json-tree.js";
 
@@ -61,7 +62,7 @@ export class TurnDetail {
 
   #usage({ usage, cost }) {
     const models = (Array.isArray(usage) ? usage : usage ? [usage] : []).map((model) => [model.model, ["input_tokens", "output_tokens"].filter((name) => model[name]).map((name) => `${model[name]} ${name.replace("_tokens", "")}`).join(", ")].filter(Boolean).join(": "));
-    const price = typeof cost === "number" ? money(cost) : typeof cost?.total === "number" ? money(cost.total, cost.currency) : "";
+    const price = cost?.amount > 0 ? money(cost.amount, cost.currency) : "";
     return models.length || price ? [el("h4", "", "Usage"), el("p", "", [...models, price].filter(Boolean).join(" · "))] : [];
   }
 

@@ -1,7 +1,10 @@
 // The list of sessions in words and shapes. Pure.
 
+import { ago } from "./errors.js";
 import { duration, number, plural } from "./format.js";
+import { money } from "./trends.js";
 
+const DAY = 86_400; // s
 export const SILENT = 300; // s without an event after which a live session is silent
 
 /** The colour of a wait: "", "amber" or "red"; `slow`: the hub's thresholds in seconds. */
@@ -19,13 +22,8 @@ export function doing({ status, reason, state, updated }, now) {
   return [state.agent ?? "live", "live", ""];
 }
 
-/** When something was, beside now: `now`, `12 min ago`, `3 h ago`; from a day on the date alone says it. */
-export function ago(at, now) {
-  const passed = now - at;
-  if (!Number.isFinite(passed)) return "";
-  if (passed < 45) return "now";
-  return passed < 86_400 ? `${duration(Math.max(60, Math.round(passed / 60) * 60))} ago` : "";
-}
+/** How long ago something was; "" from a day on, when the date alone says it. */
+export const recently = (at, now) => (now - at < DAY ? ago(at, now) : "");
 
 /** `0:24`, `1:02:13`. */
 export function minutes(seconds) {
@@ -52,14 +50,9 @@ export function problems({ counts }) {
 
 /** Its cost, or else its tokens. */
 export function spent({ cost, usage }) {
-  if (typeof cost?.total === "number") return money(cost.total, cost.currency);
+  if (cost?.amount > 0) return money(cost.amount, cost.currency);
   const tokens = usage.reduce((sum, model) => sum + (model?.input_tokens ?? 0) + (model?.output_tokens ?? 0), 0);
   return tokens ? `${number(tokens)} tok` : "";
-}
-
-export function money(amount, currency = "") {
-  const digits = amount >= 100 ? 0 : amount >= 1 ? 2 : 4;
-  return `${amount.toFixed(digits)} ${currency}`.trim();
 }
 
 /** A line through the waits, as the bars of a chart of `width` by `height`: `{x, y, width, height, tone}`. */
