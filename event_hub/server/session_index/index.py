@@ -46,6 +46,8 @@ class SessionIndex:
         self._limit = limit
         self._facts: list[tuple[Session, Fact]] = []
         self._slice = TimeSlice()
+        self._failed = False
+        """Whether the file has failed once."""
         self.through = int(self.file.meta("through"))
         """The offset of the last event that it includes."""
         self.floor = int(self.file.meta("floor"))
@@ -65,17 +67,22 @@ class SessionIndex:
 
     @contextmanager
     def surviving(self) -> Iterator[None]:
-        """If the file fails, the index goes on in memory, and is built again."""
+        """If the file fails, the index is built again: in a new file, or in memory if that fails as well."""
         try:
             yield
         except sqlite3.Error as error:
             if self.file.path is None:
                 raise
-            logger.warning("the session index %s has failed, it is kept in memory: %s", self.file.path, error)
-            self.file.into_memory()
-            self.through = self.floor = self._history.floor
-            self._facts.clear()
-            self.sessions = Sessions(self._limit, self)
+            logger.warning("the session index %s is built again: %s", self.file.path, error)
+            try:
+                if self._failed:
+                    raise
+                self._failed = True
+                self.reset()
+            except (sqlite3.Error, OSError):
+                logger.warning("the session index %s cannot be used, it is kept in memory", self.file.path)
+                self.file.into_memory()
+                self.reset()
 
     # -- writing -------------------------------------------------------------------------------------------------------
 
