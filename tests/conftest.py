@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import psutil
 import pytest
 from hypothesis import HealthCheck, settings
 
 from .hubs import HubProcess, until
+from .processes import children, descendants
 from .toolchain import tool
 from .valkeys import ValkeyServer
 
@@ -48,12 +48,11 @@ _kept: set[int] = set()
 @contextmanager
 def outliving() -> Iterator[Callable[[], None]]:
     """For fixtures shared by several tests: processes started before the yielded function is called may outlive a test."""
-    me = psutil.Process()
-    before = {child.pid for child in me.children()}
+    before = children(os.getpid())
     mine: set[int] = set()
 
     def keep() -> None:
-        mine.update(child.pid for child in me.children() if child.pid not in before)
+        mine.update(children(os.getpid()) - before)
         _kept.update(mine)
 
     yield keep
@@ -63,17 +62,16 @@ def outliving() -> Iterator[Callable[[], None]]:
 @pytest.fixture(autouse=True)
 def _nothing_left_behind() -> Iterator[None]:
     """Fail a test that leaks processes or threads."""
-    me = psutil.Process()
-    before = {child.pid for child in me.children(recursive=True)}
+    before = descendants(os.getpid())
     threads = {thread.ident for thread in threading.enumerate()}
     yield
     gc.collect()
 
     def leaked() -> list[str]:
-        theirs = {c.pid for root in me.children() if root.pid in _kept for c in [root, *root.children(recursive=True)]}
-        processes = [c for c in me.children(recursive=True) if c.pid not in before | theirs]
+        theirs = {pid for root in children(os.getpid()) & _kept for pid in {root} | descendants(root)}
+        processes = sorted(descendants(os.getpid()) - before - theirs)
         alive = [t for t in threading.enumerate() if t.ident not in threads and t.is_alive() and not t.daemon]
-        return [f"process {c.pid}" for c in processes] + [f"thread {t.name}" for t in alive]
+        return [f"process {pid}" for pid in processes] + [f"thread {t.name}" for t in alive]
 
     until(lambda: not leaked(), f"leaked: {leaked()}")
 

@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 
 from ..conftest import outliving
 from ..hubs import PATIENCE, HubProcess
-from ..toolchain import tool
+from ..toolchain import headless_chromium, tool
 from .chromium import FLAGS
 
 expect.set_options(timeout=PATIENCE * 1000)
@@ -31,7 +31,7 @@ def chromium() -> Iterator[Callable[[], Browser]]:
             def running() -> Browser:
                 if not made or not made[-1].is_connected():
                     launch = playwright.chromium.launch
-                    made.append(launch(executable_path=tool("chromium"), args=FLAGS, timeout=2000 * PATIENCE))
+                    made.append(launch(executable_path=headless_chromium(), args=FLAGS, timeout=2000 * PATIENCE))
                 return made[-1]
 
             yield running
