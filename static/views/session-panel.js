@@ -2,7 +2,8 @@
 
 import { button, byId, el, link, text } from "./dom.js";
 import { duration, plural } from "../words/format.js";
-import { FORMS, explain, facts, leftOut, legend, longest, parts, pathOf, roomTranscript, rows, silent } from "../words/sessions.js";
+import { routeAddress } from "../model/route.js";
+import { FORMS, explain, facts, idOf, leftOut, legend, longest, parts, pathOf, roomTranscript, rows, silent } from "../words/sessions.js";
 
 const SHOWN = 200; // turns, the newest ones
 const PAUSE = 1000; // ms between two requests
@@ -107,7 +108,11 @@ export class SessionPanel {
     this.#clear();
     this.#hear(found.recording);
     this.facts.append(...facts(found).flatMap(([name, value]) => [el("dt", "", name), el("dd", "", value)]));
-    const { room } = this.session;
+    const { room, name } = this.session;
+    const fields = name !== null && room !== null ? { room } : {};
+    const own = Object.assign(el("a", "", "Open with sound and waits on one time axis"), { href: routeAddress(location.href, { view: "session", id: idOf(this.session), fields }, window.eventHub.base) });
+    own.dataset.to = "session";
+    this.links.append(el("p", "", own));
     this.#link("Transcript: ", (form) => pathOf(this.session, `/transcript.${form}`));
     if (room !== null) this.#link("Transcript of the room: ", (form) => roomTranscript(room, form));
     const table = rows(found);
