@@ -28,7 +28,7 @@ export class Palette {
     this.note.setAttribute("role", "status");
     this.dialog = Object.assign(el("dialog", "palette", this.input, this.list, this.note), { ariaLabel: "Search" });
     const rows = KEYS.flatMap(([key, does]) => [el("dt", "", el("kbd", "", key)), el("dd", "", does)]);
-    this.help = Object.assign(el("dialog", "keys", el("h2", "", "Keys"), el("dl", "", ...rows), el("form", "actions", Object.assign(el("button", "", "Close"), { type: "submit" }))), { ariaLabel: "Keys" });
+    this.help = Object.assign(el("dialog", "keys", el("h2", "", "Shortcuts"), el("dl", "", ...rows), el("form", "actions", Object.assign(el("button", "", "Close"), { type: "submit" }))), { ariaLabel: "Shortcuts" });
     this.help.querySelector("form").method = "dialog";
     document.body.append(this.dialog, this.help);
     this.input.oninput = () => this.#typed();

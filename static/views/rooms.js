@@ -91,7 +91,7 @@ export class Rooms {
   // The last words of a live session, and its wait: the one that is running, or else the 95th percentile so far.
   #talk({ said, waits }, session) {
     const live = session && !session.ended;
-    said.parentElement.hidden = !live || !(session.said || session.waits.length);
+    said.parentElement.hidden = !live;
     text(said, live ? session.said.slice(0, 120) : "");
     this.waiting.delete(waits);
     if (live && session.waiting !== null && this.now() - session.waiting < SILENT) this.waiting.set(waits, session.waiting);

@@ -106,11 +106,11 @@ def test_a_tag_is_a_filter(page: Page, hub: HubProcess) -> None:
 def test_live_rows_change_and_new_ones_are_announced(page: Page, hub: HubProcess) -> None:
     open_at(page, hub)
     page.locator(f"{ROWS} .name > a").first.focus()
-    before = names(page)
+    before = names(page)[:20]
     now = time.time()
     hub.publish([{"type": "session_started", "room": "new", "session": "AS_new", "timestamp": now}])
     expect(page.locator(".news")).to_have_text("↑ 1 new")
-    assert names(page) == before, "nothing jumps while one reads"
+    assert names(page)[:20] == before, "nothing jumps while one reads"
     page.locator(".news").click()
     expect(page.locator(ROWS).first).to_contain_text("AS_new")
     hub.publish(

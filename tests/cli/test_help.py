@@ -54,7 +54,7 @@ def test_the_group() -> None:
     unknown = run("zzz")
     assert unknown.returncode == 2
     assert (
-        "No such command: zzz. The commands are serve, tail, post, sessions, export, share, forget, whoami."
+        "No such command: zzz. The commands are serve, tail, post, sessions, trends, export, share, forget, whoami."
         in unknown.stderr
     )
     assert run("tail", "--unknown").returncode == 2

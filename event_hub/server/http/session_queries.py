@@ -64,7 +64,7 @@ class SessionsQuery(RoomsQuery):
     sort: Literal["updated", "started", "duration", "turns", "slowest", "errors"] = Field(
         "updated", description="the largest value first"
     )
-    until: float | None = Field(None, ge=0, description="only sessions that started before, in epoch seconds")
+    until: float | None = Field(None, ge=0, le=1e12, description="only sessions that started before, in epoch seconds")
     before: str = Field(
         "",
         description="the `next` of the page before, or the `last` of a session: only sessions whose newest event is before it",
@@ -109,7 +109,7 @@ class SeriesQuery(Query):
         default_factory=list, description="only sessions of this version of the agent; repeatable"
     )
     since: str = Field("7d", description="a duration (`7d`), epoch seconds, or `all`")
-    until: float | None = Field(None, ge=0, description="epoch seconds; default: now")
+    until: float | None = Field(None, ge=0, le=1e12, description="epoch seconds; default: now")
     by: Literal["agent", "version", "room"] = Field("agent", description="what makes a group")
     step: int | None = Field(
         None,
