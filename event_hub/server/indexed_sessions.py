@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+from ..sessions import Sessions
 from ..sessions.index import LIMIT
 from .cooperate import TimeSlice, Turns
 from .filters import Scope
@@ -33,10 +34,11 @@ class IndexedSessions(SessionReader):
         path: Path | None = None,
         within: Scope | None = None,
         turns: Turns | None = None,
+        used: Callable[[SessionReader], None] = lambda _reader: None,
         limit: int = LIMIT,
     ) -> None:
         """`path`: of the index; None: in memory. `limit`: sessions in memory."""
-        super().__init__(history, clock, within=within, turns=turns)
+        super().__init__(history, clock, within=within, turns=turns, used=used)
         self.index = SessionIndex(path, history, self._events, limit)
         self._adopt()
 
@@ -52,6 +54,14 @@ class IndexedSessions(SessionReader):
     def behind(self) -> int:
         """How many events it has not taken yet."""
         return self._history.head - self._through
+
+    @contextmanager
+    def sessions(self) -> Iterator[tuple[Sessions, int]]:
+        with super().sessions() as found:
+            try:
+                yield found
+            finally:
+                self._sessions.unload()  # those that were found again for this query
 
     @contextmanager
     def querying(self) -> Iterator[tuple[IndexFile, int]]:

@@ -11,10 +11,9 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ..sessions.session import NOWHERE, ROOM
 from .cooperate import Turns
@@ -26,16 +25,19 @@ from .session_reader import SessionReader
 BUDGET = 128 << 20
 """Bytes, approximately, that the sessions of all scopes may take in memory: thousands of rooms whose conversations are being
 read, or two scopes with the maximum number of sessions."""
-
-
-_INDEXES = 32
-"""Scopes that have an index, beside that of everything."""
+_LOADED = 500
+"""Sessions that are in memory beside the index of a scope."""
 _PAUSE = 1.0
 """Seconds between two looks for new events."""
 _SOME = 500
 _DUTY = 8
 """The index follows the history so many events at a time, and in a ninth of the time at most: publishing comes first. A
 query takes the rest at full speed."""
+
+
+_Reader = TypeVar("_Reader", bound=SessionReader)
+_Key = tuple[Scope, type[SessionReader]]
+"""A scope, and the kind of reader."""
 
 
 class ScopedSessions:
@@ -47,16 +49,15 @@ class ScopedSessions:
         self._turns = turns
         self._budget = budget
         self._everything = IndexedSessions(history, path=path, turns=turns)
-        self._indexed: OrderedDict[Scope, IndexedSessions] = OrderedDict()
         self._stopped = threading.Event()
         self._follower: threading.Thread | None = None
-        self._scoped: OrderedDict[Scope, SessionReader] = OrderedDict()
-        self._costs: dict[Scope, int] = {}
+        self._scoped: OrderedDict[_Key, SessionReader] = OrderedDict()
+        self._costs: dict[_Key, int] = {}
         self._cost = 0
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
-        """The number of scopes that are kept."""
+        """The number of readers that are kept."""
         return len(self._scoped)
 
     @property
@@ -68,36 +69,30 @@ class ScopedSessions:
         """Empty the caches, because events were erased."""
         with self._lock:
             self._scoped.clear()
-            self._indexed.clear()
             self._costs.clear()
             self._cost = 0
         self._everything.clear()
 
     def of(self, scope: Scope | None) -> SessionReader:
         """The sessions of those who may see `scope`; None: everything."""
-        if scope is None:
-            return self._everything
-        with self._lock:
-            reader = self._scoped.get(scope)
-            if reader is None:
-                reader = SessionReader(self._history, within=scope, turns=self._turns, used=partial(self._weigh, scope))
-                self._scoped[scope] = reader
-                self._set_cost(scope, reader)
-            self._scoped.move_to_end(scope)
-        return reader
+        return self._everything if scope is None else self._kept((scope, SessionReader), SessionReader)
 
     def indexed(self, scope: Scope | None) -> IndexedSessions:
         """The same with an index, for queries over many sessions."""
         if scope is None:
             return self._everything
+        return self._kept((scope, IndexedSessions), partial(IndexedSessions, limit=_LOADED))
+
+    def _kept(self, key: _Key, make: Callable[..., _Reader]) -> _Reader:
         with self._lock:
-            found = self._indexed.get(scope)
-            if found is None:
-                found = self._indexed[scope] = IndexedSessions(self._history, within=scope, turns=self._turns)
-            self._indexed.move_to_end(scope)
-            if len(self._indexed) > _INDEXES:
-                self._indexed.popitem(last=False)
-        return found
+            reader = self._scoped.get(key)
+            if reader is None:
+                scope, _ = key
+                reader = make(self._history, within=scope, turns=self._turns, used=partial(self._weigh, key))
+                self._scoped[key] = reader
+                self._set_cost(key, reader)
+            self._scoped.move_to_end(key)
+        return reader  # type: ignore[return-value]  # of the kind that the key names
 
     def start(self) -> None:
         """Follow the history in the background."""
@@ -115,8 +110,10 @@ class ScopedSessions:
         while not self._stopped.wait(_PAUSE):
             while self._everything.behind and not self._stopped.is_set():
                 began = clock()
-                with suppress(HistoryError):  # the next look tries again
+                try:
                     self._everything.follow_some(_SOME)
+                except HistoryError:
+                    break  # the next look tries again
                 self._stopped.wait(_DUTY * (clock() - began))
 
     def ended_by(self, event: Mapping[str, Any], offset: int) -> Iterator[dict[str, Any]]:
@@ -140,16 +137,16 @@ class ScopedSessions:
                 document = {**whole.document(), "first": str(self._history.cursor(found[0].first))}
             yield document
 
-    def _weigh(self, scope: Scope, reader: SessionReader) -> None:
+    def _weigh(self, key: _Key, reader: SessionReader) -> None:
         with self._lock:
-            if self._scoped.get(scope) is reader:
-                self._set_cost(scope, reader)
+            if self._scoped.get(key) is reader:
+                self._set_cost(key, reader)
 
-    def _set_cost(self, scope: Scope, reader: SessionReader) -> None:
-        """Record the cost of a scope, and evict the least recently used while the budget is exceeded, except the last."""
+    def _set_cost(self, key: _Key, reader: SessionReader) -> None:
+        """Record the cost of a reader, and evict the least recently used while the budget is exceeded, except the last."""
         cost = reader.cost
-        self._cost += cost - self._costs.get(scope, 0)
-        self._costs[scope] = cost
+        self._cost += cost - self._costs.get(key, 0)
+        self._costs[key] = cost
         while self._cost > self._budget and len(self._scoped) > 1:
             oldest, _ = self._scoped.popitem(last=False)
             self._cost -= self._costs.pop(oldest)

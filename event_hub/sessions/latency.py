@@ -30,7 +30,7 @@ PARTS = (
 FIGURES = (TOTAL, RESPONSE, "transcription_delay", *PARTS[:2], *PARTS[3:], "llm_node_ttfs")
 """The figures with statistics. `response_time` is measured between events, from `user_speech_finished` to
 `agent_speech_started`, or from a typed message to the first text of the reply; it needs no `turn_metrics`."""
-SAMPLED = tuple(figure for figure in FIGURES if figure != "response_time")
+SAMPLED = tuple(figure for figure in FIGURES if figure != RESPONSE)
 """Those that `turn_metrics` has."""
 
 

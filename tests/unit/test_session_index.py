@@ -262,8 +262,11 @@ def test_more_sessions_than_fit_in_memory_are_all_found(hub: Hub) -> None:
     for n in range(50):
         hub.post(*call(n))
     assert len(hub.ids(limit=100)) == 50
+    for n in range(50):
+        with hub.sessions.sessions() as (sessions, _):
+            assert sessions.find(f"s{n}")
     with hub.sessions.sessions() as (sessions, _):
-        assert len(sessions) <= 3
+        assert len(sessions) <= hub.limit, "what was found again is put away again"
         (oldest,) = sessions.find("s0")
         assert hub.sessions.whole(oldest)[0].document()["turns"][0]["user"]["text"] == "words"
         assert sessions.find("s0", "r1") == []
