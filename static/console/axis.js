@@ -1,5 +1,5 @@
-// The time axis of a session: the waveform of both sides, their speech, and the waterfall of each answer. What is out of view is
-// not drawn, so that two hours scroll as smoothly as two minutes. It is a picture: the list of turns says the same in text.
+// The time axis of a session: the waveform of both sides, their speech, and the waterfall of each answer. Only the visible part is
+// drawn, so that two hours scroll as smoothly as two minutes. It is a picture; the list of turns has the same in text.
 
 import { el } from "../views/dom.js";
 import { duration } from "../words/format.js";

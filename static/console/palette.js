@@ -1,5 +1,6 @@
 // Search from anywhere: a dialog that finds sessions by what was said or by name, and the views. And the list of keys.
 
+import { sessionPlace } from "../model/route.js";
 import { el } from "../views/dom.js";
 import { clock, day } from "../words/format.js";
 import { marked } from "../words/session-list.js";
@@ -89,14 +90,14 @@ export class Palette {
     this.#mark();
   }
 
-  #session({ id, room, session, started, matches }) {
+  #session(found) {
+    const { room, session, started, matches } = found;
     const [match] = matches ?? [];
-    const words = match ? [" ", ...marked(match.text).map(([part, found]) => (found ? el("mark", "", part) : part))] : [];
-    const fields = { ...(session !== null && room !== null ? { room } : {}), ...(match?.turn ? { turn: match.turn } : {}) };
+    const words = match ? [" ", ...marked(match.text).map(([part, match]) => (match ? el("mark", "", part) : part))] : [];
     return {
       label: [el("b", "", [room, session].filter(Boolean).join(" · ") || "no room"), ...words],
       hint: [day(started), clock(started).slice(0, 5)].join(" "),
-      act: () => this.router.go("session", { id, fields }),
+      act: () => this.router.go("session", sessionPlace(found, match?.turn)),
     };
   }
 

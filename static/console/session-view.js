@@ -2,8 +2,10 @@
 
 import { button, copy, el, link, text, toast } from "../views/dom.js";
 import { clock, day, duration, plural } from "../words/format.js";
-import { doing, minutes, problems, spent, tone, waitOf } from "../words/session-list.js";
+import { doing, minutes, problems, spent, waitOf } from "../words/session-list.js";
 import { FORMS } from "../words/sessions.js";
+import { slowness } from "../words/trends.js";
+import { sideField } from "../model/comparison.js";
 import { offset, span, turnAt } from "../model/timeline.js";
 import { Axis } from "./axis.js";
 import { TurnDetail } from "./turn-detail.js";
@@ -193,7 +195,7 @@ export default class SessionView {
 
   #drawFacts(session) {
     const wait = waitOf(session);
-    const waits = wait ? [el("span", "", "waits ", duration(wait.median), " median, ", el("b", tone(wait.p95, this.#slow), duration(wait.p95)), " p95")] : [];
+    const waits = wait ? [el("span", "", "waits ", duration(wait.median), " median, ", el("b", slowness(wait.p95, this.#slow), duration(wait.p95)), " p95")] : [];
     const agent = [session.agent, session.version].filter(Boolean).join(" ");
     const cost = spent(session);
     this.facts.replaceChildren(
@@ -208,7 +210,7 @@ export default class SessionView {
     const fields = { room: room ?? "", session: session.session ?? "" };
     this.links.replaceChildren(
       "Transcript ", ...FORMS.flatMap((form) => [link(form, this.api.address(this.#path(`/transcript.${form}`))), " "]), "· ", this.router.link("Events", "events", { fields }), " · ", this.router.link("Live", "live", { fields }),
-      " · ", this.router.link("Compare", "compare", { fields: { a: `session:${this.#id}${this.#fields.room ? `@${this.#fields.room}` : ""}` } }),
+      " · ", this.router.link("Compare", "compare", { fields: { a: sideField({ kind: "session", id: this.#id, room: this.#fields.room ?? null }) } }),
       ...(session.trace ? [" · ", link("spans", this.api.address(this.#path("/trace"))), " ", link("log", this.api.address(this.#path("/logs")))] : []),
     );
   }

@@ -1,9 +1,12 @@
 // All sessions of the hub: searched, filtered, sorted; each leads to its own view.
 
+import { sideField } from "../model/comparison.js";
+import { sessionPlace } from "../model/route.js";
 import { button, el, text } from "../views/dom.js";
 import { clock, duration, fullTime, number, plural } from "../words/format.js";
-import { bars, doing, marked, minutes, problems, recently, spent, tone, waitOf } from "../words/session-list.js";
+import { bars, doing, marked, minutes, problems, recently, spent, waitOf } from "../words/session-list.js";
 import { moment, RANGES } from "../words/stretches.js";
+import { slowness } from "../words/trends.js";
 import { Choice, NameFilter, chip } from "./controls.js";
 import { Refresher } from "./refresher.js";
 import { keepingFocus } from "./roving.js";
@@ -252,10 +255,6 @@ export default class SessionsView {
 
   // -- drawing ---------------------------------------------------------------------------------------------------------
 
-  #place({ id, room, session }, turn) {
-    return { id, fields: { ...(session !== null && room !== null ? { room } : {}), ...(turn ? { turn } : {}) } };
-  }
-
   /** Draw a session's row, if it has changed. Returns the row. */
   #draw(session) {
     const key = keyOf(session);
@@ -272,7 +271,7 @@ export default class SessionsView {
     box.onchange = () => this.#choose(session, box);
     const state = el("span", `state ${kind}`, words);
     if (why) state.title = why;
-    const name = this.router.link([session.room, session.session].filter(Boolean).join(" · ") || "no room", "session", this.#place(session));
+    const name = this.router.link([session.room, session.session].filter(Boolean).join(" · ") || "no room", "session", sessionPlace(session));
     name.tabIndex = key === this.#current ? 0 : -1;
     const agent = [session.agent, session.version].filter(Boolean).join(" ");
     const tags = session.tags.map((tag) => Object.assign(button(tag, () => this.#go({ tag }), `Only sessions with the tag ${tag}`), { className: "tag", tabIndex: -1 }));
@@ -300,7 +299,7 @@ export default class SessionsView {
       if (colour) bar.setAttribute("class", colour);
       picture.append(bar);
     }
-    const p95 = el("b", tone(wait.p95, slow), duration(wait.p95));
+    const p95 = el("b", slowness(wait.p95, slow), duration(wait.p95));
     made.append(picture, el("span", "figure", el("span", "", `${duration(wait.median)} `), el("span", "", el("span", "quiet", "p95 "), p95)));
     made.title = `${plural(wait.count, "wait")}: median ${duration(wait.median)}, p95 ${duration(wait.p95)}, longest ${duration(wait.max)}`;
     return made;
@@ -309,7 +308,7 @@ export default class SessionsView {
   #matches(session) {
     const lines = session.matches.map(({ turn, at, role, text: said }) => {
       const words = marked(said).map(([part, match]) => (match ? el("mark", "", part) : part));
-      const made = this.router.link("", "session", this.#place(session, turn));
+      const made = this.router.link("", "session", sessionPlace(session, turn));
       made.tabIndex = -1;
       made.append(el("span", `who ${role}`, role), el("span", "", ...words), el("span", "quiet", [turn ? `turn ${turn}` : "", clock(at).slice(0, 5)].filter(Boolean).join(", ")));
       return el("p", "match", made);
@@ -334,8 +333,7 @@ export default class SessionsView {
   }
 
   #compare() {
-    const written = (value) => String(value).replaceAll("%", "%25").replaceAll("@", "%40");
-    const side = ({ id, room, session }) => `session:${written(id)}${session !== null && room !== null ? `@${written(room)}` : ""}`;
+    const side = ({ id, room, session }) => sideField({ kind: "session", id, room: session === null ? null : room });
     const [a, b] = [...this.#chosen.values()].sort((one, other) => (one.started ?? 0) - (other.started ?? 0));
     this.router.go("compare", { fields: { a: side(a), b: side(b) } });
   }

@@ -1,5 +1,6 @@
 // The sessions of a stretch of time, the one with the slowest turn first.
 
+import { sessionPlace } from "../model/route.js";
 import { el } from "../views/dom.js";
 import { duration, number, plural } from "../words/format.js";
 import { moment, said } from "../words/stretches.js";
@@ -74,12 +75,12 @@ export class StretchSessions {
     this.settle();
   }
 
-  #row({ id, room, session, started, agent, version, counts, latency, slowest }, slow) {
-    const fields = session !== null && room !== null ? { room } : {};
-    const title = el("th", "", this.router.link([room, session].filter(Boolean).join(" · ") || "no room", "session", { id, fields }));
+  #row(found, slow) {
+    const { room, session, started, agent, version, counts, latency, slowest } = found;
+    const title = el("th", "", this.router.link([room, session].filter(Boolean).join(" · ") || "no room", "session", sessionPlace(found)));
     title.scope = "row";
     const wait = latency.e2e_latency ?? latency.response_time;
-    const turn = slowest ? this.router.link(`${duration(slowest.seconds)}, turn ${slowest.turn}`, "session", { id, fields: { ...fields, turn: slowest.turn } }) : "";
+    const turn = slowest ? this.router.link(`${duration(slowest.seconds)}, turn ${slowest.turn}`, "session", sessionPlace(found, slowest.turn)) : "";
     const errors = (counts.errors ?? 0) + (counts.tool_errors ?? 0);
     return el("tr", "", title, el("td", "words", moment(started)), el("td", "words", [agent, version].filter(Boolean).join(" ") || "–"), cell(number(counts.turns)),
       cell(turn, slowness(slowest?.seconds, slow)), cell(seconds(wait?.median), slowness(wait?.median, slow)), cell(seconds(wait?.p95), slowness(wait?.p95, slow)), cell(number(errors), errors ? "worse" : ""));

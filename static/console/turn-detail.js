@@ -2,9 +2,8 @@
 
 import { button, el, text } from "../views/dom.js";
 import { clock, duration, plural } from "../words/format.js";
-import { tone } from "../words/session-list.js";
 import { explain, leftOut, parts } from "../words/sessions.js";
-import { money } from "../words/trends.js";
+import { money, slowness } from "../words/trends.js";
 import { callsOf, during } from "../model/timeline.js";
 import { jsonTree } from "./json-tree.js";
 
@@ -46,7 +45,7 @@ export class TurnDetail {
       const swatch = el("i", `part swatch ${name}`);
       return el("tr", "", el("th", "", swatch, label), el("td", "", duration(seconds)), el("td", "", latency.total ? `${Math.round((100 * seconds) / latency.total)} %` : ""));
     });
-    const total = latency.total === undefined ? [] : [el("tr", "sum", el("th", "", "waited"), el("td", tone(latency.total, slow), duration(latency.total)), el("td", "", latency.measured === "events" ? "by events" : ""))];
+    const total = latency.total === undefined ? [] : [el("tr", "sum", el("th", "", "waited"), el("td", slowness(latency.total, slow), duration(latency.total)), el("td", "", latency.measured === "events" ? "by events" : ""))];
     const overlap = latency.overlap > 0 ? [el("tr", "", el("th", "", "parts overlapped"), el("td", "", `−${duration(latency.overlap)}`), el("td"))] : [];
     const table = el("table", "parts", el("caption", "unseen", "What the answer waited for"), el("tbody", "", ...rows, ...overlap, ...total));
     table.title = explain(turn);

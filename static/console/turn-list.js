@@ -2,8 +2,8 @@
 
 import { button, el } from "../views/dom.js";
 import { clock, duration, plural } from "../words/format.js";
-import { tone } from "../words/session-list.js";
 import { explain, parts } from "../words/sessions.js";
+import { slowness } from "../words/trends.js";
 import { extent, offset } from "../model/timeline.js";
 
 const BEFORE = 0.2; // s that are heard before a side speaks: its events come up to 0.1 s late
@@ -109,7 +109,7 @@ export class TurnList {
     bar.setAttribute("role", "img");
     bar.ariaLabel = explain(turn) || "latency unknown";
     bar.title = explain(turn);
-    const total = el("b", tone(latency?.total, slow), latency?.total === undefined ? "" : duration(latency.total));
+    const total = el("b", slowness(latency?.total, slow), latency?.total === undefined ? "" : duration(latency.total));
     const marks = [turn.errors ? el("span", "error", plural(turn.errors, "error")) : null, ...(turn.tools ?? []).map((tool) => el("span", tool.is_error ? "error" : "quiet", `⚙ ${tool.name ?? "tool"}${tool.is_error ? " failed" : ""}`))];
     const made = el("li", "", el("div", "gutter", name, at), el("div", "words", said("user", user), said("agent", agent), el("div", "waited", parts(turn).length ? bar : null, total, ...marks)));
     made.onclick = () => this.choose(turn);

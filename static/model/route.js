@@ -35,6 +35,11 @@ export function routeAddress(href, { view, id = null, fields = {} }, base = "") 
   return url.href;
 }
 
+/** The place of a session of the API, for `Router.link` and `Router.go`; with a turn, of that turn. */
+export function sessionPlace({ id, room, session }, turn = null) {
+  return { id, fields: { ...(session !== null && room !== null ? { room } : {}), ...(turn ? { turn } : {}) } };
+}
+
 function kept(href, base) {
   const { fields } = readRoute(href, base);
   return Object.fromEntries(KEPT.filter((name) => fields[name]).map((name) => [name, fields[name]]));

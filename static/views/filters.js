@@ -14,6 +14,7 @@ export class Filters {
     this.#watch("room", (room) => typed(room, false));
     byId("filter-room").onchange = ({ target }) => {
       clearTimeout(target.timer);
+      target.timer = undefined;
       typed(target.value, true);
     };
   }
@@ -21,14 +22,17 @@ export class Filters {
   #watch(name, changed) {
     byId(`filter-${name}`).oninput = ({ target }) => {
       clearTimeout(target.timer);
-      target.timer = setTimeout(() => changed(target.value), TYPING);
+      target.timer = setTimeout(() => {
+        target.timer = undefined;
+        changed(target.value);
+      }, TYPING);
     };
   }
 
   show({ text, type, room, heartbeats }) {
     for (const [name, value] of Object.entries({ text, type, room })) {
       const field = byId(`filter-${name}`);
-      if (field.value !== (value ?? "")) field.value = value ?? "";
+      if (field.value !== (value ?? "") && field.timer === undefined) field.value = value ?? "";
       field.classList.toggle("on", Boolean(value));
     }
     byId("filter-heartbeats").checked = heartbeats === "on";

@@ -4,7 +4,8 @@
 import { Selection } from "../model/selection.js";
 import { byId, el, text } from "./dom.js";
 import { duration, plural } from "../words/format.js";
-import { tone } from "../words/session-list.js";
+import { isSilent } from "../words/session-list.js";
+import { slowness } from "../words/trends.js";
 
 /** What a session is doing, in a word or two, and the colour for it. */
 export function activity(session) {
@@ -30,7 +31,6 @@ function group(sessions) {
 }
 
 const COUNT = 200; // ms between two looks at the running waits
-const SILENT = 300; // s
 
 export class Rooms {
   /** `choose(selection)`: an entry was clicked. */
@@ -94,12 +94,12 @@ export class Rooms {
     said.parentElement.hidden = !live;
     text(said, live ? session.said.slice(0, 120) : "");
     this.waiting.delete(waits);
-    if (live && session.waiting !== null && this.now() - session.waiting < SILENT) this.waiting.set(waits, session.waiting);
+    if (live && session.waiting !== null && !isSilent(session.waiting, this.now())) this.waiting.set(waits, session.waiting);
     else {
       const sorted = live ? [...session.waits].sort((a, b) => a - b) : [];
       const p95 = sorted[Math.ceil(0.95 * sorted.length) - 1];
       text(waits, p95 === undefined ? "" : `p95 ${duration(p95)}`);
-      waits.className = `waits ${tone(p95, this.slow())}`;
+      waits.className = `waits ${slowness(p95, this.slow())}`;
     }
     this.#count();
   }
@@ -108,13 +108,13 @@ export class Rooms {
     for (const [element, since] of this.waiting) {
       const passed = Math.max(0, this.now() - since);
       text(element, `waits ${passed.toFixed(1)} s`);
-      element.className = `waits ${tone(passed, this.slow())}`;
+      element.className = `waits ${slowness(passed, this.slow())}`;
     }
   }
 
   #activity(session) {
-    const silent = session.at === null || session.ended ? 0 : this.now() - session.at;
-    return silent > SILENT ? [`silent for ${duration(silent)}`, "silent"] : activity(session);
+    const silent = !session.ended && isSilent(session.at, this.now());
+    return silent ? [`silent for ${duration(this.now() - session.at)}`, "silent"] : activity(session);
   }
 
   #all(sessions, selection) {
@@ -157,7 +157,7 @@ export class Rooms {
 
   // The line above the conversation: the agent's and the user's state in the session that is shown.
   #header(sessions, selection, shown) {
-    const live = [...sessions].filter((session) => !session.ended && !(session.at !== null && this.now() - session.at > SILENT));
+    const live = [...sessions].filter((session) => !session.ended && !isSilent(session.at, this.now()));
     const session = shown ?? (selection.everything && live.length === 1 ? live[0] : null);
     const speaking = [...sessions].filter((other) => other.agentSpeaking && selection.includes({ session: other }));
     byId("speaking").hidden = speaking.length === 0;

@@ -2,7 +2,7 @@
 
 import { button, byId, el, link, text } from "./dom.js";
 import { duration, plural } from "../words/format.js";
-import { routeAddress } from "../model/route.js";
+import { routeAddress, sessionPlace } from "../model/route.js";
 import { FORMS, explain, facts, idOf, leftOut, legend, longest, parts, pathOf, roomTranscript, rows, silent } from "../words/sessions.js";
 
 const SHOWN = 200; // turns, the newest ones
@@ -109,8 +109,7 @@ export class SessionPanel {
     this.#hear(found.recording);
     this.facts.append(...facts(found).flatMap(([name, value]) => [el("dt", "", name), el("dd", "", value)]));
     const { room, name } = this.session;
-    const fields = name !== null && room !== null ? { room } : {};
-    const own = Object.assign(el("a", "", "Open with sound and waits on one time axis"), { href: routeAddress(location.href, { view: "session", id: idOf(this.session), fields }, window.eventHub.base) });
+    const own = Object.assign(el("a", "", "Open with sound and waits on one time axis"), { href: routeAddress(location.href, { view: "session", ...sessionPlace({ id: idOf(this.session), room, session: name }) }, window.eventHub.base) });
     own.dataset.to = "session";
     this.links.append(el("p", "", own));
     this.#link("Transcript: ", (form) => pathOf(this.session, `/transcript.${form}`));

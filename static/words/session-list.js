@@ -2,21 +2,18 @@
 
 import { ago } from "./errors.js";
 import { duration, number, plural } from "./format.js";
-import { money } from "./trends.js";
+import { money, slowness } from "./trends.js";
 
 const DAY = 86_400; // s
-export const SILENT = 300; // s without an event after which a live session is silent
+const SILENT = 300; // s without an event after which a live session is silent
 
-/** The colour of a wait: "", "amber" or "red"; `slow`: the hub's thresholds in seconds. */
-export function tone(wait, [amber, red]) {
-  if (!Number.isFinite(wait)) return "";
-  return wait >= red ? "red" : wait >= amber ? "amber" : "";
-}
+/** Whether a live session, whose newest event came at a time, is silent. */
+export const isSilent = (updated, now) => updated !== null && now - updated > SILENT;
 
 /** What a session is doing: `[words, class]`. `now`: epoch seconds. */
 export function doing({ status, reason, state, updated }, now) {
   if (status === "ended") return ["ended", "ended", reason ?? ""];
-  if (updated !== null && now - updated > SILENT) return [`silent for ${duration(now - updated)}`, "silent", "The session has not ended, but nothing was reported of it since"];
+  if (isSilent(updated, now)) return [`silent for ${duration(now - updated)}`, "silent", "The session has not ended, but nothing was reported of it since"];
   if (state.agent_speaking) return ["agent speaking", "agent", ""];
   if (state.user_speaking) return ["user speaking", "user", ""];
   return [state.agent ?? "live", "live", ""];
@@ -61,7 +58,7 @@ export function bars(waits, slow, width, height) {
   const step = Math.min(5, width / Math.max(1, waits.length));
   return waits.map((wait, index) => {
     const tall = Math.max(1, (wait / most) * height);
-    return { x: index * step, y: height - tall, width: Math.max(1, step - 1), height: tall, tone: tone(wait, slow) };
+    return { x: index * step, y: height - tall, width: Math.max(1, step - 1), height: tall, tone: slowness(wait, slow) };
   });
 }
 

@@ -4,7 +4,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { during, extent, offset, span, turnAt, waterfall, within } from "../../static/model/timeline.js";
-import { bars, doing, marked, minutes, recently, spent, tone } from "../../static/words/session-list.js";
+import { bars, doing, marked, minutes, recently, spent } from "../../static/words/session-list.js";
+import { slowness } from "../../static/words/trends.js";
 
 const SLOW = [1.5, 3];
 const TURN = {
@@ -13,7 +14,7 @@ const TURN = {
 };
 
 test("a wait is amber or red from the hub's thresholds on", () => {
-  assert.deepEqual([0.2, 1.5, 2.9, 3, NaN, undefined].map((wait) => tone(wait, SLOW)), ["", "amber", "amber", "red", "", ""]);
+  assert.deepEqual([0.2, 1.5, 2.9, 3, NaN, undefined].map((wait) => slowness(wait, SLOW)), ["", "amber", "amber", "red", "", ""]);
 });
 
 test("a live session without events is silent", () => {
