@@ -17,7 +17,7 @@ MOST = 50
 """Agents, and models, with figures of their own; those that come later are `other`."""
 _SESSIONS = 10_000
 _LONGEST = 3_600.0
-"""Seconds: what is longer is not a latency: a clock was wrong."""
+"""Seconds. A longer latency means that a clock was wrong."""
 _TOKENS = (("input_tokens", "input"), ("output_tokens", "output"), ("input_cached_tokens", "cached"))
 _decode: Callable[[bytes], dict[str, Any]] = msgspec.json.Decoder().decode
 

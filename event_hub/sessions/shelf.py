@@ -1,4 +1,4 @@
-"""Where the sessions are that are not in memory. Pure: an interface."""
+"""The interface to sessions that are not in memory. Pure."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from .session import Session
 
 
 class Shelf(Protocol):
-    """Finds sessions that were put away, by the offsets of their first events. It may also find sessions that are in memory,
-    as they were when they were last put away: whoever asks leaves those out."""
+    """Stores sessions that are not in memory, and finds them by the offsets of their first events. It may also return
+    outdated copies of sessions in memory: the caller ignores those."""
 
     def load(self, first: int) -> tuple[Session, bool]:
         """The session, as it is after all events so far, and whether its room has been in use since LiveKit last closed

@@ -105,7 +105,7 @@ class Turn:
         return True
 
     def is_ahead_of(self, utterance: UserUtterance) -> bool:
-        """The agent has only written ahead so far, while the user goes on with the same speech."""
+        """The agent has only generated text so far, while the user continues the same speech."""
         same = utterance.stretch is not None and utterance.stretch in self.stretches
         return same and self.first_answer is None
 

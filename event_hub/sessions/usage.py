@@ -166,7 +166,7 @@ class Unassigned:
             _add(self._assigned.setdefault(_key_of(used), {}), dict(_figures(used)))
 
     def usage(self) -> list[dict[str, Any]]:
-        """By model, in the form of LiveKit's usage; what is all in turns is left out."""
+        """By model, in the form of LiveKit's usage, without models whose usage is all in turns."""
         result = []
         for total in self._totals:
             if not isinstance(total, dict):

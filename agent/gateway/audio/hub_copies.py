@@ -1,7 +1,7 @@
 """Sends finished recordings to the hub, so that they can be heard on the pages of their sessions.
 
-They are sent one after the other, behind the clients' backs, and again until the hub has them. A note beside the file says
-that the hub has yet to get it, so the next start of the gateway goes on with what is left.
+Recordings are sent in the background, one at a time, and retried until the hub has them. A note beside each file marks it as
+unsent, so that the next start of the gateway sends it.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class HubCopies:
         self._more.set()
 
     async def aclose(self) -> None:
-        """End; what is left is sent after the next start."""
+        """Stop. The next start sends the rest."""
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
         if self._waiting:

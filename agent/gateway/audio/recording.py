@@ -67,7 +67,7 @@ class _Recorder:
     def __init__(
         self, connection: Connection, uploads: Uploads, gateway: Gateway, common: ReportedSession | None
     ) -> None:
-        """`common`: the session that the client named, which is told of its recordings too."""
+        """`common`: the session that the client named; its recordings are reported to it too."""
         self._connection, self._uploads, self._gateway, self._common = connection, uploads, gateway, common
         self._limit = gateway.settings.recording_size
         self._copies = hub_copies_of(gateway)

@@ -25,7 +25,7 @@ _SAMPLES = 2_000
 _KEYS = 1_000
 """Agents, and sessions, of which something is known: those heard of last."""
 _LONGEST = 3_600.0
-"""Seconds: what is longer is not a latency: a clock was wrong."""
+"""Seconds. A longer latency means that a clock was wrong."""
 _ORDERLY = frozenset({"stopped", "killed", "finished"})
 
 Key = tuple[str, str]

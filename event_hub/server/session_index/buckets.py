@@ -44,7 +44,7 @@ def percentile(counts: Mapping[int, int], share: float) -> float:
         seen += counts[number]
         if seen >= rank:
             return upper_bound(number)
-    raise ValueError("there are no counts")
+    raise ValueError("counts is empty")
 
 
 def pack_points(points: Mapping[str, array[float]]) -> bytes:

@@ -66,7 +66,7 @@ CREATE TABLE buckets (
 """
 _PRAGMAS = (
     "journal_mode=WAL",
-    # What is lost in a power failure is computed again, so nothing waits for the disk. `boot` notices that it happened.
+    # The index can be rebuilt, so nothing waits for the disk. `open` tells whether the machine crashed.
     "synchronous=OFF",
     "temp_store=MEMORY",
     "cache_size=-32768",
