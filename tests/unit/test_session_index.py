@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -233,6 +235,25 @@ def test_a_damaged_file_is_built_again(tmp_path: Path, damage: bytes) -> None:
     made.open()
     assert made.ids() == ["s1"]
     made.sessions.close()
+
+
+def test_on_a_full_disk_the_index_is_in_memory(tmp_path: Path) -> None:
+    """In a process of its own, which may not write files of more than a page."""
+    program = """
+import resource, signal, sys
+from pathlib import Path
+from event_hub.server.session_index.file import IndexFile
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+file = IndexFile(Path(sys.argv[1]))
+assert file.path is None, file.path
+assert file.db.execute("SELECT count(*) FROM sessions").fetchone() == (0,)
+file.close()
+"""
+    command = [sys.executable, "-c", program, str(tmp_path / "sessions")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "is kept in memory" in done.stderr
 
 
 def test_a_file_that_another_process_has_is_left_alone(tmp_path: Path) -> None:

@@ -92,8 +92,12 @@ class IndexFile:
         self._lock: FileLock | None = None
         if path is not None and not self._acquire(path):
             self.path = None
-        self._connect()
-        if self.path is not None and not self._usable():
+        try:
+            self._connect()
+            usable = self.path is None or self._usable()
+        except sqlite3.Error:
+            usable = False
+        if not usable:
             self.reset()
 
     def _acquire(self, path: Path) -> bool:
@@ -111,42 +115,48 @@ class IndexFile:
 
     def _connect(self) -> None:
         self.db = sqlite3.connect(self.path or ":memory:", timeout=0.05, isolation_level=None, check_same_thread=False)
-        try:
-            for pragma in _PRAGMAS:
-                self.db.execute(f"PRAGMA {pragma}")
-            if not self.db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-                self.db.executescript(f"BEGIN; {_TABLES} COMMIT")
-                self.set_meta(layout=LAYOUT, through=0, floor=0)
-        except sqlite3.DatabaseError:
-            if self.path is None:
-                raise
-            self.reset()
+        for pragma in _PRAGMAS:
+            self.db.execute(f"PRAGMA {pragma}")
+        if not self.db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+            self.db.executescript(f"BEGIN; {_TABLES} COMMIT")
+            self.set_meta(layout=LAYOUT, through=0, floor=0)
 
     def _usable(self) -> bool:
-        try:
-            same = self.meta("layout") == LAYOUT
-            crashed = self.meta("open") is not None and self.meta("open") != boot_id()
-            self.set_meta(open=boot_id() or "")
-        except sqlite3.DatabaseError:
-            return False
-        return same and not crashed
+        opened = self.meta("open")
+        self.set_meta(open=boot_id() or "")
+        return self.meta("layout") == LAYOUT and opened in (None, boot_id())
 
     def reset(self) -> None:
-        """Delete everything."""
-        with suppress(AttributeError, sqlite3.Error):
-            self.db.close()
-        if self.path is not None:
-            for suffix in ("", "-wal", "-shm"):
-                Path(f"{self.path}{suffix}").unlink(missing_ok=True)
-            create_private(self.path)
-        self._connect()
-        self.set_meta(open=boot_id() or "")
+        """Delete everything. If the file cannot be made again, the index is in memory from now on."""
+        self._disconnect()
+        try:
+            if self.path is not None:
+                for suffix in ("", "-wal", "-shm"):
+                    Path(f"{self.path}{suffix}").unlink(missing_ok=True)
+                create_private(self.path)
+            self._connect()
+            self.set_meta(open=boot_id() or "")
+        except (OSError, sqlite3.Error) as error:
+            if self.path is None:
+                raise
+            logger.warning("the session index %s cannot be used, it is kept in memory: %s", self.path, error)
+            self.into_memory()
 
     def into_memory(self) -> None:
-        """The file cannot be written: go on without it, empty."""
-        self.close()
+        """Go on without the file, empty."""
+        self._disconnect()
+        self._release()
         self.path = None
         self._connect()
+
+    def _disconnect(self) -> None:
+        with suppress(AttributeError, sqlite3.Error):  # it may not have been opened
+            self.db.close()
+
+    def _release(self) -> None:
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
 
     def meta(self, name: str) -> Any:
         row = self.db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
@@ -178,7 +188,5 @@ class IndexFile:
         with suppress(sqlite3.Error):
             if self.path is not None:
                 self.db.execute("DELETE FROM meta WHERE name = 'open'")
-        self.db.close()
-        if self._lock is not None:
-            self._lock.release()
-            self._lock = None
+        self._disconnect()
+        self._release()

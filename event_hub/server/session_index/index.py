@@ -74,15 +74,10 @@ class SessionIndex:
             if self.file.path is None:
                 raise
             logger.warning("the session index %s is built again: %s", self.file.path, error)
-            try:
-                if self._failed:
-                    raise
-                self._failed = True
-                self.reset()
-            except (sqlite3.Error, OSError):
-                logger.warning("the session index %s cannot be used, it is kept in memory", self.file.path)
+            if self._failed:
                 self.file.into_memory()
-                self.reset()
+            self._failed = True
+            self.reset()
 
     # -- writing -------------------------------------------------------------------------------------------------------
 
